@@ -1,0 +1,1 @@
+"""Floor 3: what the content says; pure functions and generators."""

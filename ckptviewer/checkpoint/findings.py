@@ -1,0 +1,32 @@
+"""Findings: the things a user should know about a checkpoint, one sentence each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding matters; only an error makes a checkpoint unhealthy."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing the user should know.
+
+    code: stable kebab-case name, for scripts and documentation ("truncated-shard").
+    severity: error, warning or info.
+    message: what and where, one sentence.
+    remedy: what to do, one sentence; empty where there is nothing to do.
+    variable: key of the variable it is about; None where it is about the whole checkpoint.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    remedy: str = ""
+    variable: str | None = None

@@ -1,0 +1,1 @@
+"""Floor 4: writing a checkpoint, with proof."""

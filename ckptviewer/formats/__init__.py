@@ -1,0 +1,1 @@
+"""Floor 2: bytes to Checkpoint and back, a file a format."""

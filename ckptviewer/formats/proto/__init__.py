@@ -1,0 +1,1 @@
+"""Small protobuf schemas of our own, and the classes generated from them."""

@@ -1,0 +1,87 @@
+"""The formats we read: the contract of each, and the list of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from importlib import import_module
+from pathlib import Path
+
+from ckptviewer.checkpoint.checkpoint import Checkpoint
+
+
+class Confidence(IntEnum):
+    """How sure a format is that a path is its own."""
+
+    NO = 0
+    MAYBE = 1
+    CERTAIN = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What a format says of a path.
+
+    confidence: NO, MAYBE (some signs), or CERTAIN (its content was looked at).
+    reason: one clause for people ("a table file whose first key is a bundle header").
+    path: what `Format.open` takes to open it; the canonical path of the checkpoint.
+    missing_library: the library that has to be installed first; empty where nothing is missing.
+    """
+
+    confidence: Confidence
+    reason: str
+    path: Path
+    missing_library: str = ""
+
+
+class Format(ABC):
+    """How one on-disk format is recognised and opened.
+
+    name: as on the command line ("tf-bundle"). title: for people ("TensorFlow checkpoint, V2").
+    """
+
+    name: str
+    title: str
+
+    @abstractmethod
+    def probe(self, path: Path) -> Match:
+        """Whether `path` is of this format, by its content and not by its extension.
+
+        Cheap: at most a few kilobytes are read and no heavy library is imported. `path` may be any
+        file or directory, or not exist (a bundle's prefix names no file). Never raises for what
+        it finds: an unreadable file is a NO with its reason.
+        """
+
+    @abstractmethod
+    def open(self, path: Path) -> Checkpoint:
+        """Open `path`, as given by a Match.
+
+        What is damaged but can be listed becomes findings of the checkpoint; raises a
+        CkptviewerError (DamagedFileError, ...) where nothing can be shown.
+        """
+
+
+_FORMATS = (("ckptviewer.formats.tf_bundle", "TensorBundleFormat"),)
+
+
+def formats() -> Iterator[Format]:
+    """All formats, the likeliest first; each module is imported only when its turn comes."""
+    for module, name in _FORMATS:
+        yield getattr(import_module(module), name)()
+
+
+def best_match(path: Path) -> tuple[Format, Match] | None:
+    """The format that is surest of `path`, with what it says; None where all say NO.
+
+    Stops at the first that is certain.
+    """
+    best: tuple[Format, Match] | None = None
+    for format_ in formats():
+        match = format_.probe(path)
+        if match.confidence is Confidence.CERTAIN:
+            return format_, match
+        if match.confidence > (best[1].confidence if best else Confidence.NO):
+            best = format_, match
+    return best

@@ -1,0 +1,208 @@
+"""ByteSource: random access to bytes, safe against files that change while they are read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from ckptviewer.checkpoint.errors import (
+    ChangedFileError,
+    PathNotFoundError,
+    TruncatedFileError,
+    UnreadableFileError,
+)
+
+_CAN_PREADV = hasattr(os, "preadv")
+
+
+class ByteSource(ABC):
+    """Random access to a sequence of bytes of known length.
+
+    name: what to call it in messages.
+    size: its length in bytes.
+    """
+
+    name: str
+    size: int
+
+    @abstractmethod
+    def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
+        """Fill `buffer` with the bytes from `offset` on.
+
+        May be called from several threads at once. Raises TruncatedFileError where the source ends
+        before the buffer is full, ChangedFileError where it is no longer what was opened.
+        """
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on; the range is checked before memory is taken for it."""
+        self.require(offset, length)
+        buffer = bytearray(length)
+        self.read_into(buffer, offset)
+        return bytes(buffer)
+
+    def require(self, offset: int, length: int) -> None:
+        """Raise TruncatedFileError unless the bytes from `offset` to `offset + length` exist."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise TruncatedFileError(
+                f"bytes {offset:,} to {offset + length:,} are asked for, "
+                f"and the file has {self.size:,}",
+                where=self.name,
+                remedy="The file is cut short or belongs to another save; copy it again.",
+            )
+
+    def release(self) -> None:
+        """Give system resources back; the next read takes them again."""
+
+
+class MemoryBytes(ByteSource):
+    """Bytes that are in memory already."""
+
+    def __init__(self, data: bytes, name: str = "memory") -> None:
+        self.name = name
+        self.size = len(data)
+        self._data = data
+
+    def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
+        self.require(offset, len(buffer))
+        buffer[:] = self._data[offset : offset + len(buffer)]
+
+
+class LocalFile(ByteSource):
+    """A file of this machine, read with `preadv`.
+
+    Memory mapping is avoided on purpose: a mapped file that is truncated by the training that
+    wrote it kills the reader with SIGBUS. The file is opened at the first read and again after
+    `release`; each time its identity (device, inode, size, time of change) must be the one that
+    was seen first, else ChangedFileError is raised.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises PathNotFoundError, UnreadableFileError (a directory is unreadable, too)."""
+        self.path = Path(path)
+        self.name = str(path)
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._users = 0
+        self._release_wanted = False
+        self._identity: tuple[int, ...] | None = None
+        self.size = 0
+        self._open()
+
+    def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
+        view = memoryview(buffer).cast("B")
+        descriptor = self._acquire()
+        try:
+            done = 0
+            while done < len(view):
+                count = self._read_some(descriptor, view[done:], offset + done)
+                if count <= 0:
+                    raise self._ended_early(offset + done)
+                done += count
+            if _identity(os.fstat(descriptor)) != self._identity:
+                raise self._changed("it was rewritten while it was read")
+        except OSError as error:
+            if isinstance(error, (TruncatedFileError, ChangedFileError)):
+                raise
+            raise UnreadableFileError(
+                f"reading at byte {offset:,} failed: {error.strerror or error}",
+                where=self.name,
+                remedy="Check the disk or the network share it lies on.",
+            ) from error
+        finally:
+            self._give_back()
+
+    def check_unchanged(self) -> None:
+        """Raise ChangedFileError if the path no longer names the file that was opened."""
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise self._changed("it was deleted since it was opened") from error
+        if _identity(status) != self._identity:
+            raise self._changed("it was replaced or rewritten since it was opened")
+
+    def release(self) -> None:
+        with self._lock:
+            if self._users:
+                self._release_wanted = True
+            else:
+                self._close()
+
+    def _read_some(self, descriptor: int, view: memoryview, offset: int) -> int:
+        if _CAN_PREADV:
+            return os.preadv(descriptor, [view], offset)
+        with self._lock:  # no positioned read on this system: seek and read as one step
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            data = os.read(descriptor, min(len(view), 1 << 24))
+        view[: len(data)] = data
+        return len(data)
+
+    def _acquire(self) -> int:
+        with self._lock:
+            if self._descriptor < 0:
+                self._open()
+            self._users += 1
+            return self._descriptor
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._release_wanted and not self._users:
+                self._close()
+
+    def _open(self) -> None:
+        try:
+            # A named pipe must not block the opening of it: it is refused below.
+            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+            descriptor = os.open(self.path, flags)
+        except FileNotFoundError as error:
+            if self._identity is not None:
+                raise self._changed("it was deleted since it was opened") from error
+            raise PathNotFoundError("there is no such file", where=self.name) from error
+        except OSError as error:
+            raise UnreadableFileError(
+                f"it cannot be opened: {error.strerror or error}",
+                where=self.name,
+                remedy="Check its permissions.",
+            ) from error
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise UnreadableFileError("it is not a regular file", where=self.name)
+        identity = _identity(status)
+        if self._identity is not None and identity != self._identity:
+            os.close(descriptor)
+            raise self._changed("it was replaced or rewritten since it was opened")
+        self._identity = identity
+        self.size = status.st_size
+        self._descriptor = descriptor
+        self._release_wanted = False
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+        self._release_wanted = False
+
+    def _ended_early(self, offset: int) -> TruncatedFileError | ChangedFileError:
+        if offset < self.size:
+            return self._changed(f"it was cut to {offset:,} bytes since it was opened")
+        return TruncatedFileError(
+            f"it ends at byte {self.size:,}, before byte {offset:,}",
+            where=self.name,
+            remedy="Copy the file again from where it was saved.",
+        )
+
+    def _changed(self, what: str) -> ChangedFileError:
+        return ChangedFileError(what, where=self.name, remedy="Reload the checkpoint.")
+
+    def __del__(self) -> None:
+        # A forgotten handle must not keep a deleted file's bytes on the disk.
+        if getattr(self, "_descriptor", -1) >= 0:
+            self._close()
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,0 +1,1 @@
+"""Floor 5: the window; every line of PySide6 and pyqtgraph lives here."""

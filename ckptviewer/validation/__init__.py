@@ -1,0 +1,1 @@
+"""Floor 4: running a model on a checkpoint, in another process."""
