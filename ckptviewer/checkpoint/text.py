@@ -1,0 +1,118 @@
+"""Texts for people: sizes, counts, shapes and numbers; and the natural order of names."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+THIN_SPACE = "\u2009"
+MINUS = "\u2212"
+
+_DIGITS = re.compile(r"\d+")
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def _length_prefixed(match: re.Match[str]) -> str:
+    digits = match.group().lstrip("0") or "0"
+    return chr(ord("0") + min(len(digits), 9)) + digits
+
+
+class _NaturalComponents(dict[str, str]):
+    """Path component to its sortable form; a component is transformed once."""
+
+    def __missing__(self, component: str) -> str:
+        value = self[component] = _DIGITS.sub(_length_prefixed, component)
+        return value
+
+
+def natural_keys(names: Iterable[str]) -> list[str]:
+    """A string for each name, such that sorting by them is the natural order of the names.
+
+    Natural order goes component by component ("/" separates), and runs of digits compare as
+    numbers: `vars/2` before `vars/10`, `a/z` before `a-b`. Works as every run of digits is
+    preceded by its length. Names repeat most of their components, so each is worked on once.
+    """
+    components = _NaturalComponents()
+    return ["\x00".join([components[part] for part in name.split("/")]) for name in names]
+
+
+def natural_key(name: str) -> str:
+    """The sort key of one name; see `natural_keys`, which is faster for many."""
+    return natural_keys((name,))[0]
+
+
+def natural_sorted(items: Sequence[T], key: Callable[[T], str]) -> list[T]:
+    """The items in the natural order of `key(item)`."""
+    keys = natural_keys(map(key, items))
+    order = sorted(range(len(items)), key=keys.__getitem__)
+    return [items[index] for index in order]
+
+
+def size_text(count: int) -> str:
+    """Bytes in decimal units with two or three digits: "0 B", "262 kB", "1.3 GB"."""
+    value = float(count)
+    for unit in _SIZE_UNITS:
+        if abs(value) < 999.5 or unit == _SIZE_UNITS[-1]:
+            break
+        value /= 1000
+    if unit == "B":
+        return f"{count} B"
+    return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.1f} {unit}"
+
+
+def exact_size_text(count: int) -> str:
+    """Bytes to the last one: "262 144 bytes"."""
+    return f"{count_text(count)} byte{'' if count == 1 else 's'}"
+
+
+def count_text(count: int) -> str:
+    """An integer with thin spaces between groups of three digits."""
+    return f"{count:,}".replace(",", THIN_SPACE).replace("-", MINUS)
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """`1 variable`, `211 variables`."""
+    return f"{count_text(count)} {one if count == 1 else many or one + 's'}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as people write it: "256 × 1 024", "scalar" for ()."""
+    return " × ".join(count_text(size) for size in shape) if shape else "scalar"
+
+
+def number_text(value: float | None, digits: int = 5) -> str:
+    """A number with `digits` significant digits, a true minus, and words for what is none."""
+    if value is None:
+        return "\u2013"
+    if isinstance(value, int):
+        return count_text(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Inf" if value > 0 else MINUS + "Inf"
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 10**digits:
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        text = f"{value:.{decimals}f}"
+        if "." in text:
+            text = text.rstrip("0").rstrip(".")
+    else:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        if "." in mantissa:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        text = f"{mantissa}e{int(exponent)}"
+    return text.replace("-", MINUS)
+
+
+def elide_middle(text: str, length: int) -> str:
+    """`text` in at most `length` characters, an ellipsis in the place of its middle."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    tail = length - 1 - head
+    return f"{text[:head]}\u2026{text[len(text) - tail :]}"
