@@ -123,7 +123,8 @@ def numpy_dtype(name: str) -> np.dtype:
     if name in _NEED_ML_DTYPES:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+        narrow: np.dtype = np.dtype(getattr(ml_dtypes, name))
+        return narrow
     return np.dtype(dtype.numpy_name)
 
 

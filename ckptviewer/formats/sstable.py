@@ -198,9 +198,9 @@ def decode_block(data: bytes, where: str) -> list[Entry]:
     position = 0
     while position < limit:
         # Nearly all lengths fit one byte each: this is the hot path of opening a checkpoint.
-        header = data[position : position + 3]
-        if len(header) == 3 and max(header) < 0x80:
-            shared, rest, value_size = header
+        # Three bytes can always be read here, since the restart points take at least four.
+        shared, rest, value_size = data[position], data[position + 1], data[position + 2]
+        if shared | rest | value_size < 0x80:
             position += 3
         else:
             shared, position = read_varint(data, position)

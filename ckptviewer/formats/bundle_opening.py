@@ -1,0 +1,310 @@
+"""Opening a tensor bundle: index to variables, with findings for what is damaged or missing."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
+from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.roles import Description, describe_by_name
+from ckptviewer.checkpoint.text import natural_keys, plural, size_text
+from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.bundle_index import Header, parse_entries, parse_header
+from ckptviewer.formats.ordered_code import encode_slice_key
+from ckptviewer.formats.sstable import Entry, Table
+from ckptviewer.formats.tf_bundle import BundleCheckpoint, BundleContents, shard_path
+from ckptviewer.storage.byte_source import LocalFile
+
+OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
+
+
+def open_bundle(index: str) -> BundleCheckpoint:
+    """Open the bundle whose index file is `index`, as far as it can be opened.
+
+    Damaged blocks of the index and missing or truncated data files become findings. Raises
+    PathNotFoundError, DamagedFileError where nothing can be shown.
+    """
+    with _collection_paused():
+        findings: list[Finding] = []
+        source = LocalFile(index)
+        try:
+            contents = _read_index(source, findings)
+        finally:
+            source.release()
+        data_bytes = _check_data(contents, findings)
+        described, facts, written_by = _describe(contents, findings)
+        facts["Data files"] = f"{contents.header.shards}, {size_text(sum(data_bytes.values()))}"
+        facts["Index"] = size_text(source.size)
+        if contents.header.big_endian:
+            facts["Byte order"] = "big-endian"
+        return BundleCheckpoint(
+            contents,
+            variables=_variables(contents, described),
+            written_by=written_by,
+            findings=findings,
+            facts=facts,
+        )
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Hold the cyclic garbage collector: it would go over each new entry again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read_index(source: LocalFile, findings: list[Finding]) -> BundleContents:
+    prefix = source.name.removesuffix(".index")
+    pairs = _read_pairs(Table(source), findings)
+    if pairs and pairs[0][0] == b"":
+        header = parse_header(pairs.pop(0)[1])
+    else:
+        header = _guess_header(prefix, findings, source)
+    try:
+        parsed = parse_entries(pairs)
+    except DamagedFileError as error:
+        raise DamagedFileError(error.what, where=source.name, remedy=_COPY_AGAIN) from error
+    slices = {key: entry for (key, _), entry in zip(pairs, parsed, strict=True) if key[:1] == b"\0"}
+    if slices:
+        kept = [
+            (key, entry) for (key, _), entry in zip(pairs, parsed, strict=True) if key[:1] != b"\0"
+        ]
+        raw, parsed = [key for key, _ in kept], [entry for _, entry in kept]
+    else:
+        raw = [key for key, _ in pairs]
+    # Keys are bytes to TensorFlow; what is no UTF-8 must survive the way there and back.
+    keys = [key.decode("utf-8", "surrogateescape") for key in raw]
+    sortable = natural_keys(keys)
+    order = sorted(range(len(keys)), key=sortable.__getitem__)
+    entries = {keys[i]: parsed[i] for i in order}
+    return BundleContents(prefix=prefix, header=header, entries=entries, slices=slices)
+
+
+def _read_pairs(table: Table, findings: list[Finding]) -> list[Entry]:
+    """All keys and values of the index; a damaged block becomes a finding and is left out."""
+    pairs: list[Entry] = []
+    for handle in table.handles():
+        try:
+            pairs += table.entries(handle)
+        except DamagedFileError as error:
+            findings.append(
+                Finding(
+                    code="damaged-index",
+                    severity=Severity.ERROR,
+                    message=f"{error.where or table.source.name}: {error.what}; "
+                    "the variables that it lists are not shown",
+                    remedy=_COPY_AGAIN,
+                )
+            )
+    if not pairs and findings:
+        raise DamagedFileError(
+            "no block of this index is intact", where=table.source.name, remedy=_COPY_AGAIN
+        )
+    return pairs
+
+
+def _guess_header(prefix: str, findings: list[Finding], source: LocalFile) -> Header:
+    """A header where the index has lost its own: data files are counted by their names."""
+    directory, base = os.path.split(prefix)
+    counts = [
+        int(name[-5:])
+        for name in os.listdir(directory or ".")
+        if name.startswith(f"{base}.data-") and name[-5:].isdigit()
+    ]
+    if not findings:
+        findings.append(
+            Finding(
+                code="damaged-index",
+                severity=Severity.ERROR,
+                message=f"{source.name}: its header is missing; little-endian values are assumed",
+                remedy=_COPY_AGAIN,
+            )
+        )
+    return Header(shards=max(counts, default=1), big_endian=False, version=0)
+
+
+def _check_data(contents: BundleContents, findings: list[Finding]) -> dict[int, int]:
+    """The size of each data file that is there; findings for what is missing or cut short."""
+    ends: dict[int, int] = {}
+    stored = [*contents.entries.values(), *contents.slices.values()]
+    for entry in stored:
+        end = entry.offset + entry.size
+        if end > ends.get(entry.shard, -1):
+            ends[entry.shard] = end
+    sizes: dict[int, int] = {}
+    for shard, end in sorted(ends.items()):
+        path = shard_path(contents.prefix, shard, contents.header.shards)
+        name = os.path.basename(path)
+        try:
+            sizes[shard] = size = os.stat(path).st_size
+        except OSError:
+            hit = _report_variables(
+                contents, findings, shard, 0, f"its data file {name} is missing"
+            )
+            findings.append(
+                Finding(
+                    code="missing-shard",
+                    severity=Severity.ERROR,
+                    message=f"The data file {name} is missing; {plural(hit, 'variable')} cannot be read.",
+                    remedy="Copy it from where the checkpoint was saved.",
+                )
+            )
+            continue
+        if end > size:
+            hit = _report_variables(
+                contents,
+                findings,
+                shard,
+                size,
+                f"{name} ends at byte {size:,}, before its values do",
+            )
+            findings.append(
+                Finding(
+                    code="truncated-shard",
+                    severity=Severity.ERROR,
+                    message=f"The data file {name} ends at byte {size:,}, and the index needs "
+                    f"{end:,}; {plural(hit, 'variable')} cannot be read.",
+                    remedy=_COPY_AGAIN,
+                )
+            )
+    return sizes
+
+
+def _report_variables(
+    contents: BundleContents, findings: list[Finding], shard: int, size: int, why: str
+) -> int:
+    """A finding for each variable that needs bytes of `shard` behind `size`; their number."""
+    hit = 0
+    for key, entry in contents.entries.items():
+        if entry.slices:
+            parts = [
+                part
+                for extents in entry.slices
+                if (part := contents.slices.get(encode_slice_key(key, extents)))
+            ]
+        else:
+            parts = [entry]
+        if any(part.shard == shard and part.offset + part.size > size for part in parts):
+            hit += 1
+            findings.append(
+                Finding(
+                    code="unreadable-variable",
+                    severity=Severity.ERROR,
+                    message=f"{key} cannot be read: {why}.",
+                    remedy=_COPY_AGAIN,
+                    variable=key,
+                )
+            )
+    return hit
+
+
+def _describe(
+    contents: BundleContents, findings: list[Finding]
+) -> tuple[list[Description], dict[str, str], str | None]:
+    """Name, role and so on of each variable, facts for the overview, and who wrote it."""
+    entries = [(key, entry.dtype, entry.shape) for key, entry in contents.entries.items()]
+    graph = contents.entries.get(OBJECT_GRAPH_KEY)
+    if graph is not None:
+        from ckptviewer.formats.object_graph import describe_object_graph
+
+        facts = {"Kind": "object-based (tf.train.Checkpoint)"}
+        try:
+            return describe_object_graph(_graph_bytes(contents), entries), facts, None
+        except CkptviewerError as error:
+            findings.append(
+                Finding(
+                    code="damaged-object-graph",
+                    severity=Severity.ERROR,
+                    message=f"The object graph cannot be read: {error.what}; "
+                    "names and roles are told from the keys.",
+                    remedy=_COPY_AGAIN,
+                    variable=OBJECT_GRAPH_KEY,
+                )
+            )
+            return describe_by_name(entries), facts, None
+    facts = {"Kind": "name-based (tf.train.Saver)"}
+    meta = contents.prefix + ".meta"
+    if not os.path.isfile(meta):
+        return describe_by_name(entries), facts, None
+    return _describe_with_meta(meta, entries, facts, findings)
+
+
+def _describe_with_meta(
+    path: str,
+    entries: Sequence[tuple[str, str, tuple[int, ...]]],
+    facts: dict[str, str],
+    findings: list[Finding],
+) -> tuple[list[Description], dict[str, str], str | None]:
+    from ckptviewer.formats.graph_def import read_meta_facts
+
+    facts["Graph"] = os.path.basename(path)
+    source = None
+    try:
+        source = LocalFile(path)
+        meta = read_meta_facts(source)
+    except CkptviewerError as error:
+        findings.append(
+            Finding(
+                code="damaged-meta",
+                severity=Severity.WARNING,
+                message=f"{os.path.basename(path)} cannot be read: {error.what}; "
+                "which variables are trainable is not known.",
+                remedy=_COPY_AGAIN,
+            )
+        )
+        return describe_by_name(entries), facts, None
+    finally:
+        if source is not None:
+            source.release()
+    described = describe_by_name(
+        entries,
+        trainable=meta.trainable,
+        all_variables=meta.all_variables,
+        moving_averages=meta.moving_averages,
+    )
+    version = meta.tensorflow_version
+    return described, facts, f"TensorFlow {version}" if version else None
+
+
+def _graph_bytes(contents: BundleContents) -> bytes:
+    """The serialized object graph, which is a string scalar of the bundle."""
+    with BundleCheckpoint(contents, variables=()) as checkpoint:
+        entry = contents.entries[OBJECT_GRAPH_KEY]
+        variable = Variable(OBJECT_GRAPH_KEY, "", entry.dtype, entry.shape, entry.size)
+        if entry.dtype != "string" or entry.shape != ():
+            raise DamagedFileError("it is not a single string")
+        return bytes(checkpoint.read(variable).item())
+
+
+def _variables(contents: BundleContents, described: Sequence[Description]) -> list[Variable]:
+    variables = []
+    for (key, entry), about in zip(contents.entries.items(), described, strict=True):
+        size, shard = entry.size, entry.shard
+        if entry.slices:
+            parts = (contents.slices.get(encode_slice_key(key, e)) for e in entry.slices)
+            size, shard = sum(part.size for part in parts if part), -1
+        variables.append(
+            Variable(
+                key,
+                about.name,
+                entry.dtype,
+                entry.shape,
+                size,
+                about.role,
+                about.slot_of,
+                about.slot_name,
+                about.trainable,
+                about.object_path,
+                shard,
+            )
+        )
+    return variables

@@ -1,0 +1,55 @@
+"""String tensors as tensor bundles store them.
+
+Layout, from tensorflow/core/util/tensor_bundle/tensor_bundle.cc (WriteStringTensor): the length of
+each element as a varint, a masked crc32c of the lengths (4 bytes), then the elements' bytes. The
+lengths enter the checksums as fixed integers of 4 bytes (8 where one does not fit) and not as the
+varints that stand in the file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ckptviewer.checkpoint.errors import ChecksumError, DamagedFileError
+from ckptviewer.formats.sstable import mask, read_varint
+
+
+def split_strings(data: bytes, count: int, checksum: int, big_endian: bool) -> list[bytes]:
+    """The `count` elements of a string tensor stored as `data`, checked against both checksums.
+
+    Raises DamagedFileError, ChecksumError.
+    """
+    if count > len(data):
+        raise DamagedFileError(f"{count:,} strings cannot lie in {len(data):,} bytes")
+    lengths, position = _lengths(data, count)
+    order: Literal["big", "little"] = "big" if big_endian else "little"
+    crc = _crc(b"".join([n.to_bytes(4 if n < 1 << 32 else 8, order) for n in lengths]))
+    stored = data[position : position + 4]
+    position += 4
+    if len(data) - position != sum(lengths):
+        raise DamagedFileError(
+            f"its strings take {sum(lengths):,} bytes, and {len(data) - position:,} are there"
+        )
+    if int.from_bytes(stored, order) != mask(crc):
+        raise ChecksumError("the lengths of its strings do not match their checksum")
+    if mask(_crc(data[position:], _crc(stored, crc))) != checksum:
+        raise ChecksumError("its strings do not match their checksum")
+    strings = []
+    for length in lengths:
+        strings.append(data[position : position + length])
+        position += length
+    return strings
+
+
+def _lengths(data: bytes, count: int) -> tuple[list[int], int]:
+    lengths, position = [], 0
+    for _ in range(count):
+        length, position = read_varint(data, position)
+        lengths.append(length)
+    return lengths, position
+
+
+def _crc(data: bytes, crc: int = 0) -> int:
+    from crc32c import crc32c
+
+    return crc32c(data, crc)
