@@ -21,12 +21,20 @@ def _length_prefixed(match: re.Match[str]) -> str:
     return chr(ord("0") + min(len(digits), 9)) + digits
 
 
-class _NaturalComponents(dict[str, str]):
-    """Path component to its sortable form; a component is transformed once."""
+class _NaturalPaths(dict[str, str]):
+    """Path to its sortable form; a directory that many names share is worked on once."""
 
-    def __missing__(self, component: str) -> str:
-        value = self[component] = _DIGITS.sub(_length_prefixed, component)
+    def __missing__(self, path: str) -> str:
+        directory, separator, leaf = path.rpartition("/")
+        if separator:
+            value = f"{self[directory]}\x00{self[leaf]}"
+        else:
+            value = _DIGITS.sub(_length_prefixed, leaf)
+        self[path] = value
         return value
+
+
+_DEEPEST_SHARED_PATH = 200
 
 
 def natural_keys(names: Iterable[str]) -> list[str]:
@@ -34,10 +42,19 @@ def natural_keys(names: Iterable[str]) -> list[str]:
 
     Natural order goes component by component ("/" separates), and runs of digits compare as
     numbers: `vars/2` before `vars/10`, `a/z` before `a-b`. Works as every run of digits is
-    preceded by its length. Names repeat most of their components, so each is worked on once.
+    preceded by its length. Names share directories, so each of these is worked on once.
     """
-    components = _NaturalComponents()
-    return ["\x00".join([components[part] for part in name.split("/")]) for name in names]
+    known = _NaturalPaths()
+    keys = []
+    for name in names:
+        directory, separator, leaf = name.rpartition("/")
+        if not separator:
+            keys.append(known[leaf])
+        elif directory.count("/") < _DEEPEST_SHARED_PATH:
+            keys.append(f"{known[directory]}\x00{known[leaf]}")
+        else:  # the recursion must not follow a name without end
+            keys.append("\x00".join([known[part] for part in name.split("/")]))
+    return keys
 
 
 def natural_key(name: str) -> str:

@@ -6,15 +6,24 @@ hand here, since an index may hold a million of them and this is the hot path of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from ckptviewer.checkpoint.dtypes import BY_NUMBER
 from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.formats.ordered_code import Extent
 from ckptviewer.formats.sstable import Entry, read_varint
 
+if TYPE_CHECKING:
+    import numpy as np
+
+Slices = tuple[tuple[Extent, ...], ...]
+Described = tuple[str, tuple[int, ...]]
+Key = TypeVar("Key", bytes, str)
+NewKey = TypeVar("NewKey", bytes, str)
+
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_LARGEST_NUMBER = 1 << 56
 _LARGEST_RANK = 254  # TensorShape::MaxDimensions
 
 
@@ -41,7 +50,16 @@ class BundleEntry(NamedTuple):
     offset: int
     size: int
     checksum: int
-    slices: tuple[tuple[Extent, ...], ...] = ()
+    slices: Slices = ()
+
+
+class Numbers(NamedTuple):
+    """A column of int64 for each number of the entries."""
+
+    shards: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    checksums: np.ndarray
 
 
 def parse_header(value: bytes) -> Header:
@@ -59,58 +77,137 @@ def parse_header(value: bytes) -> Header:
     return Header(shards, big_endian, version)
 
 
-def parse_entries(pairs: Sequence[Entry]) -> list[BundleEntry]:
-    """The entries for the values of `pairs`, in order. Raises DamagedFileError.
+class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
+    """The entries of an index by key, kept as columns: a million of them stay small and quick.
 
-    An entry begins with its dtype and its shape, and few pairs of these occur in a checkpoint: so
-    those bytes are looked up, and only the numbers behind them are taken apart.
+    descriptions: dtype and shape of each; sizes, shards, offsets, checksums: int64 arrays.
     """
-    known: dict[bytes, tuple[str, tuple[int, ...]]] = {}
-    entries: list[BundleEntry] = []
-    append = entries.append
-    new = BundleEntry.__new__
-    for key, value in pairs:
-        try:
-            end = value[3] + 4
-            if value[0] != 0x08 or value[2] != 0x12 or value[1] | value[3] >= 0x80:
-                append(_parse_entry(value))
-                continue
-            start = value[:end]
-            described = known.get(start)
-            if described is None:
-                entry = _parse_entry(start)
-                described = known[start] = (entry.dtype, entry.shape)
-            shard = offset = size = checksum = 0
-            length = len(value)
-            while end < length:
-                tag = value[end]
-                end += 1
-                if tag == 0x35:
-                    if end + 4 > length:
-                        raise DamagedFileError("a checksum runs beyond its record")
-                    checksum = int.from_bytes(value[end : end + 4], "little")
-                    end += 4
-                    continue
-                number = value[end]
-                end += 1
-                if number >= 0x80:
-                    number, end = read_varint(value, end - 1)
-                if tag == 0x20:
-                    offset = number
-                elif tag == 0x28:
-                    size = number
-                elif tag == 0x18:
-                    shard = number
-                else:
-                    break
-            else:
-                append(new(BundleEntry, *described, shard, offset, size, checksum))
-                continue
-            append(_parse_entry(value))
-        except (DamagedFileError, IndexError) as error:
-            what = error.what if isinstance(error, DamagedFileError) else "it ends too early"
-            raise DamagedFileError(f"the entry of {key!r} is damaged: {what}") from error
-    return entries
+
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        descriptions: Sequence[Described],
+        numbers: Numbers,
+        sliced: Mapping[int, Slices],
+    ) -> None:
+        """`sliced` has the extents of slices for the rows that are partitioned variables."""
+        self.descriptions = descriptions
+        self.numbers = numbers
+        self._rows: dict[Key, int] = dict(zip(keys, range(len(keys)), strict=True))
+        if len(self._rows) != len(keys):
+            raise DamagedFileError("the same key stands in it more than once")
+        self._sliced = sliced
+
+    def __getitem__(self, key: Key) -> BundleEntry:
+        row = self._rows[key]
+        dtype, shape = self.descriptions[row]
+        shard, offset, size, checksum = (int(column[row]) for column in self.numbers)
+        slices = self._sliced.get(row, ())
+        return BundleEntry(dtype, shape, shard, offset, size, checksum, slices)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def sliced(self) -> Iterator[tuple[int, Key, BundleEntry]]:
+        """Row, key and entry of each partitioned variable."""
+        keys = list(self._rows) if self._sliced else []
+        return ((row, keys[row], self[keys[row]]) for row in self._sliced)
+
+    def arranged(self, keys: Sequence[NewKey], rows: Sequence[int]) -> EntryTable[NewKey]:
+        """A table of some rows, in the order of `rows`, under the names `keys`."""
+        place = {row: number for number, row in enumerate(rows)} if self._sliced else {}
+        sliced = {place[row]: value for row, value in self._sliced.items() if row in place}
+        descriptions = [self.descriptions[row] for row in rows]
+        return EntryTable(keys, descriptions, Numbers(*(c[rows] for c in self.numbers)), sliced)
+
+
+def parse_entries(pairs: Sequence[Entry]) -> EntryTable[bytes]:
+    """The entries for the values of `pairs`, by their keys. Raises DamagedFileError.
+
+    An entry begins with dtype and shape, and few pairs of these occur in a checkpoint: those bytes
+    are looked up. The numbers behind them are taken apart for all entries at once. What does not
+    look like the usual entry (slices, unknown fields) is parsed by itself.
+    """
+    import numpy as np
+
+    keys = [key for key, _ in pairs]
+    values = [value for _, value in pairs]
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    ends = np.cumsum(lengths)
+    data = np.frombuffer(b"".join(values) + bytes(16), np.uint8)
+    starts = ends - lengths
+    shape_bytes = data[starts + 3].astype(np.int64)
+    usual = (data[starts] == 0x08) & (data[starts + 2] == 0x12)
+    usual &= (data[starts + 1] < 0x80) & (shape_bytes < 0x80) & (lengths >= 4 + shape_bytes)
+    numbers, position = _parse_numbers(data, np.minimum(starts + 4 + shape_bytes, ends), ends)
+    usual &= position == ends
+
+    described = _Described({b"": ("", ())})
+    widths = np.where(usual, 4 + shape_bytes, 0).tolist()
+    descriptions = [described[value[:width]] for value, width in zip(values, widths, strict=True)]
+    sliced: dict[int, Slices] = {}
+    for row in np.flatnonzero(~usual).tolist():
+        entry = _named(keys[row], values[row])
+        descriptions[row] = (entry.dtype, entry.shape)
+        for column, number in zip(numbers, entry[2:6], strict=True):
+            column[row] = number
+        if entry.slices:
+            sliced[row] = entry.slices
+    return EntryTable(keys, descriptions, numbers, sliced)
+
+
+class _Described(dict[bytes, Described]):
+    """The first bytes of an entry to its dtype and shape; parsed once each."""
+
+    def __missing__(self, start: bytes) -> Described:
+        entry = _parse_entry(start)
+        described = self[start] = (entry.dtype, entry.shape)
+        return described
+
+
+def _parse_numbers(
+    data: np.ndarray, position: np.ndarray, ends: np.ndarray
+) -> tuple[Numbers, np.ndarray]:
+    """Shard, offset, size and checksum of all entries, and where each ended.
+
+    Only fields that stand in ascending order are taken; a position short of its end says that there
+    is something else. Numbers of more than 8 bytes stop the parse, too: no file is that large.
+    """
+    import numpy as np
+
+    columns = []
+    for tag in (0x18, 0x20, 0x28):
+        column = np.zeros(len(position), np.int64)
+        rows = np.flatnonzero((position < ends) & (data[position] == tag))
+        at = position[rows] + 1
+        for shift in range(0, 56, 7):
+            if not rows.size:
+                break
+            byte = data[at].astype(np.int64)
+            column[rows] |= (byte & 0x7F) << shift
+            at += 1
+            done = byte < 0x80
+            position[rows[done]] = at[done]
+            rows, at = rows[~done], at[~done]
+        columns.append(column)
+    rows = np.flatnonzero((position + 5 <= ends) & (data[position] == 0x35))
+    checksum = np.zeros(len(position), np.int64)
+    for byte_number in range(4):
+        byte = data[position[rows] + 1 + byte_number].astype(np.int64)
+        checksum[rows] |= byte << (8 * byte_number)
+    position[rows] += 5
+    shards, offsets, sizes = columns
+    return Numbers(shards, offsets, sizes, checksum), position
+
+
+def _named(key: bytes, value: bytes) -> BundleEntry:
+    try:
+        return _parse_entry(value)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"the entry of {key!r} is damaged: {error.what}") from error
 
 
 def _parse_entry(value: bytes) -> BundleEntry:
@@ -136,7 +233,9 @@ def _parse_entry(value: bytes) -> BundleEntry:
         elif number == 6:
             checksum = field
     if not dtype:
-        raise DamagedFileError("it names no dtype")
+        raise DamagedFileError("an entry names no dtype")
+    if max(offset, size, shard) >= _LARGEST_NUMBER:
+        raise DamagedFileError("an entry points to where no file reaches")
     return BundleEntry(dtype, shape, shard, offset, size, checksum, tuple(slices))
 
 

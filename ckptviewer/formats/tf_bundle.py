@@ -25,7 +25,7 @@ from ckptviewer.checkpoint.errors import (
 from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.variable import Variable
-from ckptviewer.formats.bundle_index import BundleEntry, Header
+from ckptviewer.formats.bundle_index import BundleEntry, EntryTable, Header
 from ckptviewer.formats.bundle_strings import split_strings
 from ckptviewer.formats.dense import Box, box_of, box_shape, dense_chunks, read_dense
 from ckptviewer.formats.ordered_code import Extent, encode_slice_key
@@ -101,8 +101,8 @@ class BundleContents:
 
     prefix: str
     header: Header
-    entries: Mapping[str, BundleEntry]
-    slices: Mapping[bytes, BundleEntry]
+    entries: EntryTable[str]
+    slices: EntryTable[bytes]
 
 
 class BundleCheckpoint(Checkpoint):
