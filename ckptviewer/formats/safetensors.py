@@ -1,0 +1,408 @@
+"""safetensors files: a JSON header, and the tensors behind it in one run of bytes.
+
+Source of the format: the safetensors project's README and its reference reader. 8 bytes: length of
+the header (little-endian). The header: a JSON object, name to {dtype, shape, data_offsets}, and
+perhaps `__metadata__`, text to text. The rest: the values, little-endian, in C order, without gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
+from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, kind_of, numpy_dtype
+from ckptviewer.checkpoint.errors import (
+    CkptviewerError,
+    DamagedFileError,
+    OpaqueVariableError,
+    TruncatedFileError,
+    UnreadableFileError,
+)
+from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.roles import describe_by_name
+from ckptviewer.checkpoint.text import count_text, natural_sorted, plural
+from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.dense import box_of, box_shape, dense_chunks, read_dense
+from ckptviewer.formats.registry import Confidence, Format, Match
+from ckptviewer.formats.shapes import checked_shape
+from ckptviewer.storage.byte_source import LocalFile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LARGEST_HEADER_BYTES = 100_000_000  # the reference reader's limit
+_LARGEST_ENTRY_BYTES = 1 << 16
+_LARGEST_METADATA_BYTES = 1 << 24
+_SHOWN_METADATA = 50
+_COPY_AGAIN = "Copy the file again from where it was saved."
+_SAVE_AGAIN = "Save it again with the safetensors library."
+
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}
+# Bits an element of those that are listed but not read: TensorFlow knows them not, or not packed.
+_OPAQUE_BITS = {"F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}
+
+_NAME = re.compile(rb'[ \t\r\n]*"((?:[^"\\]++|\\.)*+)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_FLAT_OBJECT = re.compile(rb'\{(?:[^"{}]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
+_BETWEEN = re.compile(rb"[ \t\r\n]*([,}])[ \t\r\n]*")
+
+
+class Entry(NamedTuple):
+    """What the header says of one tensor.
+
+    dtype: TensorFlow's name, or the file's own where TensorFlow has none. start, stop: its bytes,
+    counted from the end of the header. problem: why its values cannot be had; empty where they can.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+    problem: str = ""
+
+
+class SafetensorsFormat(Format):
+    """Files of the safetensors library, whatever their extension."""
+
+    name = "safetensors"
+    title = "safetensors"
+
+    def probe(self, path: Path) -> Match:
+        try:
+            source = LocalFile(path)
+        except (CkptviewerError, ValueError) as error:
+            return Match(confidence=Confidence.NO, reason=str(error), path=path)
+        try:
+            confidence, reason = _judge(source)
+        except CkptviewerError as error:
+            confidence, reason = Confidence.NO, error.what
+        finally:
+            source.release()
+        return Match(confidence=confidence, reason=reason, path=path)
+
+    def open(self, path: Path) -> SafetensorsCheckpoint:
+        source = LocalFile(path)
+        try:
+            return _open(source)
+        finally:
+            source.release()
+
+
+def _judge(source: LocalFile) -> tuple[Confidence, str]:
+    start = source.read(0, min(source.size, 4096))
+    length, header = int.from_bytes(start[:8], "little"), start[8:]
+    named = source.name.lower().endswith(".safetensors")
+    text = header[: min(length, len(header))].strip()
+    looks_right = (
+        _NAME.match(text, 1) and (b'"dtype"' in text or b'"__metadata__"' in text)
+    ) or re.fullmatch(rb"\{\s*\}", text)
+    if looks_right and text.startswith(b"{"):
+        return Confidence.CERTAIN, "a JSON header of tensors behind its length"
+    if named:
+        return Confidence.MAYBE, "its name is that of a safetensors file, its start is not"
+    return Confidence.NO, "no JSON header of tensors stands at its start"
+
+
+def _open(source: LocalFile) -> SafetensorsCheckpoint:
+    length = _header_length(source)
+    try:
+        entries, metadata = parse_header(source.read(8, length))
+    except DamagedFileError as error:
+        raise DamagedFileError(error.what, where=source.name, remedy=_COPY_AGAIN) from error
+    data_start = 8 + length
+    entries, findings = check_layout(entries, source.size - data_start, data_start)
+    keys = natural_sorted(list(entries), key=str)
+    described = describe_by_name([(key, entries[key].dtype, entries[key].shape) for key in keys])
+    variables = [
+        Variable(
+            key,
+            about.name,
+            entries[key].dtype,
+            entries[key].shape,
+            entries[key].stop - entries[key].start,
+            about.role,
+            about.slot_of,
+            about.slot_name,
+            about.trainable,
+            about.object_path,
+        )
+        for key, about in zip(keys, described, strict=True)
+    ]
+    facts = {"Header": f"{count_text(length)} bytes"}
+    facts |= {f"Metadata: {name}": text for name, text in list(metadata.items())[:_SHOWN_METADATA]}
+    return SafetensorsCheckpoint(source, entries, data_start, variables, findings, facts)
+
+
+def _header_length(source: LocalFile) -> int:
+    if source.size < 8:
+        raise TruncatedFileError(
+            f"it has {source.size} bytes, and the length of its header alone takes 8",
+            where=source.name,
+            remedy=_COPY_AGAIN,
+        )
+    length = int.from_bytes(source.read(0, 8), "little")
+    if length > LARGEST_HEADER_BYTES:
+        raise DamagedFileError(
+            f"its header is said to have {length:,} bytes, and {LARGEST_HEADER_BYTES:,} are the "
+            "most that the format allows",
+            where=source.name,
+            remedy=_COPY_AGAIN,
+        )
+    if 8 + length > source.size:
+        raise TruncatedFileError(
+            f"its header is said to end at byte {8 + length:,}, and the file at {source.size:,}",
+            where=source.name,
+            remedy=_COPY_AGAIN,
+        )
+    return length
+
+
+def parse_header(header: bytes) -> tuple[dict[str, Entry], dict[str, str]]:
+    """The tensors by name, and the metadata. Raises DamagedFileError.
+
+    The outer object is taken apart here and only its small, flat members are given to `json`: so
+    neither deep nesting nor a hundred megabytes of brackets can take memory.
+    """
+    entries: dict[str, Entry] = {}
+    metadata: dict[str, str] | None = None
+    if not header.startswith(b"{"):
+        raise DamagedFileError("its header does not begin with a brace")
+    if re.fullmatch(rb"\{[ \t\r\n]*\}[ \t\r\n]*", header):
+        return {}, {}
+    position, mark = 1, b","
+    while mark == b",":
+        name, value, position = _member(header, position)
+        between = _BETWEEN.match(header, position)
+        if between is None:
+            raise DamagedFileError(f"its header is no JSON object at byte {8 + position:,}")
+        position, mark = between.end(), between[1]
+        if name in entries or (name == "__metadata__" and metadata is not None):
+            raise DamagedFileError(f"its header names {name!r} twice")
+        if name == "__metadata__":
+            metadata = _metadata(value)
+        else:
+            entries[name] = _entry(name, value)
+    if position != len(header):
+        raise DamagedFileError("something follows its header's last brace")
+    return entries, metadata or {}
+
+
+def _member(header: bytes, position: int) -> tuple[str, bytes, int]:
+    """Name and value (a flat object) of the member at `position`, and the position behind it."""
+    found = _NAME.match(header, position)
+    flat = found and _FLAT_OBJECT.match(header, found.end())
+    if not found or not flat:
+        raise DamagedFileError(f"its header is no object of flat objects at byte {8 + position:,}")
+    return _text(b'"' + found[1] + b'"'), flat[0], flat.end()
+
+
+def _text(quoted: bytes) -> str:
+    try:
+        text = json.loads(quoted.decode())
+        text.encode()  # half a surrogate pair, written as an escape, is no text
+    except ValueError as error:
+        raise DamagedFileError(f"its header has a name that is no text: {quoted!r:.80}") from error
+    return str(text)
+
+
+def _metadata(value: bytes) -> dict[str, str]:
+    if len(value) > _LARGEST_METADATA_BYTES:
+        return {"__metadata__": f"{len(value):,} bytes, not shown"}
+    try:
+        pairs = json.loads(value.decode(), object_pairs_hook=list)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError("the metadata in its header are no JSON") from error
+    if not all(isinstance(text, str) for _, text in pairs):
+        raise DamagedFileError("the metadata in its header are not texts alone")
+    return {
+        name.encode(errors="replace").decode(): text.encode(errors="replace").decode()
+        for name, text in pairs
+    }
+
+
+def _entry(name: str, value: bytes) -> Entry:
+    """The entry that `value` describes. Raises DamagedFileError where it is no entry at all."""
+    try:
+        if len(value) > _LARGEST_ENTRY_BYTES:
+            raise DamagedFileError("it is too long")
+        pairs = json.loads(value.decode(), object_pairs_hook=list)
+        fields = dict(pairs)
+        if len(fields) != len(pairs):
+            raise DamagedFileError("it has a field twice")
+        dtype, shape, (start, stop) = fields["dtype"], fields["shape"], fields["data_offsets"]
+        if not isinstance(dtype, str) or not isinstance(shape, list):
+            raise DamagedFileError("dtype or shape is of another type")
+        if type(start) is not int or type(stop) is not int or not 0 <= start <= stop < 1 << 63:
+            raise DamagedFileError("its offsets are no ascending natural numbers")
+        ours = _DTYPES.get(dtype, dtype)
+        known = BY_NAME.get(ours)
+        sizes = checked_shape(shape, known.item_bytes if known else 1)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        why = error.what if isinstance(error, DamagedFileError) else "a field is missing or wrong"
+        raise DamagedFileError(f"the entry of {name!r:.200} in its header is bad: {why}") from error
+    bits = known.item_bytes * 8 if known else _OPAQUE_BITS.get(dtype, 0)
+    needed = -(-prod(sizes) * bits // 8)
+    problem = ""
+    if bits and needed != stop - start:
+        problem = f"its shape needs {needed:,} bytes, and {stop - start:,} are stored"
+    return Entry(ours, sizes, start, stop, problem)
+
+
+def check_layout(
+    entries: Mapping[str, Entry], data_bytes: int, data_start: int
+) -> tuple[dict[str, Entry], list[Finding]]:
+    """The entries, with a problem where their bytes are not theirs alone; findings for these.
+
+    data_bytes: what the file has behind its header. data_start: where that begins. Tensors must lie
+    one after the other without overlap or gap, up to the end of the file.
+    """
+    checked = dict(entries)
+    findings: list[Finding] = []
+    end, last, gaps = 0, "", 0
+    for key, entry in sorted(entries.items(), key=lambda item: item[1][2:4]):
+        if entry.start < end and entry.stop > entry.start:
+            for one, other in ((key, last), (last, key)):
+                if not checked[one].problem:
+                    why = f"its bytes are those of {other!r:.200}, too"
+                    checked[one] = checked[one]._replace(problem=why)
+        elif entry.start > end:
+            gaps += entry.start - end
+        if entry.stop > data_bytes and not checked[key].problem:
+            why = (
+                f"its values end at byte {data_start + entry.stop:,}, "
+                f"and the file at {data_start + data_bytes:,}"
+            )
+            checked[key] = checked[key]._replace(problem=why)
+        if entry.stop > end:
+            end, last = entry.stop, key
+    if end > data_bytes:
+        hit = sum(entry.stop > data_bytes for entry in entries.values())
+        findings.append(
+            _error(
+                "truncated-file",
+                f"The file ends at byte {data_start + data_bytes:,}, and its header needs "
+                f"{data_start + end:,}; {plural(hit, 'variable')} cannot be read.",
+            )
+        )
+    elif end < data_bytes:
+        gaps += data_bytes - end
+    if gaps:
+        findings.append(
+            Finding(
+                code="unused-bytes",
+                severity=Severity.WARNING,
+                message=f"{count_text(gaps)} bytes belong to no tensor; the safetensors library "
+                "refuses such a file.",
+                remedy=_SAVE_AGAIN,
+            )
+        )
+    findings += [
+        _error("unreadable-variable", f"{key} cannot be read: {entry.problem}.", key)
+        for key, entry in checked.items()
+        if entry.problem
+    ]
+    return checked, findings
+
+
+def _error(code: str, message: str, variable: str | None = None) -> Finding:
+    return Finding(
+        code=code,
+        severity=Severity.ERROR,
+        message=message,
+        remedy=_COPY_AGAIN,
+        variable=variable,
+    )
+
+
+class SafetensorsCheckpoint(Checkpoint):
+    """An open safetensors file."""
+
+    def __init__(
+        self,
+        source: LocalFile,
+        entries: Mapping[str, Entry],
+        data_start: int,
+        variables: Sequence[Variable],
+        findings: Sequence[Finding],
+        facts: Mapping[str, str],
+    ) -> None:
+        super().__init__(
+            path=os.fspath(source.path),
+            format_name=SafetensorsFormat.name,
+            variables=variables,
+            findings=findings,
+            facts=facts,
+        )
+        self._source = source
+        self._entries = entries
+        self._data_start = data_start
+
+    def read(self, variable: Variable, region: Region | None = None) -> np.ndarray:
+        import numpy as np
+
+        entry, stored = self._readable(variable)
+        box = box_of(region, entry.shape)
+        try:
+            out = np.empty(box_shape(box), stored.newbyteorder("="))
+        except MemoryError as error:
+            raise UnreadableFileError(
+                "its values are more than memory can hold",
+                where=variable.key,
+                remedy="Read it in regions or in chunks.",
+            ) from error
+        read_dense(self._source, self._data_start + entry.start, entry.shape, stored, box, out)
+        return out
+
+    def chunks(self, variable: Variable, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray]:
+        entry, stored = self._readable(variable)
+        start, count = self._data_start + entry.start, prod(entry.shape)
+        for values, _ in dense_chunks(self._source, start, count, stored, chunk_bytes):
+            yield values if stored.isnative else values.astype(stored.newbyteorder("="))
+
+    def details(self, variable: Variable) -> dict[str, str]:
+        entry = self._entries[variable.key]
+        return {"Offset": f"{count_text(self._data_start + entry.start)} bytes"}
+
+    def release(self) -> None:
+        self._source.release()
+
+    def _readable(self, variable: Variable) -> tuple[Entry, np.dtype]:
+        """The entry and the dtype as stored, once nothing stands against reading the values."""
+        entry = self._entries.get(variable.key)
+        if entry is None:
+            self[variable.key]  # raises with the right words
+            raise AssertionError("a variable without an entry")
+        if kind_of(entry.dtype) is Kind.OPAQUE:
+            raise OpaqueVariableError(
+                f"dtype {entry.dtype} has no values that can be shown",
+                where=variable.key,
+                remedy="Its stored bytes can still be copied.",
+            )
+        if entry.problem:
+            raise DamagedFileError(entry.problem, where=variable.key, remedy=_COPY_AGAIN)
+        native = numpy_dtype(entry.dtype)
+        return entry, native.newbyteorder("<") if native.isbuiltin == 1 else native
