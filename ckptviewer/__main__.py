@@ -1,0 +1,23 @@
+"""The program's door: leads to the window or to the command line, and loads only one of them."""
+
+from __future__ import annotations
+
+import sys
+
+SUBCOMMANDS = ("list",)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ckptviewer with the arguments of the command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and (arguments[0] in SUBCOMMANDS or arguments[0] in ("-h", "--help", "--version")):
+        from ckptviewer.cli.main import run
+
+        return run(arguments)
+    from ckptviewer.ui.start import start
+
+    return start(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
