@@ -131,11 +131,12 @@ def make(directory: Path) -> None:
     training, validation = load()
     np.savez_compressed(directory / "digits-validation.npz", x=validation.x, y=validation.y)
     model = build_model()
-    model.save(directory / "digits.keras")
     generator = np.random.default_rng(SEED)
     manager = tf.train.CheckpointManager(
         checkpoint_of(model), os.fspath(directory), max_to_keep=None, checkpoint_name=NAME
     )
+    # After the optimizer was built: a model file without its slots loads with a warning.
+    model.save(directory / "digits.keras")
 
     train(model, training, EARLY_STEP, generator)
     early = save(manager, EARLY_STEP, validation)
