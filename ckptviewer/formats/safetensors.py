@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -68,6 +69,10 @@ _OPAQUE_BITS = {"F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}
 
 _NAME = re.compile(rb'[ \t\r\n]*"((?:[^"\\]++|\\.)*+)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _FLAT_OBJECT = re.compile(rb'\{(?:[^"{}]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
+# As the library writes it; whatever else is JSON takes a slower way.
+_USUAL_ENTRY = re.compile(
+    rb'\{"dtype":"(\w{1,20})","shape":(\[[\d,]{0,500}\]),"data_offsets":\[(\d{1,18}),(\d{1,18})\]\}'
+)
 _BETWEEN = re.compile(rb"[ \t\r\n]*([,}])[ \t\r\n]*")
 
 
@@ -222,7 +227,7 @@ def _member(header: bytes, position: int) -> tuple[str, bytes, int]:
 
 def _text(quoted: bytes) -> str:
     try:
-        text = json.loads(quoted.decode())
+        text = json.loads(quoted.decode()) if b"\\" in quoted else quoted[1:-1].decode()
         text.encode()  # half a surrogate pair, written as an escape, is no text
     except ValueError as error:
         raise DamagedFileError(f"its header has a name that is no text: {quoted!r:.80}") from error
@@ -247,29 +252,47 @@ def _metadata(value: bytes) -> dict[str, str]:
 def _entry(name: str, value: bytes) -> Entry:
     """The entry that `value` describes. Raises DamagedFileError where it is no entry at all."""
     try:
-        if len(value) > _LARGEST_ENTRY_BYTES:
-            raise DamagedFileError("it is too long")
-        pairs = json.loads(value.decode(), object_pairs_hook=list)
-        fields = dict(pairs)
-        if len(fields) != len(pairs):
-            raise DamagedFileError("it has a field twice")
-        dtype, shape, (start, stop) = fields["dtype"], fields["shape"], fields["data_offsets"]
-        if not isinstance(dtype, str) or not isinstance(shape, list):
-            raise DamagedFileError("dtype or shape is of another type")
-        if type(start) is not int or type(stop) is not int or not 0 <= start <= stop < 1 << 63:
-            raise DamagedFileError("its offsets are no ascending natural numbers")
-        ours = _DTYPES.get(dtype, dtype)
-        known = BY_NAME.get(ours)
-        sizes = checked_shape(shape, known.item_bytes if known else 1)
+        if usual := _USUAL_ENTRY.fullmatch(value):
+            dtype, sizes, start, stop = usual[1], usual[2], int(usual[3]), int(usual[4])
+        else:
+            dtype, sizes, start, stop = _unusual_entry(value)
+        ours, shape, needed = _dtype_and_shape(dtype, sizes)
+        if start > stop:
+            raise DamagedFileError("it ends before it begins")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         why = error.what if isinstance(error, DamagedFileError) else "a field is missing or wrong"
         raise DamagedFileError(f"the entry of {name!r:.200} in its header is bad: {why}") from error
-    bits = known.item_bytes * 8 if known else _OPAQUE_BITS.get(dtype, 0)
-    needed = -(-prod(sizes) * bits // 8)
     problem = ""
-    if bits and needed != stop - start:
+    if needed is not None and needed != stop - start:
         problem = f"its shape needs {needed:,} bytes, and {stop - start:,} are stored"
-    return Entry(ours, sizes, start, stop, problem)
+    return Entry(ours, shape, start, stop, problem)
+
+
+def _unusual_entry(value: bytes) -> tuple[bytes, bytes, int, int]:
+    """The fields of an entry that is not written as the library writes it, sizes as JSON."""
+    if len(value) > _LARGEST_ENTRY_BYTES:
+        raise DamagedFileError("it is too long")
+    pairs = json.loads(value.decode(), object_pairs_hook=list)
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise DamagedFileError("it has a field twice")
+    dtype, shape, (start, stop) = fields["dtype"], fields["shape"], fields["data_offsets"]
+    if not isinstance(dtype, str) or not isinstance(shape, list):
+        raise DamagedFileError("dtype or shape is of another type")
+    if not all(type(n) is int and 0 <= n < 1 << 63 for n in (start, stop, *shape)):
+        raise DamagedFileError("its shape or its offsets are no natural numbers")
+    return dtype.encode(), json.dumps(shape, separators=(",", ":")).encode(), start, stop
+
+
+@lru_cache(maxsize=4096)  # the tensors of a model share a few dtypes and shapes
+def _dtype_and_shape(dtype: bytes, sizes: bytes) -> tuple[str, tuple[int, ...], int | None]:
+    """Our name of the dtype, the shape, and the bytes that it needs (None where unknown)."""
+    theirs = dtype.decode()
+    ours = _DTYPES.get(theirs, theirs)
+    known = BY_NAME.get(ours) if theirs in _DTYPES else None
+    shape = checked_shape(json.loads(sizes), known.item_bytes if known else 1)
+    bits = known.item_bytes * 8 if known else _OPAQUE_BITS.get(theirs)
+    return ours, shape, None if bits is None else -(-prod(shape) * bits // 8)
 
 
 def check_layout(

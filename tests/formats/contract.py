@@ -370,7 +370,7 @@ class FormatContract:
             f"with {name}().open(match.path) as checkpoint:\n"
             "    for key in sys.argv[2:]: checkpoint.read(checkpoint[key])\n"
             "wrong = {'tensorflow', 'keras', 'tf_keras', 'h5py', 'safetensors', 'PySide6'}\n"
-            "sys.exit(', '.join(wrong & sys.modules.keys()))\n"
+            "sys.exit(', '.join(wrong & sys.modules.keys()) or None)\n"
         )
         command = [sys.executable, "-c", script, str(sample.path), *sample.values]
         subprocess.run(command, check=True, timeout=60, env=os.environ | {"PYTHONPATH": _ROOT})
