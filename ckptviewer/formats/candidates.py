@@ -1,0 +1,89 @@
+"""Which of many checkpoints is the latest, and which ones a template stands for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from heapq import nlargest
+
+from ckptviewer.checkpoint.errors import PathNotFoundError, UnreadableFileError
+from ckptviewer.checkpoint.text import natural_keys
+from ckptviewer.formats.nearby import Listing, Listings, base_of
+
+_DIGITS = re.compile(r"\d+")
+_PLACEHOLDER = re.compile(r"\{(\w*)[^{}:/\\]*(?::([^{}/\\]*))?\}")
+_WHOLE_NUMBERS = ("epoch", "batch", "step", "global_step")
+_MOST_PLACEHOLDERS = 16
+_MOST_DIRECTORIES = 64
+
+
+def latest_first(
+    directory: str, names: Sequence[str], suffix: str = "", count: int = 8
+) -> tuple[list[str], str]:
+    """The `count` latest of the checkpoints `names`, and by what they were ordered.
+
+    Names that differ only in their numbers (`model.ckpt-9`, `model.ckpt-10`) go by these; others
+    by the time at which `name + suffix` was last modified.
+    """
+    if len({_DIGITS.sub("#", name) for name in names}) == 1:
+        return _largest(names, lambda _: 0, count), "the highest by number"
+
+    def modified(name: str) -> int:
+        try:
+            return os.stat(os.path.join(directory, name + suffix)).st_mtime_ns
+        except OSError:
+            return 0
+
+    return _largest(names, modified, count), "the newest"
+
+
+def fill_placeholders(path: str, listings: Listings) -> list[str]:
+    """The checkpoints that the template `path` (`cp-{epoch:02d}.ckpt`) stands for.
+
+    The highest epoch comes first. Whole numbers stand where the placeholder asks for them, else
+    anything does. Empty where `path` has no placeholder or nothing matches.
+    """
+    count = len(_PLACEHOLDER.findall(path))
+    if not 0 < count <= _MOST_PLACEHOLDERS:
+        return []
+    found = _filled(path, listings, of_directories=False)
+    return _largest(found, lambda _: 0, len(found))
+
+
+def _largest(names: Sequence[str], first: Callable[[str], int], count: int) -> list[str]:
+    """The `count` last of the names by `first`, then by natural order; the last one first."""
+    keyed = zip(map(first, names), natural_keys(names), names, strict=True)
+    return [name for _, _, name in nlargest(count, keyed)]
+
+
+def _filled(path: str, listings: Listings, *, of_directories: bool) -> list[str]:
+    if not _PLACEHOLDER.search(path):
+        return [path]
+    parent, name = os.path.split(path)
+    matches = _template(name).fullmatch
+    found: list[str] = []
+    for directory in _filled(parent, listings, of_directories=True)[:_MOST_DIRECTORIES]:
+        try:
+            listing = listings[directory]
+        except (PathNotFoundError, UnreadableFileError):
+            continue
+        names = listing.directories if of_directories else _candidates(listing)
+        found += [os.path.join(directory, entry) for entry in names if matches(entry)]
+    return found
+
+
+def _candidates(listing: Listing) -> list[str]:
+    return listing.prefixes + [name for name in listing.files if base_of(name) == name]
+
+
+def _template(name: str) -> re.Pattern[str]:
+    parts = []
+    position = 0
+    for match in _PLACEHOLDER.finditer(name):
+        parts.append(re.escape(name[position : match.start()]))
+        field, specification = match.groups()
+        whole = field in _WHOLE_NUMBERS or (specification or "").endswith("d")
+        parts.append(r"\d+" if whole else r".+")
+        position = match.end()
+    return re.compile("".join(parts) + re.escape(name[position:]), re.DOTALL)
