@@ -130,27 +130,30 @@ class Buckets:
         return cls(Scheme.POINTS, values[~zero], counts[~zero], zeros, low, high)
 
     @classmethod
-    def of_table(
-        cls, scheme: Scheme, table: NDArray[np.integer], zeros: int, low: float, high: float
+    def of_patterns(
+        cls,
+        scheme: Scheme,
+        patterns: NDArray[np.integer],
+        counts: NDArray[np.integer],
+        zeros: int,
+        low: float,
+        high: float,
     ) -> Buckets:
-        """From a count for each pattern of the upper bits, zeros in their patterns too."""
-        half = len(table) // 2
-        negative_small = int(table[half])
-        positive_small = int(table[0])
-        tiny = positive_small + negative_small - zeros  # those so small that they share a bucket
-        keys = np.flatnonzero(table)
-        negative = keys[keys > half][::-1]
-        positive = keys[(keys > 0) & (keys < half)]
-        tiny_positive = min(tiny, max(0, positive_small - zeros) if negative_small else tiny)
-        middle = [(half - 1, tiny - tiny_positive), (half, tiny_positive)]
-        kept = [pair for pair in middle if pair[1] > 0]
-        ranks = np.concatenate(
-            (2 * half - 1 - negative, [rank for rank, _ in kept], positive + half)
-        ).astype(np.uint32)
-        counts = np.concatenate(
-            (table[negative], [count for _, count in kept], table[positive])
-        ).astype(np.int64)
-        return cls(scheme, ranks, counts, zeros, low, high)
+        """From the ascending patterns of upper bits that occur and how often, zeros included."""
+        half = 1 << (scheme.bits - 1)
+        patterns = patterns.astype(np.int64)
+        totals = counts.astype(np.int64)
+        ranks = np.where(patterns < half, patterns + half, 2 * half - 1 - patterns)
+        # Zeros share their patterns with the smallest denormals; take them out of these.
+        rest = zeros
+        for rank in (half, half - 1):
+            at = ranks == rank
+            taken = min(rest, int(totals[at].sum()))
+            totals[at] -= taken
+            rest -= taken
+        order = np.argsort(ranks)
+        order = order[totals[order] > 0]
+        return cls(scheme, ranks[order].astype(np.uint32), totals[order], zeros, low, high)
 
     @cached_property
     def total(self) -> int:
@@ -180,9 +183,9 @@ class Buckets:
             return other
         scheme = max(self.scheme, other.scheme, key=_COARSENESS.__getitem__)
         a, b = self.coarsened(scheme), other.coarsened(scheme)
-        ranks, where = np.unique(np.concatenate((a.ranks, b.ranks)), return_inverse=True)
-        counts = np.zeros(len(ranks), np.int64)
-        np.add.at(counts, where.reshape(-1), np.concatenate((a.counts, b.counts)))
+        ranks, counts = added_up(
+            np.concatenate((a.ranks, b.ranks)), np.concatenate((a.counts, b.counts))
+        )
         return Buckets(
             scheme, ranks, counts, a.zeros + b.zeros, min(a.low, b.low), max(a.high, b.high)
         )
@@ -196,15 +199,13 @@ class Buckets:
         if scheme is Scheme.FLOAT32:
             with np.errstate(over="ignore"):
                 narrow = np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
-            keys = (narrow.view(np.uint32) >> 16).astype(np.int64)
+            all_patterns = (narrow.view(np.uint32) >> 16).astype(np.int64)
         else:
-            keys = (values.view(np.uint64) >> np.uint64(44)).astype(np.int64)
-        half = 1 << (scheme.bits - 1)
-        all_ranks = np.where(keys < half, keys + half, 2 * half - 1 - keys)
-        ranks, where = np.unique(all_ranks, return_inverse=True)
-        counts = np.zeros(len(ranks), np.int64)
-        np.add.at(counts, where.reshape(-1), self.counts)
-        return Buckets(scheme, ranks.astype(np.uint32), counts, self.zeros, self.low, self.high)
+            all_patterns = (values.view(np.uint64) >> np.uint64(44)).astype(np.int64)
+        patterns, counts = added_up(all_patterns, self.counts)
+        coarse = Buckets.of_patterns(scheme, patterns, counts, 0, self.low, self.high)
+        coarse.zeros = self.zeros
+        return coarse
 
     def rebin(
         self,
@@ -309,6 +310,16 @@ class Buckets:
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _COARSENESS = {Scheme.POINTS: 0, Scheme.FLOAT64: 1, Scheme.FLOAT32: 2}
+
+
+def added_up(values: np.ndarray, counts: NDArray[np.integer]) -> tuple[np.ndarray, Counts]:
+    """The distinct values, ascending, and for each the sum of its counts."""
+    if (values[1:] > values[:-1]).all():
+        return values, counts.astype(np.int64)
+    distinct, where = np.unique(values, return_inverse=True)
+    totals = np.zeros(len(distinct), np.int64)
+    np.add.at(totals, where.reshape(-1), counts.astype(np.int64))
+    return distinct, totals
 
 
 def linear_edges(lo: float, hi: float, bins: int) -> Floats:

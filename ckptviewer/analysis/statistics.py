@@ -127,9 +127,9 @@ def as_float64(values: np.ndarray, kind: Kind) -> np.ndarray:
     if kind is Kind.STRING:
         return np.fromiter(map(len, values.reshape(-1)), np.float64, values.size)
     if kind is Kind.COMPLEX:
-        with np.errstate(over="ignore"):
-            magnitudes: np.ndarray = np.hypot(values.real.astype(np.float64), values.imag)
-            return magnitudes
+        from ckptviewer.analysis.tallies import magnitudes
+
+        return magnitudes(values)
     return values.astype(np.float64)
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import threading
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ckptviewer.analysis import kernel
 from ckptviewer.analysis.chunks import SEGMENT_ELEMENTS
-from ckptviewer.analysis.histogram import Buckets, Scheme
-from ckptviewer.analysis.moments import (
-    EMPTY,
-    Moments,
-    State,
-    combine,
-    moments_of_table,
-    piece,
-    two_product,
-    two_sum,
+from ckptviewer.analysis.exact import (
+    moments_of_integers,
+    smallest_normal,
+    statistics_of_integers,
+    statistics_of_values,
 )
+from ckptviewer.analysis.histogram import Buckets, Scheme, added_up
+from ckptviewer.analysis.moments import Moments
 from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.dtypes import Kind
 
@@ -42,7 +41,7 @@ class Tally(ABC):
 
     @abstractmethod
     def result(self) -> Statistics:
-        """The statistics of all that was added."""
+        """The statistics of all that was added. Nothing may be added afterwards."""
 
 
 def tally_for(dtype: np.dtype, kind: Kind, count: int, exponent: int = 0) -> Tally:
@@ -52,9 +51,13 @@ def tally_for(dtype: np.dtype, kind: Kind, count: int, exponent: int = 0) -> Tal
     """
     if kind is Kind.STRING:
         return StringTally()
-    if kind is Kind.COMPLEX or dtype.itemsize > 2:
-        return WideTally(dtype, kind, count, exponent)
-    return CodeTally(dtype, kind)
+    if count <= SHORT_ELEMENTS and kind in (Kind.FLOAT, Kind.COMPLEX):
+        return ShortTally(dtype, kind)
+    if dtype.itemsize <= 2:
+        return CodeTally(dtype, kind)
+    if kind is Kind.INTEGER:
+        return IntegerTally(dtype)
+    return FloatTally(dtype, kind, exponent)
 
 
 class CodeTally(Tally):
@@ -63,283 +66,206 @@ class CodeTally(Tally):
     def __init__(self, dtype: np.dtype, kind: Kind) -> None:
         self._dtype = dtype
         self._kind = kind
-        self._table = np.zeros(1 << 16, np.int64)
-        self._odd = np.zeros(1 << 8, np.int64)
+        self._odd: NDArray[np.uint8] | None = None
+        self._few: NDArray[np.uint16] | None = None
+        self._table: NDArray[np.uint32] | None = None
 
     def add(self, values: np.ndarray) -> None:
         raw = np.ascontiguousarray(values).view(np.uint8)
-        if raw.size % 2:  # bytes are counted in pairs, twice as fast
-            self._odd[raw[-1]] += 1
+        if raw.size % 2:  # bytes are counted in pairs, twice as fast; only the last call is odd
+            self._odd = raw[-1:].copy()
             raw = raw[:-1]
         patterns = raw.view(np.uint16)
-        self._table += np.bincount(patterns.astype(np.intp), minlength=1 << 16)
+        if values.size < SEGMENT_ELEMENTS // 32 and self._table is None:
+            self._few = patterns.copy()
+            return
+        if self._table is None:
+            self._table = _borrow_table(16)
+        kernel.count_patterns(patterns, self._table)
 
     def result(self) -> Statistics:
-        if self._dtype.itemsize == 1:
-            pairs = self._table.reshape(256, 256)
-            counts = pairs.sum(axis=0) + pairs.sum(axis=1) + self._odd
-            patterns = np.arange(256, dtype=np.uint8)
+        counts = self._counts()
+        values, order = _codes(self._dtype, self._kind)
+        counts = counts[order]
+        present = counts != 0
+        return statistics_of_values(values[present], counts[present], self._dtype, self._kind)
+
+    def _counts(self) -> NDArray[np.int64]:
+        """How often each code comes, of all that the dtype has."""
+        if self._dtype.itemsize == 2:
+            return self._pairs()
+        counts: NDArray[np.int64]
+        if self._table is None:
+            few = np.empty(0, np.uint8) if self._few is None else self._few.view(np.uint8)
+            counts = np.bincount(few, minlength=256)
         else:
-            counts = self._table
-            patterns = np.arange(1 << 16, dtype=np.uint16)
-        if self._kind is Kind.BOOL:
-            counts = np.array([counts[0], counts[1:].sum()])
-            patterns = patterns[:2]
-        present = np.flatnonzero(counts)
-        counts = counts[present]
+            pairs = self._pairs().reshape(256, 256)
+            counts = pairs.sum(axis=0) + pairs.sum(axis=1)
+        if self._odd is not None:
+            counts[self._odd] += 1
+        if self._kind is Kind.BOOL:  # any byte but 0 is true
+            counts[1] += counts[2:].sum()
+            counts[2:] = 0
+        return counts
+
+    def _pairs(self) -> NDArray[np.int64]:
+        if self._table is None:
+            few = np.empty(0, np.uint16) if self._few is None else self._few
+            return np.bincount(few, minlength=1 << 16)
+        counts = self._table.astype(np.int64)
+        self._table[:] = 0
+        _keep_table(self._table)
+        return counts
+
+
+@cache
+def _codes(dtype: np.dtype, kind: Kind) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """The values of all codes of an 8 or 16 bit dtype, ascending, NaN last; and their order."""
+    bits = 8 * dtype.itemsize
+    patterns = np.arange(1 << bits, dtype=np.uint8 if bits == 8 else np.uint16)
+    if kind is Kind.BOOL:
+        values = np.minimum(patterns, 1).astype(np.float64)
+    else:
         with np.errstate(invalid="ignore"):
-            values = patterns[present].view(self._dtype).astype(np.float64)
-        return statistics_of_values(values, counts, self._dtype, self._kind)
+            values = patterns.view(dtype).astype(np.float64)
+    order = np.argsort(values, kind="stable")
+    return values[order], order
 
 
-def statistics_of_values(
-    values: NDArray[np.float64], counts: NDArray[np.int64], dtype: np.dtype, kind: Kind
-) -> Statistics:
-    """The statistics of a tensor given by its values as float64 and how often each comes.
+class ShortTally(Tally):
+    """A few floating-point or complex numbers: kept as they are."""
 
-    A value may come more than once (-0.0 and 0.0 do). `dtype` decides what is denormal.
-    """
-    finite = np.isfinite(values)
-    tiny = smallest_normal(dtype, kind)
-    magnitude = np.abs(values)
-    zero = int(counts[values == 0].sum())
-    points, where = np.unique(values[finite], return_inverse=True)
-    totals = np.zeros(len(points), np.int64)
-    np.add.at(totals, where.reshape(-1), counts[finite])
-    moments = moments_of_table(points, totals)
-    buckets = Buckets.of_points(points, totals)
-    number = int if kind in (Kind.INTEGER, Kind.BOOL) else float
-    low = number(points[0] + 0.0) if points.size else None
-    if points.size == 1:
-        moments = moments.constant(float(points[0]))
-    return Statistics(
-        count=int(counts.sum()),
-        nan=int(counts[np.isnan(values)].sum()),
-        pos_inf=int(counts[values == np.inf].sum()),
-        neg_inf=int(counts[values == -np.inf].sum()),
-        zero=zero,
-        denormal=int(counts[(magnitude > 0) & (magnitude < tiny)].sum()),
-        min=low,
-        max=number(points[-1] + 0.0) if points.size else None,
-        moments=moments,
-        buckets=buckets,
-        distinct=len(points),
-    )
-
-
-def smallest_normal(dtype: np.dtype, kind: Kind) -> float:
-    """The least positive number of the dtype that is not denormal; 0 for what has no such."""
-    if kind is Kind.COMPLEX:
-        dtype = np.dtype(np.float32 if dtype.itemsize == 8 else np.float64)
-    elif kind is not Kind.FLOAT:
-        return 0.0
-    if dtype.kind == "f":
-        return float(np.finfo(dtype).smallest_normal)
-    import ml_dtypes
-
-    return float(ml_dtypes.finfo(dtype).smallest_normal)  # type: ignore[no-untyped-call]
-
-
-class WideTally(Tally):
-    """Elements of 32 bits and more: fine buckets, and moments in float64."""
-
-    def __init__(self, dtype: np.dtype, kind: Kind, count: int, exponent: int = 0) -> None:
+    def __init__(self, dtype: np.dtype, kind: Kind) -> None:
         self._dtype = dtype
+        self._kind = kind
+        self._values = np.empty(0)
+
+    def add(self, values: np.ndarray) -> None:
+        wide = magnitudes(values) if self._kind is Kind.COMPLEX else values.astype(np.float64)
+        self._values = np.append(self._values, wide)
+
+    def result(self) -> Statistics:
+        once = np.ones(self._values.size, np.int64)
+        return statistics_of_values(self._values, once, self._dtype, self._kind)
+
+
+class FloatTally(Tally):
+    """float32, float64 and complex numbers: fine buckets, and moments in float64."""
+
+    def __init__(self, dtype: np.dtype, kind: Kind, exponent: int = 0) -> None:
         self._kind = kind
         self._exponent = exponent
         self._scheme = Scheme.FLOAT32 if dtype == np.float32 else Scheme.FLOAT64
-        self._short: list[np.ndarray] | None = [] if count <= SHORT_ELEMENTS else None
-        self._table = np.zeros(1 << self._scheme.bits, np.int64) if count > SHORT_ELEMENTS else None
-        self._count = self._nan = self._pos_inf = self._neg_inf = 0
-        self._zero = self._denormal = 0
-        self._low: int | float | None = None
-        self._high: int | float | None = None
-        self._state: State = EMPTY
-        self._distinct: tuple[np.ndarray, np.ndarray] | None = None
-        if kind is Kind.INTEGER:
-            self._distinct = np.empty(0, dtype), np.empty(0, np.int64)
-        room = min(count, SEGMENT_ELEMENTS)
-        self._first = np.empty(room)
-        self._second = np.empty(room)
+        self._sums = kernel.Sums(_borrow_table(self._scheme.bits))
+        self._count = 0
+        self._tiny = smallest_normal(dtype, kind)
+        self._denormal_magnitudes = 0
 
     def add(self, values: np.ndarray) -> None:
-        if not values.size:
-            return
+        values = np.ascontiguousarray(values)
         self._count += values.size
         if self._kind is Kind.COMPLEX:
-            wide = np.float64 if self._dtype.itemsize == 8 else values.real.dtype
-            with np.errstate(over="ignore"):
-                values = np.hypot(values.real.astype(wide), values.imag)
-        if self._kind is Kind.INTEGER:
-            self._see_extremes(values)
-            self._tell_apart(values)
-        else:
-            values = self._finite(values)
-            if not values.size:
-                return
-            self._see_extremes(values)
-        self._count_patterns(values)
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for start in range(0, values.size, SEGMENT_ELEMENTS):
-                self._sum(values[start : start + SEGMENT_ELEMENTS])
+            values = magnitudes(values)
+            small = (values > 0) & (values < self._tiny)
+            self._denormal_magnitudes += int(np.count_nonzero(small))
+        if values.size:
+            kernel.accumulate(values, self._sums, self._exponent)
 
     def result(self) -> Statistics:
-        low, high = self._low, self._high
-        moments = Moments(self._state, self._exponent)
-        if low is not None and low == high:
-            moments = moments.constant(float(low))
-        buckets = self._buckets()
-        distinct = None
-        if self._distinct is not None:
-            distinct = len(self._distinct[0])
-        elif buckets.scheme is Scheme.POINTS:
-            distinct = len(buckets.ranks) + (buckets.zeros > 0)
+        sums = self._sums
+        patterns, counts = _give_back_table(sums.table)
+        low = high = None
+        moments = Moments(sums.state, self._exponent)
+        buckets = Buckets.empty()
+        if moments.count:
+            low, high = sums.low + 0.0, sums.high + 0.0  # never -0.0
+            if low == high:
+                moments = moments.constant(low)
+                buckets = Buckets.of_points(np.array([low]), np.array([moments.count]))
+            else:
+                buckets = Buckets.of_patterns(self._scheme, patterns, counts, sums.zero, low, high)
         return Statistics(
             count=self._count,
-            nan=self._nan,
-            pos_inf=self._pos_inf,
-            neg_inf=self._neg_inf,
-            zero=self._zero,
-            denormal=self._denormal,
+            nan=sums.nan,
+            pos_inf=sums.pos_inf,
+            neg_inf=sums.neg_inf,
+            zero=sums.zero,
+            denormal=sums.denormal if self._kind is Kind.FLOAT else self._denormal_magnitudes,
             min=low,
             max=high,
             moments=moments,
             buckets=buckets,
-            distinct=distinct,
+            distinct=1 if moments.count and low == high else None,
         )
 
-    def _buckets(self) -> Buckets:
-        if self._low is None or self._high is None:
-            return Buckets.empty()
-        if self._low == self._high:
-            finite = np.array([self._state[0]])
-            return Buckets.of_points(np.array([self._low], np.float64), finite)
-        if self._distinct is not None:
-            points, where = np.unique(self._distinct[0].astype(np.float64), return_inverse=True)
-            counts = np.zeros(len(points), np.int64)
-            np.add.at(counts, where.reshape(-1), self._distinct[1])
-            return Buckets.of_points(points, counts)
-        if self._table is None:
-            points, counts = np.unique(np.concatenate(self._short or []), return_counts=True)
-            return Buckets.of_points(points, counts)
-        return Buckets.of_table(
-            self._scheme, self._table, self._zero, float(self._low), float(self._high)
-        )
 
-    def _finite(self, values: np.ndarray) -> np.ndarray:
-        """The finite ones among floating-point values, the others counted."""
-        low, high = values.min(), values.max()
-        if math.isfinite(low) and math.isfinite(high):
-            return values
-        finite = np.isfinite(values)
-        self._nan += int(np.count_nonzero(np.isnan(values)))
-        self._pos_inf += int(np.count_nonzero(values == np.inf))
-        self._neg_inf += int(np.count_nonzero(values == -np.inf))
-        kept: np.ndarray = values[finite]
-        return kept
+class IntegerTally(Tally):
+    """Integers of 32 and 64 bits: value by value while few are different, else as float64."""
 
-    def _see_extremes(self, values: np.ndarray) -> None:
-        low, high = values.min().item(), values.max().item()
-        if isinstance(low, float):
-            low, high = low + 0.0, high + 0.0  # never -0.0
-        self._low = low if self._low is None else min(self._low, low)
-        self._high = high if self._high is None else max(self._high, high)
+    def __init__(self, dtype: np.dtype) -> None:
+        self._values = np.empty(0, dtype)
+        self._counts = np.empty(0, np.int64)
+        self._sums: kernel.Sums | None = None
+        self._low: int = 0
+        self._high: int = 0
+        self._count = 0
 
-    def _tell_apart(self, values: np.ndarray) -> None:
-        """Keep the distinct integers and how often each comes, while they are few."""
-        for start in range(0, values.size, SEGMENT_ELEMENTS):
-            if self._distinct is None:
-                return
-            known, known_counts = self._distinct
-            seen, counts = np.unique(values[start : start + SEGMENT_ELEMENTS], return_counts=True)
-            together, where = np.unique(np.concatenate((known, seen)), return_inverse=True)
-            totals = np.zeros(len(together), np.int64)
-            np.add.at(totals, where.reshape(-1), np.concatenate((known_counts, counts)))
-            self._distinct = (together, totals) if len(together) <= DISTINCT_LIMIT else None
-
-    def _count_patterns(self, values: np.ndarray) -> None:
-        if self._table is None:
-            assert self._short is not None
-            self._short.append(values.astype(np.float64))
-            self._count_small(values)
+    def add(self, values: np.ndarray) -> None:
+        if not values.size:
             return
-        if self._scheme is Scheme.FLOAT32:
-            patterns = np.ascontiguousarray(values).view(np.uint32) >> np.uint32(16)
-        else:
-            wide = np.ascontiguousarray(values, np.float64)
-            patterns = wide.view(np.uint64) >> np.uint64(44)
-        counts = np.bincount(patterns.astype(np.intp))
-        self._table[: len(counts)] += counts
-        # Zeros and denormals have patterns of their own; most tensors have none of them.
-        half = len(self._table) // 2
-        normal = 1 << (self._scheme.bits - (9 if self._scheme is Scheme.FLOAT32 else 12))
-        if counts[:normal].any() or counts[half : half + normal].any() or self._kind != Kind.FLOAT:
-            self._count_small(values)
+        values = np.ascontiguousarray(values)
+        start = 0
+        while self._sums is None and start < values.size:
+            segment = values[start : start + SEGMENT_ELEMENTS]
+            seen, counts = np.unique(segment, return_counts=True)
+            self._values, self._counts = added_up(
+                np.concatenate((self._values, seen)), np.concatenate((self._counts, counts))
+            )
+            start += segment.size
+            if len(self._values) > DISTINCT_LIMIT:
+                self._sums = self._as_sums()
+        if self._sums is not None and start < values.size:
+            rest = values[start:]
+            self._count += rest.size
+            self._low = min(self._low, int(rest.min()))
+            self._high = max(self._high, int(rest.max()))
+            kernel.accumulate_integers(rest, self._sums)
 
-    def _count_small(self, values: np.ndarray) -> None:
-        self._zero += int(values.size - np.count_nonzero(values))
-        tiny = smallest_normal(self._dtype, self._kind)
-        if tiny:
-            small = np.count_nonzero(np.abs(values) < values.dtype.type(tiny))
-            self._denormal += int(small - (values.size - np.count_nonzero(values)))
+    def result(self) -> Statistics:
+        if self._sums is None:
+            return statistics_of_integers(self._values, self._counts)
+        sums = self._sums
+        patterns, counts = _give_back_table(sums.table)
+        buckets = Buckets.of_patterns(
+            Scheme.FLOAT64, patterns, counts, sums.zero, sums.low, sums.high
+        )
+        return Statistics(
+            count=self._count,
+            zero=sums.zero,
+            min=self._low,
+            max=self._high,
+            moments=Moments(sums.state),
+            buckets=buckets,
+        )
 
-    def _sum(self, values: np.ndarray) -> None:
-        """Add the sums of powers of up to one segment to the state."""
-        n = values.size
-        d, powers = self._first[:n], self._second[:n]
-        pivot = 0.0
-        if self._kind is Kind.INTEGER:
-            np.copyto(d, values)
-            absolute = float(np.abs(d, out=powers).sum())
-            pivot = _integer_pivot(values, d)
-        else:
-            np.copyto(d, values)
-            if self._exponent:
-                np.ldexp(d, -self._exponent, out=d)
-            absolute = float(np.abs(d, out=powers).sum())
-        mean = float(d.sum()) / n
-        np.subtract(d, mean, out=d)
-        s1 = float(d.sum())
-        np.multiply(d, d, out=powers)
-        state = piece(n, mean, s1, _dot(d, d), _dot(d, powers), _dot(powers, powers), absolute)
-        if pivot:
-            product, error = two_product(float(n), pivot)
-            high, rest = two_sum(product, state[1])
-            state = (n, high, rest + error + state[2], *state[3:])
-        self._state = combine(self._state, state)
-
-
-def _integer_pivot(values: np.ndarray, d: NDArray[np.float64]) -> float:
-    """Make `d` the differences to a number near the integers, exactly, and return that number.
-
-    Where they are so far apart that this gains nothing, `d` stays as it is and 0 is returned.
-    """
-    low, high = int(values.min()), int(values.max())
-    if high - low >= 1 << 53 or max(abs(low), abs(high)) < 1 << 53:
-        return 0.0
-    pivot = float(low)
-    rest = low - int(pivot)  # float() rounded; what it took away is given back below
-    np.copyto(d, values - values.dtype.type(low))
-    d += rest
-    return pivot
-
-
-def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """The sum of products; in rows so short that BLAS starts no threads for them."""
-    row = 4096
-    whole = a.size // row * row
-    total = float(np.vecdot(a[whole:], b[whole:]))
-    if whole:
-        rows = np.vecdot(a[:whole].reshape(-1, row), b[:whole].reshape(-1, row))
-        total += float(rows.sum())
-    return total
+    def _as_sums(self) -> kernel.Sums:
+        """What is known value by value, as if it had gone through the kernel."""
+        sums = kernel.Sums(_borrow_table(Scheme.FLOAT64.bits))
+        self._low, self._high = int(self._values[0]), int(self._values[-1])
+        self._count = int(self._counts.sum())
+        wide = self._values.astype(np.float64)
+        sums.low, sums.high = float(wide[0]), float(wide[-1])
+        sums.zero = int(self._counts[wide == 0].sum())
+        np.add.at(sums.table, wide.view(np.uint64) >> np.uint64(44), self._counts.astype(np.uint32))
+        sums.state = moments_of_integers(self._values, self._counts).state
+        return sums
 
 
 class StringTally(Tally):
     """Byte strings: how long they are, and how many different ones."""
 
     def __init__(self) -> None:
-        self._lengths = WideTally(np.dtype(np.int64), Kind.INTEGER, 1 << 62)
+        self._lengths = IntegerTally(np.dtype(np.int64))
         self._seen: set[int] | None = set()
         self._count = 0
 
@@ -357,3 +283,32 @@ class StringTally(Tally):
             distinct=None if self._seen is None else len(self._seen),
             lengths=self._lengths.result(),
         )
+
+
+def magnitudes(values: np.ndarray) -> NDArray[np.float64]:
+    """The absolute values of complex numbers as float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        result: NDArray[np.float64] = np.hypot(values.real.astype(np.float64), values.imag)
+        return result
+
+
+_tables = threading.local()
+
+
+def _borrow_table(bits: int) -> NDArray[np.uint32]:
+    """A table of zeros; a thread keeps one of each size at hand, as making them takes long."""
+    table: NDArray[np.uint32] | None = _tables.__dict__.pop(f"of_{bits}", None)
+    return np.zeros(1 << bits, np.uint32) if table is None else table
+
+
+def _keep_table(table: NDArray[np.uint32]) -> None:
+    setattr(_tables, f"of_{len(table).bit_length() - 1}", table)
+
+
+def _give_back_table(table: NDArray[np.uint32]) -> tuple[np.ndarray, NDArray[np.int64]]:
+    """What a table holds, as ascending patterns and their counts; it is all zeros then."""
+    patterns = np.flatnonzero(table != 0)
+    counts = table[patterns].astype(np.int64)
+    table[patterns] = 0
+    _keep_table(table)
+    return patterns, counts
