@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-SUBCOMMANDS = ("list",)
+from ckptviewer.cli import SUBCOMMANDS
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import StrEnum
 
 from ckptviewer.checkpoint.text import natural_keys
-from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.checkpoint.variable import Role, Variable
 
 FLAT_BELOW = 12
 """A group with at most this many variables shows them at once, without further groups inside."""
@@ -138,10 +138,16 @@ class VariableTree:
 
     def _place(self) -> None:
         """Hang each row that is not folded into the group of its path, in natural order."""
-        order: Sequence[int] = range(len(self.paths))
+        sortable = self.paths
         if any(path != v.key for path, v in zip(self.paths, self.variables, strict=True)):
             sortable = natural_keys(self.paths)
-            order = sorted(order, key=sortable.__getitem__)
+            order = sorted(range(len(sortable)), key=sortable.__getitem__)
+        else:
+            order = list(range(len(sortable)))
+        # Of least interest, and its name would often come first.
+        metadata = {row for row, v in enumerate(self.variables) if v.role is Role.METADATA}
+        if metadata:
+            order = [row for row in order if row not in metadata] + sorted(metadata)
         groups, folded = self._groups, self._owner_rows
         for row in order:
             if row in folded:

@@ -1,1 +1,3 @@
 """Floor 5: the command line; one file a subcommand."""
+
+SUBCOMMANDS = ("list",)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ckptviewer import __version__
-from ckptviewer.__main__ import SUBCOMMANDS
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.cli import SUBCOMMANDS
 
 GOOD, NO, COULD_NOT = 0, 1, 2
 
@@ -45,6 +45,13 @@ def run(arguments: Sequence[str]) -> int:
         return _complain("interrupted")
     except MemoryError:
         return _complain("there is not enough memory for this")
+    except Exception as error:  # the last line of defence: a script gets a line, never a traceback
+        if os.environ.get("CKPTVIEWER_TRACEBACK"):
+            raise
+        return _complain(
+            f"something went wrong that should not: {type(error).__name__}: {error}. "
+            "Please report this; CKPTVIEWER_TRACEBACK=1 shows where it happened."
+        )
     return status
 
 

@@ -134,7 +134,8 @@ class BundleCheckpoint(Checkpoint):
         entry = self._readable_entry(variable)
         box = box_of(region, entry.shape)
         if entry.dtype == "string":
-            return self._strings(variable, entry)[tuple(slice(*pair) for pair in box)].copy()
+            window = (*(slice(*pair) for pair in box), ...)
+            return self._strings(variable, entry)[window].copy()
         native = numpy_dtype(entry.dtype)
         if entry.slices:
             self._require_size(variable, entry)

@@ -1,0 +1,134 @@
+"""The actions of a window: names, shortcuts, and the menus they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtWidgets import QMenu, QMessageBox
+
+from ckptviewer import __version__
+from ckptviewer.checkpoint.text import elide_middle
+from ckptviewer.ui.session import Session
+
+if TYPE_CHECKING:
+    from ckptviewer.ui.main_window import MainWindow
+
+THEME_CHOICES = (("system", "As the system"), ("light", "Light"), ("dark", "Dark"))
+
+
+class Actions(QObject):
+    """Makes the actions of a window, and its menus."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        browser = window.browser
+        bar = window.menuBar()
+        file_menu = bar.addMenu("&File")
+        self._add(file_menu, "Open &file\u2026", window.choose_file, QKeySequence.StandardKey.Open)
+        self._add(file_menu, "Open &directory\u2026", window.choose_directory, "Ctrl+Shift+O")
+        self.recent_menu = file_menu.addMenu("Open &recent")
+        self.recent_menu.aboutToShow.connect(self._fill_recent)
+        self._add(file_menu, "Open the de&mo", window.open_demo)
+        file_menu.addSeparator()
+        self._add(file_menu, "Re&load", window.reload, QKeySequence.StandardKey.Refresh)
+        file_menu.addSeparator()
+        self._add(file_menu, "&Close", window.close, QKeySequence.StandardKey.Close)
+
+        edit_menu = bar.addMenu("&Edit")
+        copy_rows = self._add(edit_menu, "&Copy rows", browser.table.copy_rows)
+        copy_keys = self._add(edit_menu, "Copy &keys", browser.copy_keys, "Ctrl+Shift+C")
+        copy_python = self._add(
+            edit_menu,
+            "Copy as &Python",
+            browser.inspector.variable_panel.copy_as_python,
+            "Ctrl+Alt+C",
+        )
+        edit_menu.addSeparator()
+        self._add(edit_menu, "&Filter", self._go_to_filter, QKeySequence.StandardKey.Find)
+
+        view_menu = bar.addMenu("&View")
+        by_menu = view_menu.addMenu("View &by")
+        by_menu.addActions(browser.view_menu.actions())
+        expand = self._add(view_menu, "&Expand all", browser.expand_all, "Ctrl+Shift+E")
+        collapse = self._add(view_menu, "&Collapse all", browser.collapse_all, "Ctrl+Shift+W")
+        self._add(view_menu, "&Overview", browser.show_overview, "Ctrl+I")
+        view_menu.addSeparator()
+        self._add_themes(view_menu.addMenu("&Theme"))
+
+        help_menu = bar.addMenu("&Help")
+        self._add(help_menu, "&About ckptviewer", self._tell_about)
+
+        self.needing_session = (copy_rows, copy_keys, copy_python, expand, collapse)
+        for action in self.needing_session:
+            action.setEnabled(False)
+        browser.table.addActions(
+            [copy_rows, copy_keys, copy_python, _separator(self), expand, collapse]
+        )
+        window.top_bar.open_button.setMenu(self._opening_menu(file_menu))
+
+    def update_for(self, session: Session | None) -> None:
+        """Enable what an open checkpoint allows."""
+        for action in self.needing_session:
+            action.setEnabled(session is not None)
+
+    def _add(
+        self,
+        menu: QMenu,
+        text: str,
+        do: Callable[[], object],
+        shortcut: QKeySequence.StandardKey | str | None = None,
+    ) -> QAction:
+        action = menu.addAction(text)
+        if shortcut is not None:
+            action.setShortcut(QKeySequence(shortcut))
+        action.triggered.connect(lambda _checked=False: do())
+        return action
+
+    def _opening_menu(self, file_menu: QMenu) -> QMenu:
+        menu = QMenu(self._window)
+        menu.addActions(file_menu.actions()[:4])
+        return menu
+
+    def _fill_recent(self) -> None:
+        self.recent_menu.clear()
+        for path in self._window.settings.recent_files:
+            action = self.recent_menu.addAction(elide_middle(path, 80).replace("&", "&&"))
+            action.triggered.connect(partial(self._window.open_path, path))
+        if not self.recent_menu.actions():
+            self.recent_menu.addAction("Nothing yet").setEnabled(False)
+
+    def _add_themes(self, menu: QMenu) -> None:
+        group = QActionGroup(self)
+        for choice, text in THEME_CHOICES:
+            action = menu.addAction(text)
+            action.setCheckable(True)
+            action.setChecked(self._window.appearance.choice == choice)
+            action.triggered.connect(partial(self._choose_theme, choice))
+            group.addAction(action)
+
+    def _choose_theme(self, choice: str) -> None:
+        self._window.appearance.choose(choice)
+        self._window.settings.set("theme", choice)
+
+    def _go_to_filter(self) -> None:
+        self._window.top_bar.filter.setFocus()
+        self._window.top_bar.filter.selectAll()
+
+    def _tell_about(self) -> None:
+        QMessageBox.about(
+            self._window,
+            "About ckptviewer",
+            f"ckptviewer {__version__}\n\nA browser for TensorFlow checkpoints.\n"
+            "Opening a file never runs what is in it.",
+        )
+
+
+def _separator(parent: QObject) -> QAction:
+    action = QAction(parent)
+    action.setSeparator(True)
+    return action

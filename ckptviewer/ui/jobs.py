@@ -1,0 +1,147 @@
+"""Jobs: background work of the window, with progress, cancel, and results that cannot be stale.
+
+This file alone knows threads. Work runs in a pool; what it reports is delivered in the GUI thread,
+and only while the job is wanted: a job that was cancelled or replaced delivers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from PySide6.QtCore import QObject, Signal, SignalInstance
+
+from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
+from ckptviewer.checkpoint.progress import CancelToken, Progress
+
+Result = TypeVar("Result")
+Report = Callable[[Progress], None]
+Work = Callable[[CancelToken, Report], Result]
+
+
+class Job(QObject, Generic[Result]):
+    """One piece of work, as the GUI thread sees it.
+
+    Exactly one of `succeeded`, `failed`, `cancelled` is emitted, in the GUI thread.
+    """
+
+    succeeded = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+    progressed = Signal(object)
+    ended = Signal(object)
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+        self.progress = Progress(done=0, total=0, label=label)
+        self.token = CancelToken()
+        self.is_over = False
+
+    def cancel(self) -> None:
+        """The result is no longer wanted; nothing of it will be delivered."""
+        if not self.is_over:
+            self.token.cancel()
+            self._end(self.cancelled)
+
+    def deliver_progress(self, progress: Progress) -> None:
+        if not self.is_over:
+            self.progress = progress
+            self.progressed.emit(progress)
+
+    def deliver_result(self, result: Result) -> None:
+        if not self.is_over:
+            self._end(self.succeeded, result)
+
+    def deliver_failure(self, error: BaseException) -> None:
+        if not self.is_over:
+            if isinstance(error, Cancelled):
+                self._end(self.cancelled)
+            else:
+                self._end(self.failed, error)
+
+    def _end(self, signal: SignalInstance, *values: Any) -> None:
+        self.is_over = True
+        signal.emit(*values)
+        self.ended.emit(self)
+
+
+class Jobs(QObject):
+    """All jobs of a window."""
+
+    started = Signal(object)
+    ended = Signal(object)
+    _arrived = Signal(object)
+
+    def __init__(self, threads: int = 3) -> None:
+        super().__init__()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        self._running: list[Job[Any]] = []
+        self._arrived.connect(lambda deliver: deliver())
+
+    @property
+    def running(self) -> tuple[Job[Any], ...]:
+        """The jobs that are not over, oldest first."""
+        return tuple(self._running)
+
+    def start(self, label: str, work: Work[Result]) -> Job[Result]:
+        """Run `work` in a thread. It should ask its CancelToken often and report its progress."""
+        job: Job[Result] = Job(label)
+        self._add(job)
+        self._pool.submit(self._perform, job, work)
+        return job
+
+    def adopt(self, label: str, future: Future[Result]) -> Job[Result]:
+        """A job for work that has been begun elsewhere."""
+        job: Job[Result] = Job(label)
+        self._add(job)
+        future.add_done_callback(lambda done: self._settle(job, done.result))
+        return job
+
+    def shut_down(self) -> None:
+        """Cancel all jobs and wait for their threads to notice."""
+        for job in self.running:
+            job.cancel()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _add(self, job: Job[Any]) -> None:
+        self._running.append(job)
+        job.ended.connect(self._remove)
+        self.started.emit(job)
+
+    def _remove(self, job: Job[Any]) -> None:
+        self._running.remove(job)
+        self.ended.emit(job)
+
+    def _perform(self, job: Job[Result], work: Work[Result]) -> None:
+        def report(progress: Progress) -> None:
+            self._deliver(lambda: job.deliver_progress(progress))
+
+        self._settle(job, lambda: work(job.token, report))
+
+    def _settle(self, job: Job[Result], outcome: Callable[[], Result]) -> None:
+        try:
+            result = outcome()
+        except Exception as error:  # whatever it is, the window must live and say it
+            failure = error
+            self._deliver(lambda: job.deliver_failure(failure))
+        else:
+            self._deliver(lambda: job.deliver_result(result))
+
+    def _deliver(self, deliver: Callable[[], None]) -> None:
+        try:
+            self._arrived.emit(deliver)
+        except RuntimeError:  # the window is gone, and with it whoever wanted this
+            return
+
+
+def error_text(error: BaseException) -> tuple[str, str, str]:
+    """What, where, remedy of any error, for the window."""
+    if isinstance(error, CkptviewerError):
+        return error.what, error.where, error.remedy
+    return (
+        f"something went wrong that should not: {type(error).__name__}: {error}",
+        "",
+        "Please report this, with the file if you can share it.",
+    )

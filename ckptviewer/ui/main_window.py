@@ -1,0 +1,231 @@
+"""The window: one checkpoint, its tree to the left, what is selected to the right."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+
+from PySide6.QtCore import QByteArray, Qt, Signal
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QMainWindow,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ckptviewer.checkpoint.tree import ViewBy
+from ckptviewer.ui.actions import Actions
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Job, Jobs, error_text
+from ckptviewer.ui.panels.browser import Browser
+from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage, WelcomePage
+from ckptviewer.ui.panels.status import StatusLine
+from ckptviewer.ui.panels.top_bar import TopBar
+from ckptviewer.ui.session import Session, open_session
+from ckptviewer.ui.settings import Settings
+
+DEFAULT_SIZE = (1280, 800)
+
+
+class MainWindow(QMainWindow):
+    """A window of the program.
+
+    opened: a checkpoint is in sight. failed: nothing could be opened. path_wanted: another window
+    should show this path.
+    """
+
+    opened = Signal()
+    failed = Signal(str)
+    path_wanted = Signal(str)
+    closed = Signal(object)
+
+    def __init__(self, appearance: Appearance, settings: Settings) -> None:
+        super().__init__()
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setAcceptDrops(True)
+        self.settings = settings
+        self.appearance = appearance
+        self.jobs = Jobs()
+        self.session: Session | None = None
+        self._opening: Job[Session] | None = None
+        self._asked = ""
+        self.top_bar = TopBar(appearance)
+        self.welcome = WelcomePage(appearance)
+        self.opening = OpeningPage(appearance)
+        self.problem = ProblemPage(appearance)
+        self.browser = Browser(self.jobs, appearance)
+        self.pages = QStackedWidget()
+        for page in (self.welcome, self.opening, self.problem, self.browser):
+            self.pages.addWidget(page)
+        central = QWidget()
+        column = QVBoxLayout(central)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.top_bar)
+        column.addWidget(self.pages, 1)
+        self.setCentralWidget(central)
+        self.status_line = StatusLine(self.jobs, appearance)
+        self.setStatusBar(self.status_line)
+        self.actions_ = Actions(self)
+        self._connect()
+        self._restore()
+        self.show_welcome()
+
+    # Opening.
+
+    def show_welcome(self) -> None:
+        """Show the page of an empty window."""
+        self.setWindowTitle("ckptviewer")
+        self.welcome.show_recent(self.settings.recent_files)
+        self._show_page(self.welcome)
+
+    def open_path(self, path: str, begun: Future[Session] | None = None) -> None:
+        """Open a checkpoint in this window; `begun`: its opening, where that is under way."""
+        if self._opening is not None:
+            self._opening.cancel()
+        self._asked = path
+        view_by = self.browser.view_by
+        self.setWindowTitle(f"{_title(path)} - ckptviewer")
+        if begun is not None:
+            job = self.jobs.adopt("Opening", begun)
+        else:
+            job = self.jobs.start("Opening", lambda _cancel, _report: open_session(path, view_by))
+        self._opening = job
+        job.succeeded.connect(self._show_session)
+        job.failed.connect(self._show_problem)
+        job.cancelled.connect(self.show_welcome if self.session is None else self._show_browser)
+        self.opening.show_path(path)
+        self._show_page(self.opening)
+
+    def reload(self) -> None:
+        """Open again what is open, or what could not be opened."""
+        if self._asked:
+            self.open_path(self._asked)
+
+    def choose_file(self) -> None:
+        """Ask for a file, and open it."""
+        path, _ = QFileDialog.getOpenFileName(
+            self,
+            "Open a checkpoint",
+            self._start_directory(),
+            "Checkpoints (*.index *.data-* *.meta *.ckpt* checkpoint *.pb *.keras *.h5 *.hdf5 "
+            "*.safetensors *.npz *.npy);;All files (*)",
+        )
+        if path:
+            self.open_path(path)
+
+    def choose_directory(self) -> None:
+        """Ask for a directory, and open the checkpoint in it."""
+        path = QFileDialog.getExistingDirectory(
+            self, "Open a directory of checkpoints", self._start_directory()
+        )
+        if path:
+            self.open_path(path)
+
+    def open_demo(self) -> None:
+        """Open the checkpoint that comes with the program."""
+        from ckptviewer.resources import demo_checkpoint
+
+        self.open_path(os.fspath(demo_checkpoint()))
+
+    def _show_session(self, session: Session) -> None:
+        self._opening = None
+        previous, self.session = self.session, session
+        if previous is not None:
+            previous.checkpoint.close()
+        self.browser.show_session(session)
+        self._show_browser()
+        self.setWindowTitle(f"{_title(session.checkpoint.path)} - ckptviewer")
+        self.status_line.show_session(session)
+        self.settings.add_recent_file(os.path.abspath(session.asked))
+        self.settings.save()
+        self.actions_.update_for(session)
+        self.opened.emit()
+
+    def _show_browser(self) -> None:
+        self._opening = None
+        self._show_page(self.browser)
+        self.browser.table.setFocus()
+
+    def _show_problem(self, error: BaseException) -> None:
+        self._opening = None
+        what, where, remedy = error_text(error)
+        self.problem.show_problem(what, where, remedy)
+        self._show_page(self.problem)
+        self.failed.emit(self.problem.text())
+
+    def _show_page(self, page: QWidget) -> None:
+        self.pages.setCurrentWidget(page)
+        self.top_bar.filter.setEnabled(page is self.browser)
+
+    def _start_directory(self) -> str:
+        recent = self.settings.recent_files
+        return os.path.dirname(recent[0]) if recent else os.getcwd()
+
+    # Wiring.
+
+    def _connect(self) -> None:
+        self.welcome.open_file.connect(self.choose_file)
+        self.welcome.open_directory.connect(self.choose_directory)
+        self.welcome.open_demo.connect(self.open_demo)
+        self.welcome.path_chosen.connect(self.open_path)
+        self.problem.open_file.connect(self.choose_file)
+        self.problem.try_again.connect(self.reload)
+        self.opening.cancel_wanted.connect(self._cancel_opening)
+        self.top_bar.filter.textChanged.connect(self.browser.apply_filter)
+        self.top_bar.leave_downwards.connect(self.browser.table.setFocus)
+        self.browser.inspector.variable_panel.copied.connect(self.status_line.say)
+        self.browser.reload_wanted.connect(self.reload)
+        self.status_line.findings_wanted.connect(self.browser.show_overview)
+
+    def _cancel_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+
+    # Qt's events.
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.open_path(paths[0])
+            for path in paths[1:]:
+                self.path_wanted.emit(path)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self._remember()
+        self.jobs.shut_down()
+        if self.session is not None:
+            self.session.checkpoint.close()
+        self.closed.emit(self)
+        super().closeEvent(event)
+
+    # Memory.
+
+    def _restore(self) -> None:
+        self.resize(*DEFAULT_SIZE)
+        geometry = self.settings.get("window_geometry", "")
+        if geometry:
+            self.restoreGeometry(QByteArray.fromBase64(geometry.encode()))
+        sizes = self.settings.get("splitter", [])
+        if len(sizes) == 2 and all(isinstance(size, int) for size in sizes):
+            self.browser.splitter.setSizes(sizes)
+        view_by = self.settings.get("view_by", str(ViewBy.NAME))
+        if view_by in set(ViewBy):
+            self.browser.choose_view(ViewBy(view_by))
+
+    def _remember(self) -> None:
+        self.settings.set("window_geometry", self.saveGeometry().toBase64().toStdString())
+        self.settings.set("splitter", self.browser.splitter.sizes())
+        self.settings.set("view_by", str(self.browser.view_by))
+        self.settings.save()
+
+
+def _title(path: str) -> str:
+    return os.path.basename(path.rstrip("/")) or path

@@ -1,0 +1,253 @@
+"""The page of an open checkpoint: its head line, the variable tree, the inspector."""
+
+from __future__ import annotations
+
+import os
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QActionGroup, QGuiApplication
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSplitter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.text import count_text, plural, size_text
+from ckptviewer.checkpoint.tree import VariableTree, ViewBy
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Job, Jobs, Report
+from ckptviewer.ui.models.variable_rows import VariableRowsModel
+from ckptviewer.ui.panels.inspector import Inspector
+from ckptviewer.ui.panels.overview import FORMAT_TITLES
+from ckptviewer.ui.panels.variable_table import VariableTable
+from ckptviewer.ui.panels.widgets import ElidedLabel
+from ckptviewer.ui.session import Session
+
+FILTERED_IN_PLACE = 20_000
+"""Up to so many variables a filter is quicker applied than handed to a thread."""
+
+
+class Browser(QWidget):
+    """Tree to the left, inspector to the right."""
+
+    reload_wanted = Signal()
+
+    def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._session: Session | None = None
+        self._filter_text = ""
+        self._filtering: Job[list[int] | None] | None = None
+        self.view_by = ViewBy.NAME
+        self._name = QLabel()
+        self._name.setObjectName("title")
+        self._name.setFont(appearance.bold_font)
+        self._facts = ElidedLabel()
+        self._facts.setObjectName("muted")
+        self._view_button = QToolButton()
+        self._view_button.setObjectName("flat")
+        self._view_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._view_button.setToolTip("What the tree is made from")
+        self.view_menu = QMenu(self)
+        self._view_group = QActionGroup(self)
+        self._make_view_menu()
+        self.table = VariableTable(appearance)
+        self._banner = self._make_banner()
+        self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
+        self._nothing.setObjectName("muted")
+        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._nothing.setMinimumHeight(60)
+        self._nothing.hide()
+        self.inspector = Inspector(jobs, appearance)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setHandleWidth(1)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self._left_side())
+        self.splitter.addWidget(self.inspector)
+        self.splitter.setStretchFactor(0, 57)
+        self.splitter.setStretchFactor(1, 43)
+        self.splitter.setSizes([740, 540])
+        self.inspector.setMinimumWidth(320)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.splitter)
+        self.table.selection_changed.connect(self.inspector.show_items)
+        self.inspector.file_changed.connect(self._banner.show)
+        self.choose_view(ViewBy.NAME)
+
+    # What is shown.
+
+    def show_session(self, session: Session) -> None:
+        """Show another checkpoint."""
+        self._session = session
+        self._banner.hide()
+        checkpoint = session.checkpoint
+        path = checkpoint.path.rstrip("/")
+        folder = os.path.basename(os.path.dirname(os.path.abspath(path)))
+        self._name.setText(f"{folder} / {os.path.basename(path)}" if folder else path)
+        self._show_counts()
+        if session.tree.view_by is not self.view_by:
+            session.tree = VariableTree(checkpoint.variables, self.view_by)
+        self._show_tree()
+        self.inspector.show_session(session)
+        if self._filter_text:
+            self.apply_filter(self._filter_text)
+
+    def show_overview(self) -> None:
+        """Show the checkpoint as a whole in the inspector."""
+        self.table.clearSelection()
+        self.inspector.show_items(())
+
+    def select_variable(self, key: str) -> bool:
+        """Bring a variable into sight and select it; whether there is one of that key or name."""
+        model = self.table.rows_model()
+        if self._session is None or model is None:
+            return False
+        for row, variable in enumerate(self._session.checkpoint.variables):
+            if key in (variable.key, variable.name):
+                if model.reveal(row) is not None:
+                    self.table.show_item(row)
+                return True
+        return False
+
+    def choose_view(self, view_by: ViewBy) -> None:
+        """Make the tree from something else."""
+        self.view_by = view_by
+        self._view_button.setText(f"View by: {view_by} \u25be")
+        self._view_button.setAccessibleName(f"View by {view_by}")
+        for action in self._view_group.actions():
+            action.setChecked(action.data() == str(view_by))
+        session = self._session
+        if session is None or session.tree.view_by is view_by:
+            return
+
+        def make(_cancel: CancelToken, _report: Report) -> VariableTree:
+            return VariableTree(session.checkpoint.variables, view_by)
+
+        job = self._jobs.start("Arranging", make)
+        job.succeeded.connect(lambda tree: self._take_tree(session, tree))
+
+    def apply_filter(self, text: str) -> None:
+        """Show only what matches a text of the filter language."""
+        self._filter_text = text
+        session = self._session
+        if session is None:
+            return
+        if self._filtering is not None:
+            self._filtering.cancel()
+            self._filtering = None
+        if len(session.checkpoint.variables) <= FILTERED_IN_PLACE:
+            self._show_matches(session.rows_matching(text))
+            return
+        job = self._jobs.start("Filter", lambda _c, _r: session.rows_matching(text))
+        self._filtering = job
+        job.succeeded.connect(self._show_matches)
+
+    def expand_all(self) -> None:
+        """Open all groups."""
+        if model := self.table.rows_model():
+            model.expand_all()
+
+    def collapse_all(self) -> None:
+        """Close all groups."""
+        if model := self.table.rows_model():
+            model.collapse_all()
+
+    def copy_keys(self) -> None:
+        """Put the keys of the selected variables on the clipboard, a line each."""
+        if self._session is not None:
+            variables = self._session.checkpoint.variables
+            items = self.table.selected_items()
+            keys = [variables[item].key for item in items if isinstance(item, int)]
+            QGuiApplication.clipboard().setText("\n".join(keys))
+
+    def _take_tree(self, session: Session, tree: VariableTree) -> None:
+        if session is self._session and tree.view_by is self.view_by:
+            selected = self.table.selected_items()
+            session.tree = tree
+            self._show_tree()
+            if self._filter_text:
+                self.apply_filter(self._filter_text)
+            if len(selected) == 1 and isinstance(selected[0], int):
+                self.select_variable(session.checkpoint.variables[selected[0]].key)
+
+    def _show_tree(self) -> None:
+        assert self._session is not None
+        self.table.show_model(VariableRowsModel(self._session.tree, self._session.problems))
+        self._nothing.hide()
+
+    def _show_matches(self, rows: list[int] | None) -> None:
+        model = self.table.rows_model()
+        if model is None:
+            return
+        selected = self.table.selected_items()
+        model.set_matches(rows)
+        self._nothing.setVisible(rows is not None and not rows)
+        self._show_counts()
+        for item in selected[:1]:
+            if isinstance(item, int) and model.row_of_item(item) is not None:
+                self.table.show_item(item)
+
+    def _show_counts(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        variables = session.checkpoint.variables
+        model = self.table.rows_model()
+        matches = model.match_count() if model is not None and self._filter_text else None
+        total = size_text(sum(variable.stored_bytes for variable in variables))
+        count = plural(len(variables), "variable")
+        if matches is not None:
+            count = f"{count_text(matches)} of {count}"
+        kind = FORMAT_TITLES.get(session.checkpoint.format_name, "")
+        self._facts.show_text(f"{count}, {total}    {kind}")
+
+    # How it is made.
+
+    def _left_side(self) -> QWidget:
+        side = QWidget()
+        column = QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        strip = QWidget()
+        strip.setObjectName("strip")
+        strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(strip)
+        row.setContentsMargins(12, 6, 8, 6)
+        row.setSpacing(14)
+        row.addWidget(self._name)
+        row.addWidget(self._facts, 1)
+        row.addWidget(self._view_button)
+        column.addWidget(strip)
+        column.addWidget(self._banner)
+        column.addWidget(self.table, 1)
+        column.addWidget(self._nothing)
+        return side
+
+    def _make_view_menu(self) -> None:
+        for view_by in ViewBy:
+            action = self.view_menu.addAction(view_by.value.capitalize())
+            action.setCheckable(True)
+            action.setData(str(view_by))
+            action.triggered.connect(lambda _checked=False, v=view_by: self.choose_view(v))
+            self._view_group.addAction(action)
+        self._view_button.setMenu(self.view_menu)
+
+    def _make_banner(self) -> QFrame:
+        banner = QFrame()
+        banner.setObjectName("card")
+        row = QHBoxLayout(banner)
+        row.setContentsMargins(12, 6, 8, 6)
+        row.addWidget(QLabel("\u25b2 The file was changed since it was opened."), 1)
+        reload = QPushButton("Reload")
+        reload.clicked.connect(self.reload_wanted)
+        row.addWidget(reload)
+        banner.hide()
+        return banner

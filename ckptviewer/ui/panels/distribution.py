@@ -1,0 +1,341 @@
+"""The distribution of a variable: its histogram, and the numbers that sum it up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ckptviewer.checkpoint.dtypes import Kind, kind_of
+from ckptviewer.checkpoint.text import count_text, number_text, plural
+from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.widgets import ChoiceButton, FactGrid, scrolled, wrapped_label
+
+if TYPE_CHECKING:
+    from ckptviewer.analysis.histogram import Histogram, Scale
+    from ckptviewer.analysis.statistics import Statistics
+
+PLOT_HEIGHT = 300
+BIN_CHOICES = (16, 32, 64, 128, 256, 512)
+_MARKED_QUANTILES = ((0.01, "p1"), (0.5, "median"), (0.99, "p99"))
+
+
+class DistributionPanel(QWidget):
+    """Shows Statistics.
+
+    exact_wanted: edges and scale of a histogram that the statistics' own buckets are too coarse
+    for; whoever can read the variable again answers with `show_exact`.
+    """
+
+    exact_wanted = Signal(object, str)
+
+    def __init__(self, appearance: Appearance) -> None:
+        super().__init__()
+        self._appearance = appearance
+        self._statistics: Statistics | None = None
+        self._variable: Variable | None = None
+        self._plot: HistogramPlot | None = None
+        self._message = wrapped_label("", "muted")
+        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._stack = QStackedLayout()
+        message_page = QWidget()
+        message_column = QVBoxLayout(message_page)
+        message_column.setContentsMargins(24, 24, 24, 24)
+        message_column.addWidget(self._message)
+        page = QWidget()
+        self._stack.addWidget(message_page)
+        self._stack.addWidget(scrolled(page))
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addLayout(self._stack)
+
+        column = QVBoxLayout(page)
+        column.setContentsMargins(20, 10, 20, 16)
+        column.setSpacing(12)
+        self._controls = QWidget()
+        controls = QHBoxLayout(self._controls)
+        controls.setContentsMargins(0, 0, 0, 0)
+        self._bins = ChoiceButton("Bins", [str(count) for count in BIN_CHOICES], "64")
+        self._x_scale = ChoiceButton("X", ["linear", "log |x|"], "linear")
+        self._y_scale = ChoiceButton("Y", ["linear", "log"], "linear")
+        self._quantiles = QCheckBox("Quantiles")
+        self._quantiles.setChecked(True)
+        for button in (self._bins, self._x_scale, self._y_scale):
+            controls.addWidget(button)
+            button.chosen.connect(self._redraw)
+        controls.addSpacing(6)
+        controls.addWidget(self._quantiles)
+        controls.addStretch(1)
+        self._quantiles.toggled.connect(self._redraw)
+        self._plot_place = QVBoxLayout()
+        self._note = wrapped_label("", "muted")
+        self._note.setFont(appearance.small_font)
+        self._facts = FactGrid(4, appearance)
+        column.addWidget(self._controls)
+        column.addLayout(self._plot_place)
+        column.addWidget(self._note)
+        column.addWidget(self._facts)
+        column.addStretch(1)
+        appearance.changed.connect(self._redraw)
+
+    def show_message(self, text: str) -> None:
+        """Show why there is nothing to see, or what is being done about it."""
+        self._statistics = None
+        self._message.setText(text)
+        self._stack.setCurrentIndex(0)
+
+    def show_statistics(self, variable: Variable, statistics: Statistics) -> None:
+        """Show what one pass over `variable` told."""
+        self._variable, self._statistics = variable, statistics
+        self._facts.show_facts(_facts(variable, statistics))
+        self._stack.setCurrentIndex(1)
+        self._redraw()
+
+    def show_exact(self, histogram: Histogram) -> None:
+        """Show a histogram for which the variable was read again."""
+        if self._statistics is not None and self._plot is not None:
+            self._draw(histogram)
+
+    def _redraw(self) -> None:
+        statistics = self._statistics
+        if statistics is None or self._variable is None:
+            return
+        shown = statistics.lengths or statistics
+        drawable = shown.finite > 0 and not shown.constant
+        self._controls.setVisible(drawable)
+        if self._plot is not None:
+            self._plot.setVisible(drawable)
+        if not drawable:
+            self._show_note(_why_nothing_is_drawn(statistics))
+            return
+        if self._plot is None:
+            self._plot = HistogramPlot(self._appearance)
+            self._plot_place.addWidget(self._plot)
+        scale: Scale = "log" if self._x_scale.choice != "linear" else "linear"
+        edges = shown.buckets.edges(int(self._bins.choice), scale=scale)
+        histogram = shown.buckets.rebin_at(edges, scale)
+        self._draw(histogram)
+        if not histogram.exact and statistics.lengths is None:
+            self.exact_wanted.emit(edges, scale)
+
+    def _draw(self, histogram: Histogram) -> None:
+        assert self._statistics is not None
+        assert self._plot is not None
+        shown = self._statistics.lengths or self._statistics
+        marks = []
+        if self._quantiles.isChecked():
+            for fraction, name in _MARKED_QUANTILES:
+                quantile = shown.quantile(fraction)
+                if quantile is not None:
+                    marks.append((quantile.value, name))
+        self._plot.draw(
+            histogram,
+            marks,
+            log_y=self._y_scale.choice == "log",
+            unit="length in bytes" if self._statistics.lengths else "value",
+        )
+        self._show_note(_resolution_text(histogram))
+
+    def _show_note(self, text: str) -> None:
+        self._note.setText(text)
+        self._note.setVisible(bool(text))
+
+
+class HistogramPlot(QWidget):
+    """A histogram with axes, quantile marks, and values under the pointer."""
+
+    def __init__(self, appearance: Appearance) -> None:
+        super().__init__()
+        import pyqtgraph
+
+        self._appearance = appearance
+        self._pyqtgraph = pyqtgraph
+        self._view = pyqtgraph.PlotWidget(background=None)
+        self._view.setAccessibleName("Histogram")
+        self._view.setMenuEnabled(False)
+        self._view.hideButtons()
+        self._view.setMouseEnabled(x=False, y=False)
+        self._view.setFrameShape(self._view.Shape.NoFrame)
+        self._histogram: Histogram | None = None
+        self._hover = QLabel(self)
+        self._hover.setObjectName("card")
+        self._hover.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._hover.setMargin(6)
+        self._hover.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._view)
+        self.setFixedHeight(PLOT_HEIGHT)
+        self._view.scene().sigMouseMoved.connect(self._show_hover)
+
+    def draw(
+        self,
+        histogram: Histogram,
+        marks: Sequence[tuple[float, str]],
+        *,
+        log_y: bool,
+        unit: str,
+    ) -> None:
+        """Draw a histogram; marks: value and name of each vertical line."""
+        import numpy as np
+
+        pg = self._pyqtgraph
+        theme = self._appearance.theme
+        self._histogram = histogram
+        self._view.setBackground(theme.base)
+        plot = self._view.getPlotItem()
+        plot.clear()
+        log_x = histogram.scale == "log"
+        edges = np.log10(histogram.edges) if log_x else histogram.edges
+        counts = histogram.counts.astype(np.float64)
+        heights = (
+            np.where(counts > 0, np.log10(np.maximum(counts, 1)) + 0.3, 0) if log_y else counts
+        )
+        bars = pg.BarGraphItem(
+            x0=edges[:-1], x1=edges[1:], y0=0, height=heights, pen=None, brush=QColor(theme.bar)
+        )
+        plot.addItem(bars)
+        top = float(heights.max()) * 1.12 or 1.0
+        self._dress_axes(plot, log_x=log_x, log_y=log_y, unit=unit)
+        pen = pg.mkPen(QColor(theme.muted), style=Qt.PenStyle.DashLine)
+        for value, name in marks:
+            if log_x and value <= 0:
+                continue
+            at = float(np.log10(value)) if log_x else value
+            if edges[0] <= at <= edges[-1]:
+                line = pg.InfiniteLine(
+                    at,
+                    pen=pen,
+                    label=name,
+                    labelOpts={"position": 0.955, "color": theme.muted, "movable": False},
+                )
+                plot.addItem(line)
+        plot.setXRange(float(edges[0]), float(edges[-1]), padding=0.02)
+        plot.setYRange(0, top, padding=0)
+
+    def _dress_axes(self, plot: Any, *, log_x: bool, log_y: bool, unit: str) -> None:
+        theme = self._appearance.theme
+        for name, label, is_log in (
+            ("bottom", f"|{unit}|" if log_x else unit, log_x),
+            ("left", "elements", log_y),
+        ):
+            axis = plot.getAxis(name)
+            axis.setPen(QColor(theme.line))
+            axis.setTextPen(QColor(theme.muted))
+            axis.setTickFont(self._appearance.small_font)
+            axis.setStyle(tickLength=-4, autoExpandTextSpace=True)
+            axis.enableAutoSIPrefix(False)
+            axis.setLabel(label, color=theme.muted)
+            axis.tickStrings = _log_ticks if is_log else _plain_ticks
+        if log_y:
+            plot.getAxis("left").tickStrings = _log_count_ticks
+        plot.showGrid(x=False, y=True, alpha=0.12)
+
+    def _show_hover(self, position: QPointF) -> None:
+        import numpy as np
+
+        histogram = self._histogram
+        view_box = self._view.getPlotItem().getViewBox()
+        if histogram is None or not view_box.sceneBoundingRect().contains(position):
+            self._hover.hide()
+            return
+        at = view_box.mapSceneToView(position).x()
+        x = 10.0**at if histogram.scale == "log" else at
+        bin_ = int(np.searchsorted(histogram.edges, x, side="right")) - 1
+        if not 0 <= bin_ < len(histogram.counts):
+            self._hover.hide()
+            return
+        low, high = (number_text(float(edge)) for edge in histogram.edges[bin_ : bin_ + 2])
+        count = int(histogram.counts[bin_])
+        share = count / max(1, histogram.total)
+        self._hover.setText(f"{low} \u2026 {high}\n{plural(count, 'element')}, {share:.2%}")
+        self._hover.adjustSize()
+        x_pixel = min(int(position.x()) + 14, self.width() - self._hover.width() - 4)
+        self._hover.move(max(0, x_pixel), max(0, int(position.y()) - self._hover.height() - 8))
+        self._hover.show()
+
+    def leaveEvent(self, event: Any) -> None:
+        self._hover.hide()
+        super().leaveEvent(event)
+
+
+def _plain_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
+    return [number_text(round(value / spacing) * spacing, 6) for value in values]
+
+
+def _log_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
+    return [number_text(10.0**value, 2) if abs(value) < 300 else "" for value in values]
+
+
+def _log_count_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
+    # Bars of one element must be seen: the axis begins 0.3 decades below one.
+    return [
+        number_text(round(10.0 ** (value - 0.3)), 2) if value >= 0.3 else "" for value in values
+    ]
+
+
+def _resolution_text(histogram: Histogram) -> str:
+    if histogram.exact:
+        return ""
+    return f"Elements within {number_text(histogram.resolution, 2)} of an edge may be one bin off."
+
+
+def _why_nothing_is_drawn(statistics: Statistics) -> str:
+    if statistics.count == 0:
+        return "The tensor is empty: one of its axes has size 0."
+    if statistics.lengths is not None:
+        return "All strings have the same length."
+    if statistics.finite == 0:
+        return "No element is a finite number."
+    if statistics.count == 1:
+        return "A single number."
+    return f"All {count_text(statistics.finite)} finite elements are equal."
+
+
+def _facts(variable: Variable, statistics: Statistics) -> list[tuple[str, str, str]]:
+    """Label, value and tooltip of what sums the statistics up."""
+    if statistics.lengths is not None:
+        lengths = statistics.lengths
+        return [
+            ("Strings", count_text(statistics.count), ""),
+            ("Distinct", number_text(statistics.distinct), ""),
+            ("Shortest", f"{number_text(lengths.min)} bytes", ""),
+            ("Longest", f"{number_text(lengths.max)} bytes", ""),
+        ]
+    suffix = " of |z|" if kind_of(variable.dtype) is Kind.COMPLEX else ""
+    numbers = [
+        ("Mean" + suffix, statistics.mean),
+        ("Std", statistics.std),
+        ("Min" + suffix, statistics.min),
+        ("Max" + suffix, statistics.max),
+        ("Skewness", statistics.skewness),
+        ("Excess kurtosis", statistics.kurtosis),
+        ("L2 norm", statistics.l2_norm),
+        ("L1 norm", statistics.l1_norm),
+    ]
+    facts = [
+        (label, number_text(value), "" if value is None else repr(value))
+        for label, value in numbers
+    ]
+    for label, count in (
+        ("Zeros", statistics.zero),
+        ("NaN", statistics.nan),
+        ("Inf", statistics.inf),
+        ("Denormal", statistics.denormal),
+    ):
+        share = f" ({count / statistics.count:.1%})" if count else ""
+        facts.append((label, count_text(count) + share, f"{count:,} of {statistics.count:,}"))
+    if statistics.distinct is not None:
+        facts.append(("Distinct", count_text(statistics.distinct), ""))
+    return facts

@@ -1,0 +1,182 @@
+"""How the cells of the variable tree are painted: chevrons, size bars, pills, marks."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPolygonF
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from ckptviewer.checkpoint.tree import Group
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.models.variable_rows import Column, VariableRowsModel
+from ckptviewer.ui.theme import Theme, role_colour
+
+INDENT = 15
+CHEVRON = 14
+PADDING = 8
+SIZE_BAR = 46
+
+
+class RowPainter(QStyledItemDelegate):
+    """Paints all cells of the variable tree."""
+
+    def __init__(self, appearance: Appearance, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._appearance = appearance
+
+    def sizeHint(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> QSize:
+        width = option.fontMetrics.horizontalAdvance(str(index.data() or ""))
+        return QSize(width + 2 * PADDING, row_height(option.fontMetrics))
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        model = index.model()
+        if not isinstance(model, VariableRowsModel):
+            return
+        theme = self._appearance.theme
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        _paint_ground(painter, option, theme)
+        painter.setFont(self._appearance.text_font)
+        row = index.row()
+        rect = option.rect.adjusted(PADDING, 0, -PADDING, 0)
+        column = index.column()
+        if column == Column.NAME:
+            self._paint_name(painter, option.rect, model, row)
+        elif column == Column.SIZE:
+            self._paint_size(painter, rect, model, row)
+        elif column == Column.ROLE:
+            self._paint_role(painter, rect, model, row)
+        elif column == Column.HEALTH:
+            self._paint_health(painter, rect, str(index.data() or ""))
+        else:
+            is_dtype = column == Column.DTYPE
+            if is_dtype:
+                painter.setFont(self._appearance.fixed_font)
+            is_group = isinstance(model.item(row), Group)
+            painter.setPen(QColor(theme.muted if is_dtype or is_group else theme.text))
+            align = Qt.AlignmentFlag.AlignLeft if is_dtype else Qt.AlignmentFlag.AlignRight
+            _draw_text(painter, rect, str(index.data() or ""), align)
+        painter.restore()
+
+    def _paint_name(
+        self, painter: QPainter, cell: QRect, model: VariableRowsModel, row: int
+    ) -> None:
+        theme = self._appearance.theme
+        left = cell.left() + PADDING + model.depth(row) * INDENT
+        if model.is_expandable(row):
+            _paint_chevron(painter, left, cell.center().y(), model.is_expanded(row), theme)
+        rect = QRect(left + CHEVRON, cell.top(), cell.right() - left - CHEVRON - 2, cell.height())
+        text = str(model.index(row, Column.NAME).data())
+        painter.setPen(QColor(theme.text))
+        width = _draw_text(painter, rect, text, Qt.AlignmentFlag.AlignLeft)
+        item = model.item(row)
+        note = ""
+        if isinstance(item, Group):
+            note = f"{item.variable_count:,}"
+        elif model.tree.slots.get(item) and not model.is_expanded(row):
+            note = f"+{len(model.tree.slots[item])}"
+        if note:
+            painter.setPen(QColor(theme.muted))
+            painter.setFont(self._appearance.small_font)
+            _draw_text(painter, rect.adjusted(width + 7, 0, 0, 0), note, Qt.AlignmentFlag.AlignLeft)
+
+    def _paint_size(
+        self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
+    ) -> None:
+        theme = self._appearance.theme
+        painter.setPen(QColor(theme.text))
+        text = str(model.index(row, Column.SIZE).data())
+        width = _draw_text(painter, rect, text, Qt.AlignmentFlag.AlignRight)
+        room = min(
+            SIZE_BAR, rect.width() - max(width, painter.fontMetrics().averageCharWidth() * 8)
+        )
+        if room < 12:
+            return
+        bar = QRectF(rect.left(), rect.center().y() - 1.5, room - 6, 4)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(theme.track))
+        painter.drawRoundedRect(bar, 2, 2)
+        share = model.share(row)
+        bar.setWidth(max(1.5 if share else 0.0, bar.width() * share))
+        painter.setBrush(QColor(theme.bar))
+        painter.drawRoundedRect(bar, 2, 2)
+
+    def _paint_role(
+        self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
+    ) -> None:
+        variable = model.variable(row)
+        if variable is None:
+            return
+        colour = role_colour(self._appearance.theme, variable.role)
+        painter.setFont(self._appearance.small_font)
+        metrics = painter.fontMetrics()
+        text = metrics.elidedText(
+            str(variable.role), Qt.TextElideMode.ElideRight, rect.width() - 16
+        )
+        pill = QRectF(
+            rect.left() + 0.5,
+            rect.center().y() - metrics.height() / 2 - 0.5,
+            metrics.horizontalAdvance(text) + 15,
+            metrics.height() + 2,
+        )
+        outline = QColor(colour)
+        outline.setAlphaF(0.55)
+        painter.setPen(QPen(outline, 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(pill, pill.height() / 2, pill.height() / 2)
+        painter.setPen(colour)
+        painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _paint_health(self, painter: QPainter, rect: QRect, text: str) -> None:
+        if not text:
+            return
+        painter.setPen(QColor(self._appearance.theme.error))
+        painter.setFont(self._appearance.bold_font)
+        _draw_text(painter, rect, f"\u2715 {text}", Qt.AlignmentFlag.AlignLeft)
+
+
+def row_height(metrics: QFontMetrics) -> int:
+    """The height of a row for a font: airy enough to read, dense enough to see much."""
+    return metrics.height() + 9
+
+
+def _paint_ground(painter: QPainter, option: QStyleOptionViewItem, theme: Theme) -> None:
+    if option.state & QStyle.StateFlag.State_Selected:
+        painter.fillRect(option.rect, QColor(theme.selected))
+    elif option.state & QStyle.StateFlag.State_MouseOver:
+        painter.fillRect(option.rect, QColor(theme.hover))
+
+
+def _paint_chevron(painter: QPainter, left: int, middle: int, expanded: bool, theme: Theme) -> None:
+    x, y = left + 4.0, middle + 0.5
+    points = [(-2.0, -4.0), (2.0, 0.0), (-2.0, 4.0)]
+    if expanded:
+        points = [(-4.0, -2.0), (0.0, 2.0), (4.0, -2.0)]
+    pen = QPen(QColor(theme.muted), 1.5)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    painter.setPen(pen)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawPolyline(QPolygonF([QPointF(x + dx, y + dy) for dx, dy in points]))
+
+
+def _draw_text(painter: QPainter, rect: QRect, text: str, align: Qt.AlignmentFlag) -> int:
+    """Draw one line, elided in its middle where it does not fit; returns its width."""
+    metrics = painter.fontMetrics()
+    shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, max(0, rect.width()))
+    painter.drawText(rect, align | Qt.AlignmentFlag.AlignVCenter, shown)
+    return metrics.horizontalAdvance(shown)
+
+
+def emphasised(font: QFont) -> QFont:
+    """The font in a heavier weight."""
+    font = QFont(font)
+    font.setWeight(QFont.Weight.DemiBold)
+    return font

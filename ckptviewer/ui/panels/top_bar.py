@@ -1,0 +1,62 @@
+"""The bar at the top: opening, and the filter."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QToolButton, QWidget
+
+from ckptviewer.ui.appearance import Appearance
+
+FILTER_HINT = "Filter: words, role:weight, dtype:float16, size>1M"
+_FILTER_HELP = """\
+Words match in any order, in upper or lower case; -word excludes; "two words" belong together.
+role:optimizer-slot   dtype:float32,bfloat16   shape:3x3   rank:2   trainable:yes   shard:0
+size>1M   size<=4k   elements>1000   damaged"""
+
+
+class FilterBox(QLineEdit):
+    """Where the filter is typed. Down goes to the tree, Escape clears."""
+
+    leave_downwards = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.leave_downwards.emit()
+        elif event.key() == Qt.Key.Key_Escape:
+            if self.text():
+                self.clear()
+            else:
+                self.leave_downwards.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class TopBar(QWidget):
+    """The bar at the top of the window."""
+
+    leave_downwards = Signal()
+
+    def __init__(self, appearance: Appearance) -> None:
+        super().__init__()
+        self.setObjectName("bar")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(10, 7, 10, 7)
+        row.setSpacing(8)
+        self.open_button = QToolButton()
+        self.open_button.setText("Open\u2026")
+        self.open_button.setToolTip("Open a checkpoint (Ctrl+O)")
+        self.open_button.setAccessibleName("Open")
+        self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.filter = FilterBox()
+        self.filter.setPlaceholderText(FILTER_HINT)
+        self.filter.setAccessibleName("Filter")
+        self.filter.setToolTip(_FILTER_HELP)
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setMinimumWidth(220)
+        self.filter.setMaximumWidth(460)
+        self.filter.leave_downwards.connect(self.leave_downwards)
+        row.addWidget(self.open_button)
+        row.addStretch(1)
+        row.addWidget(self.filter, 2)

@@ -1,0 +1,139 @@
+"""The inspector of one variable: head, Distribution, Details."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
+
+from ckptviewer.analysis.snippets import python_to_read
+from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.text import count_text, exact_size_text, plural, shape_text, size_text
+from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.distribution import DistributionPanel
+from ckptviewer.ui.panels.widgets import (
+    ElidedLabel,
+    FactList,
+    FindingCard,
+    clear_layout,
+    scrolled,
+    section_label,
+    wrapped_label,
+)
+from ckptviewer.ui.session import Session
+
+_SELECTABLE = (
+    Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+)
+_TRAINABLE = {True: "trainable", False: "not trainable", None: ""}
+
+
+class VariablePanel(QWidget):
+    """Shows one variable. copied: what was put on the clipboard, in words."""
+
+    copied = Signal(str)
+
+    def __init__(self, appearance: Appearance) -> None:
+        super().__init__()
+        self._appearance = appearance
+        self._title = ElidedLabel()
+        self._title.setFont(appearance.title_font)
+        self._subtitle = wrapped_label("", "muted")
+        self._findings = QVBoxLayout()
+        head = QVBoxLayout()
+        head.setContentsMargins(20, 16, 20, 8)
+        head.setSpacing(4)
+        head.addWidget(self._title)
+        head.addWidget(self._subtitle)
+        head.addLayout(self._findings)
+        self.distribution = DistributionPanel(appearance)
+        self._details = FactList(appearance)
+        self._snippet = QLabel()
+        self._snippet.setObjectName("code")
+        self._snippet.setFont(appearance.fixed_font)
+        self._snippet.setTextInteractionFlags(_SELECTABLE)
+        self._snippet.setWordWrap(True)
+        self._copy = QPushButton("Copy as Python")
+        self._copy.setToolTip("Put the lines that read this variable on the clipboard")
+        self._copy.clicked.connect(self.copy_as_python)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(self.distribution, "Distribution")
+        self.tabs.addTab(scrolled(self._details_page()), "Details")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addWidget(self.tabs, 1)
+
+    def show_variable(self, session: Session, variable: Variable) -> None:
+        """Show what is known of a variable without reading its values."""
+        checkpoint = session.checkpoint
+        self._title.show_text(variable.name.replace("/", " / "))
+        slots = session.slots_of(variable)
+        owner = checkpoint.by_key.get(variable.slot_of or "")
+        parts = [
+            f"{shape_text(variable.shape)} {variable.dtype}",
+            plural(variable.element_count, "value"),
+            size_text(variable.stored_bytes),
+            str(variable.role),
+            _TRAINABLE[variable.trainable],
+            f"slots: {', '.join(slot.slot_name for slot in slots)}" if slots else "",
+            f"of {owner.name}" if owner else "",
+        ]
+        self._subtitle.setText("  \u00b7  ".join(part for part in parts if part))
+        clear_layout(self._findings)
+        for finding in checkpoint.findings:
+            if finding.variable == variable.key:
+                self._findings.addWidget(FindingCard(finding, self._appearance))
+        self._details.show_facts(_details(checkpoint, variable, slots).items())
+        self._snippet.setText(python_to_read(checkpoint, variable).rstrip())
+
+    def copy_as_python(self) -> None:
+        """Put the Python that reads the variable on the clipboard."""
+        if self._snippet.text():
+            QGuiApplication.clipboard().setText(self._snippet.text() + "\n")
+            self.copied.emit("Copied the Python that reads this variable")
+
+    def _details_page(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(20, 14, 20, 16)
+        column.setSpacing(10)
+        column.addWidget(self._details)
+        column.addSpacing(6)
+        row = QHBoxLayout()
+        row.addWidget(section_label("In Python"))
+        row.addStretch(1)
+        row.addWidget(self._copy)
+        column.addLayout(row)
+        column.addWidget(self._snippet)
+        column.addStretch(1)
+        return page
+
+
+def _details(
+    checkpoint: Checkpoint, variable: Variable, slots: Sequence[Variable]
+) -> dict[str, str]:
+    details = {"Key": variable.key}
+    if variable.name != variable.key:
+        details["Name"] = variable.name
+    if variable.object_path:
+        details["Object path"] = variable.object_path
+    details["Shape"] = shape_text(variable.shape)
+    details["Dtype"] = variable.dtype
+    details["Elements"] = count_text(variable.element_count)
+    details["Stored"] = exact_size_text(variable.stored_bytes)
+    details["Role"] = str(variable.role)
+    details["Trainable"] = {True: "yes", False: "no", None: "the file does not say"}[
+        variable.trainable
+    ]
+    if variable.slot_of:
+        details["Slot of"] = variable.slot_of
+        details["Slot"] = variable.slot_name
+    for slot in slots:
+        details[f"Has slot {slot.slot_name}"] = slot.key
+    return details | checkpoint.details(variable)

@@ -1,0 +1,206 @@
+"""The variable tree on the screen: a table of the rows in sight, driven like a tree."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QItemSelection, QModelIndex, Qt, Signal
+from PySide6.QtGui import (
+    QAction,
+    QContextMenuEvent,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+)
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
+
+from ckptviewer.checkpoint.tree import Item
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.models.variable_rows import TITLES, Column, VariableRowsModel
+from ckptviewer.ui.panels.row_painting import CHEVRON, INDENT, PADDING, RowPainter, row_height
+
+_WIDTHS = {
+    Column.NAME: 300,
+    Column.SHAPE: 120,
+    Column.DTYPE: 84,
+    Column.SIZE: 124,
+    Column.ROLE: 128,
+    Column.HEALTH: 120,
+}
+
+
+class VariableTable(QTableView):
+    """Shows a VariableRowsModel.
+
+    selection_changed: the items that are selected now. activated_item: Return or a double click.
+    """
+
+    selection_changed = Signal(list)
+
+    def __init__(self, appearance: Appearance, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._appearance = appearance
+        self.setAccessibleName("Variables")
+        self.setItemDelegate(RowPainter(appearance, self))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerItem)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setMouseTracking(True)
+        self.setTabKeyNavigation(False)
+        self.setCornerButtonEnabled(False)
+        rows = self.verticalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        height = row_height(self.fontMetrics())
+        rows.setMinimumSectionSize(height)
+        rows.setDefaultSectionSize(height)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionsMovable(True)
+        header.setFirstSectionMovable(False)
+        header.setMinimumSectionSize(48)
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.customContextMenuRequested.connect(self._offer_columns)
+        self.copy_action = QAction("Copy", self)
+        self.copy_action.triggered.connect(self.copy_rows)
+        appearance.changed.connect(self.viewport().update)
+
+    def rows_model(self) -> VariableRowsModel | None:
+        """The model that is shown, if one is."""
+        model = self.model()
+        return model if isinstance(model, VariableRowsModel) else None
+
+    def show_model(self, model: VariableRowsModel) -> None:
+        """Show another model; the first time columns get their widths."""
+        first = self.model() is None
+        self.setModel(model)
+        header = self.horizontalHeader()
+        if first:
+            for column, width in _WIDTHS.items():
+                header.resizeSection(column, width)
+            header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
+        self.setColumnHidden(Column.HEALTH, not model.problems)
+        self.selectionModel().selectionChanged.connect(self._tell_selection)
+
+    def selected_items(self) -> list[Item]:
+        """The groups and variables that are selected, from top to bottom."""
+        model = self.rows_model()
+        if model is None:
+            return []
+        rows = sorted(index.row() for index in self.selectionModel().selectedRows())
+        return [model.item(row) for row in rows]
+
+    def show_item(self, item: Item) -> None:
+        """Select an item that is in sight, and scroll to it."""
+        model = self.rows_model()
+        row = model.row_of_item(item) if model else None
+        if model is not None and row is not None:
+            index = model.index(row, Column.NAME)
+            self.setCurrentIndex(index)
+            self.scrollTo(index, QAbstractItemView.ScrollHint.EnsureVisible)
+
+    def copy_rows(self) -> None:
+        """Put the selected rows on the clipboard as tab-separated values, with a header."""
+        model = self.rows_model()
+        if model is None:
+            return
+        lines = ["key\tname\tshape\tdtype\tstored_bytes\trole"]
+        for item in self.selected_items():
+            if isinstance(item, int):
+                v = model.tree.variables[item]
+                shape = "x".join(map(str, v.shape))
+                lines.append(f"{v.key}\t{v.name}\t{shape}\t{v.dtype}\t{v.stored_bytes}\t{v.role}")
+            else:
+                lines.append(f"{item.path}\t{item.path}\t\t\t{item.stored_bytes}\t")
+        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
+
+    # Qt's events.
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        model = self.rows_model()
+        row = self.currentIndex().row()
+        key = event.key()
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_rows()
+        elif model is None or row < 0:
+            super().keyPressEvent(event)
+        elif key == Qt.Key.Key_Right and model.is_expandable(row):
+            if model.is_expanded(row):
+                self._go_to(row + 1)
+            else:
+                model.set_expanded(row, True)
+        elif key == Qt.Key.Key_Left:
+            if model.is_expandable(row) and model.is_expanded(row):
+                model.set_expanded(row, False)
+            else:
+                parent = model.parent_row(row)
+                if parent is not None:
+                    self._go_to(parent)
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+            self._toggle(row)
+        elif key == Qt.Key.Key_Asterisk:
+            model.expand_all()
+        else:
+            super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        model = self.rows_model()
+        index = self.indexAt(event.position().toPoint())
+        if (
+            model is not None
+            and event.button() == Qt.MouseButton.LeftButton
+            and index.isValid()
+            and index.column() == Column.NAME
+            and model.is_expandable(index.row())
+            and self._is_on_chevron(model, index, event.position().x())
+        ):
+            model.set_expanded(index.row(), not model.is_expanded(index.row()))
+            return
+        super().mousePressEvent(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        index = self.indexAt(event.position().toPoint())
+        model = self.rows_model()
+        if model is not None and index.isValid() and model.is_expandable(index.row()):
+            if not self._is_on_chevron(model, index, event.position().x()):
+                self._toggle(index.row())
+            return
+        super().mouseDoubleClickEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if self.rows_model() is None:
+            return
+        menu = QMenu(self)
+        menu.addActions(self.actions())
+        menu.exec(event.globalPos())
+
+    def _is_on_chevron(self, model: VariableRowsModel, index: QModelIndex, x: float) -> bool:
+        left = self.visualRect(index).left() + PADDING + model.depth(index.row()) * INDENT
+        return left - 5 <= x <= left + CHEVRON
+
+    def _toggle(self, row: int) -> None:
+        model = self.rows_model()
+        if model is not None:
+            model.set_expanded(row, not model.is_expanded(row))
+
+    def _go_to(self, row: int) -> None:
+        model = self.rows_model()
+        if model is not None and 0 <= row < model.rowCount():
+            self.setCurrentIndex(model.index(row, Column.NAME))
+
+    def _tell_selection(self, _new: QItemSelection, _old: QItemSelection) -> None:
+        self.selection_changed.emit(self.selected_items())
+
+    def _offer_columns(self) -> None:
+        menu = QMenu(self)
+        for column, title in TITLES.items():
+            if column is Column.NAME:
+                continue
+            action = menu.addAction(title)
+            action.setCheckable(True)
+            action.setChecked(not self.isColumnHidden(column))
+            action.toggled.connect(lambda shown, c=column: self.setColumnHidden(c, not shown))
+        menu.exec(self.cursor().pos())

@@ -1,0 +1,92 @@
+"""What a window has open: the checkpoint, its tree, and what has been found out about it so far.
+
+No Qt here: opening begins in a thread while Qt is still being loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.selection import filter_rows, haystacks, parse_filter
+from ckptviewer.checkpoint.tree import VariableTree, ViewBy
+from ckptviewer.checkpoint.variable import Variable
+
+if TYPE_CHECKING:
+    from ckptviewer.analysis.statistics import Statistics
+
+MOST_KEPT_STATISTICS = 2000
+
+
+class Session:
+    """An open checkpoint, as the window works on it."""
+
+    def __init__(self, asked: str, checkpoint: Checkpoint, view_by: ViewBy, seconds: float) -> None:
+        """asked: the path as the user gave it. seconds: how long opening took."""
+        self.asked = asked
+        self.checkpoint = checkpoint
+        self.seconds = seconds
+        self.tree = VariableTree(checkpoint.variables, view_by)
+        self._statistics: OrderedDict[str, Statistics] = OrderedDict()
+
+    @cached_property
+    def problems(self) -> dict[str, str]:
+        """Key of a variable to the code of its first finding, in words."""
+        problems: dict[str, str] = {}
+        for finding in self.checkpoint.findings:
+            if finding.variable is not None:
+                words = finding.code.replace("-", " ").removesuffix(" variable")
+                problems.setdefault(finding.variable, words)
+        return problems
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """What the filter's words are looked for in; made on first use, by whoever asks."""
+        return haystacks(self.checkpoint.variables)
+
+    @cached_property
+    def _slots_of(self) -> dict[str, list[Variable]]:
+        slots: dict[str, list[Variable]] = defaultdict(list)
+        for variable in self.checkpoint.variables:
+            if variable.slot_of is not None:
+                slots[variable.slot_of].append(variable)
+        return slots
+
+    def slots_of(self, variable: Variable) -> list[Variable]:
+        """The slots of a variable, whatever the view."""
+        return self._slots_of.get(variable.key, [])
+
+    def rows_matching(self, text: str) -> list[int] | None:
+        """The rows that a text of the filter language selects; None where it says nothing."""
+        filter_ = parse_filter(text)
+        if filter_.is_empty:
+            return None
+        rows = {variable.key: row for row, variable in enumerate(self.checkpoint.variables)}
+        damaged = {rows[key] for key in self.problems if key in rows} if self.problems else set()
+        marks = {"damaged": damaged} if damaged else {}
+        return filter_rows(filter_, self.checkpoint.variables, self.texts, marks)
+
+    def statistics(self, variable: Variable) -> Statistics | None:
+        """The statistics of a variable, if they are known already."""
+        known = self._statistics.get(variable.key)
+        if known is not None:
+            self._statistics.move_to_end(variable.key)
+        return known
+
+    def keep_statistics(self, variable: Variable, statistics: Statistics) -> None:
+        """Remember the statistics of a variable for this session."""
+        self._statistics[variable.key] = statistics
+        while len(self._statistics) > MOST_KEPT_STATISTICS:
+            self._statistics.popitem(last=False)
+
+
+def open_session(path: str, view_by: ViewBy = ViewBy.NAME) -> Session:
+    """Open whatever `path` names, and make its tree. Raises CkptviewerError."""
+    from ckptviewer.formats.resolve import open_checkpoint
+
+    began = time.perf_counter()
+    checkpoint = open_checkpoint(path)
+    return Session(path, checkpoint, view_by, time.perf_counter() - began)

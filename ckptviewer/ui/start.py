@@ -1,0 +1,88 @@
+"""Starting the window: as little as possible before the first paint."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.ui.session import Session, open_session
+
+GOOD, COULD_NOT = 0, 2
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Open the window with the paths of the command line; returns the exit status."""
+    options = parse(arguments)
+    try:
+        paths = _paths(options)
+        from ckptviewer.ui.platform import prepare_platform
+
+        prepare_platform(off_screen=options.screenshot is not None)
+        opening = _open_ahead(paths)
+        from ckptviewer.ui.app import run_app
+    except CkptviewerError as error:
+        print(f"ckptviewer: {error}", file=sys.stderr)  # noqa: T201
+        return COULD_NOT
+    except ImportError as error:
+        from ckptviewer.ui.platform import explain_import_error
+
+        print(f"ckptviewer: {explain_import_error(error)}", file=sys.stderr)  # noqa: T201
+        return COULD_NOT
+    return run_app(options, paths, opening)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Understand the arguments of `ckptviewer [open]`."""
+    arguments = list(arguments)
+    if arguments[:1] == ["open"]:
+        del arguments[0]
+    parser = argparse.ArgumentParser(
+        prog="ckptviewer open",
+        description="Open checkpoints in the window. `ckptviewer --help` lists the subcommands.",
+    )
+    parser.add_argument("path", nargs="*", metavar="PATH", help="any path of a checkpoint")
+    parser.add_argument("--demo", action="store_true", help="open the demo that comes with it")
+    parser.add_argument(
+        "--screenshot",
+        metavar="PNG",
+        type=Path,
+        help="draw the window off screen once it is complete, save the picture, and exit",
+    )
+    parser.add_argument("--theme", choices=("light", "dark"), help="default: as the system")
+    parser.add_argument("--size", metavar="1280x800", type=_size, help="of the window, in pixels")
+    parser.add_argument("--select", metavar="KEY", help="the variable to show first")
+    return parser.parse_args(arguments)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and 200 <= int(width) <= 16384):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 1280x800")
+    if not 150 <= int(height) <= 16384:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 1280x800")
+    return int(width), int(height)
+
+
+def _paths(options: argparse.Namespace) -> list[str]:
+    paths = [os.fspath(path) for path in options.path]
+    if options.demo:
+        from ckptviewer.resources import demo_checkpoint
+
+        paths.insert(0, os.fspath(demo_checkpoint()))
+    return paths
+
+
+def _open_ahead(paths: Sequence[str]) -> Future[Session] | None:
+    """Begin to read the first checkpoint while Qt is still being loaded."""
+    if not paths:
+        return None
+    executor = ThreadPoolExecutor(1, thread_name_prefix="open")
+    try:
+        return executor.submit(open_session, paths[0])
+    finally:
+        executor.shutdown(wait=False)

@@ -1,0 +1,222 @@
+"""Colours and type, light and dark; hues of meaning are Okabe and Ito's, for all eyes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication, QStyleFactory
+
+from ckptviewer.checkpoint.variable import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Theme:
+    """The colours of one appearance, as "#rrggbb".
+
+    Text on `window`, `base`, `raised` and `selected` has a contrast of at least 4.5 in `text`,
+    `muted`, `accent`, `good`, `warning`, `error` and `violet`.
+    """
+
+    name: str
+    window: str
+    base: str
+    raised: str
+    line: str
+    text: str
+    muted: str
+    selected: str
+    hover: str
+    track: str
+    accent: str
+    bar: str
+    quiet_bar: str
+    good: str
+    warning: str
+    error: str
+    violet: str
+
+
+LIGHT = Theme(
+    name="light",
+    window="#f4f6f8",
+    base="#ffffff",
+    raised="#f4f6f8",
+    line="#dfe3e8",
+    text="#1b2330",
+    muted="#5d6878",
+    selected="#d8e9f7",
+    hover="#f0f5fa",
+    track="#e6eaef",
+    accent="#0067a3",
+    bar="#0072b2",
+    quiet_bar="#8a95a5",
+    good="#00704f",
+    warning="#875a00",
+    error="#b34700",
+    violet="#9c4a7c",
+)
+
+DARK = Theme(
+    name="dark",
+    window="#20242d",
+    base="#1a1d24",
+    raised="#262b35",
+    line="#363c48",
+    text="#e9edf3",
+    muted="#9ca7b7",
+    selected="#24415a",
+    hover="#222833",
+    track="#323844",
+    accent="#63b9ee",
+    bar="#56b4e9",
+    quiet_bar="#8390a3",
+    good="#3cc79b",
+    warning="#e9a820",
+    error="#ff9152",
+    violet="#df93c0",
+)
+
+ROLE_COLOURS: dict[Role, str] = {
+    Role.WEIGHT: "good",
+    Role.BIAS: "good",
+    Role.NORMALIZATION: "accent",
+    Role.MOVING_STATISTIC: "violet",
+    Role.MOVING_AVERAGE: "violet",
+    Role.METRIC: "warning",
+    Role.COUNTER: "warning",
+}
+"""Which colour of the theme a role's pill and bar take; others are muted."""
+
+
+def system_theme() -> Theme:
+    """Light or dark, as the system wants it."""
+    scheme = QGuiApplication.styleHints().colorScheme()
+    return DARK if scheme == Qt.ColorScheme.Dark else LIGHT
+
+
+def role_colour(theme: Theme, role: Role) -> QColor:
+    """The colour of a role."""
+    return QColor(getattr(theme, ROLE_COLOURS.get(role, "muted")))
+
+
+def apply_theme(app: QApplication, theme: Theme) -> None:
+    """Dress the whole application."""
+    app.setStyle(QStyleFactory.create("Fusion"))
+    app.setPalette(_palette(theme))
+    app.setStyleSheet(_style_sheet(theme))
+
+
+def tabular(font: QFont) -> QFont:
+    """The font with figures of equal width, where it has them."""
+    font = QFont(font)
+    font.setFeature(QFont.Tag("tnum"), 1)
+    return font
+
+
+def fixed_font() -> QFont:
+    """The system's font of fixed width, a little smaller to sit well beside text."""
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+    font.setPointSizeF(QApplication.font().pointSizeF() * 0.95)
+    return font
+
+
+def _palette(theme: Theme) -> QPalette:
+    palette = QPalette()
+    roles = QPalette.ColorRole
+    for role, colour in {
+        roles.Window: theme.window,
+        roles.WindowText: theme.text,
+        roles.Base: theme.base,
+        roles.AlternateBase: theme.raised,
+        roles.Text: theme.text,
+        roles.Button: theme.raised,
+        roles.ButtonText: theme.text,
+        roles.Highlight: theme.selected,
+        roles.HighlightedText: theme.text,
+        roles.ToolTipBase: theme.raised,
+        roles.ToolTipText: theme.text,
+        roles.PlaceholderText: theme.muted,
+        roles.Link: theme.accent,
+        roles.LinkVisited: theme.accent,
+        roles.Accent: theme.accent,
+        roles.Mid: theme.line,
+        roles.Midlight: theme.track,
+        roles.Dark: theme.line,
+        roles.Light: theme.base,
+        roles.Shadow: theme.line,
+    }.items():
+        palette.setColor(role, QColor(colour))
+    for role in (roles.Text, roles.WindowText, roles.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(theme.muted))
+    return palette
+
+
+def _style_sheet(theme: Theme) -> str:
+    return f"""
+    QMainWindow, QDialog {{ background: {theme.base}; }}
+    #bar, #strip, QStatusBar {{ background: {theme.window}; }}
+    #bar {{ border-bottom: 1px solid {theme.line}; }}
+    #strip {{ background: {theme.base}; border-bottom: 1px solid {theme.line}; }}
+    QStatusBar {{ border-top: 1px solid {theme.line}; color: {theme.muted}; }}
+    QStatusBar::item {{ border: none; }}
+    #page {{ background: {theme.base}; }}
+    #title {{ font-weight: 600; color: {theme.text}; }}
+    #muted, #muted:disabled {{ color: {theme.muted}; }}
+    #section {{ font-weight: 600; color: {theme.text}; }}
+    QToolTip {{ background: {theme.raised}; color: {theme.text}; border: 1px solid {theme.line};
+        padding: 4px 6px; }}
+    QToolButton, QPushButton {{ background: {theme.base}; color: {theme.text};
+        border: 1px solid {theme.line}; border-radius: 6px; padding: 5px 12px; }}
+    QToolButton:hover, QPushButton:hover {{ background: {theme.hover};
+        border-color: {theme.quiet_bar}; }}
+    QToolButton:pressed, QPushButton:pressed {{ background: {theme.selected}; }}
+    QToolButton:focus, QPushButton:focus, QComboBox:focus {{ border-color: {theme.accent}; }}
+    QToolButton::menu-indicator {{ image: none; width: 0; }}
+    QToolButton#flat {{ border: 1px solid transparent; background: transparent; padding: 3px 6px; }}
+    QToolButton#flat:hover {{ background: {theme.hover}; }}
+    QToolButton#flat:focus {{ border-color: {theme.accent}; }}
+    QPushButton#primary {{ background: {theme.accent}; color: {theme.base};
+        border-color: {theme.accent}; font-weight: 600; }}
+    QLineEdit {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
+        padding: 5px 9px; selection-background-color: {theme.accent};
+        selection-color: {theme.base}; }}
+    QLineEdit:focus {{ border-color: {theme.accent}; }}
+    QTableView {{ background: {theme.base}; border: none; outline: none;
+        selection-background-color: {theme.selected}; selection-color: {theme.text}; }}
+    QHeaderView {{ background: {theme.window}; border: none; }}
+    QHeaderView::section {{ background: {theme.window}; color: {theme.muted}; border: none;
+        border-bottom: 1px solid {theme.line}; padding: 6px 8px; }}
+    QTabWidget::pane {{ border: none; border-top: 1px solid {theme.line}; }}
+    QTabBar {{ background: transparent; }}
+    QTabBar::tab {{ background: transparent; color: {theme.muted}; padding: 8px 12px;
+        border: none; border-bottom: 2px solid transparent; }}
+    QTabBar::tab:selected {{ color: {theme.text}; border-bottom-color: {theme.accent}; }}
+    QTabBar::tab:hover {{ color: {theme.text}; }}
+    QTabBar::tab:focus {{ color: {theme.accent}; }}
+    QSplitter::handle {{ background: {theme.line}; }}
+    QScrollArea {{ border: none; background: {theme.base}; }}
+    QMenu {{ background: {theme.base}; border: 1px solid {theme.line}; padding: 4px; }}
+    QMenu::item {{ padding: 5px 22px 5px 12px; border-radius: 4px; }}
+    QMenu::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
+    QMenu::item:disabled {{ color: {theme.muted}; }}
+    QMenu::separator {{ height: 1px; background: {theme.line}; margin: 4px 8px; }}
+    QComboBox {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
+        padding: 3px 8px; }}
+    QComboBox::drop-down {{ border: none; width: 16px; }}
+    QProgressBar {{ background: {theme.track}; border: none; border-radius: 3px; max-height: 6px; }}
+    QProgressBar::chunk {{ background: {theme.bar}; border-radius: 3px; }}
+    #card {{ background: {theme.raised}; border: 1px solid {theme.line}; border-radius: 6px; }}
+    #code {{ background: {theme.raised}; border: 1px solid {theme.line}; border-radius: 6px;
+        padding: 10px; }}
+    QScrollBar:vertical {{ background: transparent; width: 11px; margin: 0; }}
+    QScrollBar::handle:vertical {{ background: {theme.track}; border-radius: 4px; min-height: 30px;
+        margin: 2px; }}
+    QScrollBar::handle:vertical:hover {{ background: {theme.quiet_bar}; }}
+    QScrollBar:horizontal {{ background: transparent; height: 11px; margin: 0; }}
+    QScrollBar::handle:horizontal {{ background: {theme.track}; border-radius: 4px;
+        min-width: 30px; margin: 2px; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
+    QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
+    """
