@@ -54,6 +54,11 @@ _TORCH = Foreign(
     "as safetensors to see them here.",
 )
 
+TABLE = Foreign(
+    what="a table file of TensorFlow, but not one that holds a checkpoint that can be read",
+    remedy=_OPEN_CHECKPOINT,
+)
+
 # offset, signature, what it is, what to do
 _SIGNATURES = (
     (
@@ -104,7 +109,7 @@ _ZIPS = (
     (r"(.*/)?constants\.pkl", "a TorchScript model", _TORCH.remedy),
     (r"(.*/)?data\.pkl", _TORCH.what, _TORCH.remedy),
     (r"model\.weights\.h5", "a Keras archive whose weights cannot be read", _COPY_AGAIN),
-    (r"(.*/)?saved_model\.pbt?x?t?", "a zip archive that holds a SavedModel", _UNPACK),
+    (r"(.*/)?saved_model\.pb(txt)?", "a zip archive that holds a SavedModel", _UNPACK),
     (r".*\.index", "a zip archive that holds a checkpoint", _UNPACK),
     (r"\[Content_Types\]\.xml", "an Office document", ""),
     (r"META-INF/.*", "a Java archive", ""),
@@ -130,6 +135,11 @@ _DIRECTORIES = (
         r"group\d+-shard\d+of\d+(\.bin)?",
         "a TensorFlow.js model",
         "Open the checkpoint or the SavedModel it was made of.",
+    ),
+    (
+        r"saved_model\.pb(txt)?",
+        "a SavedModel without values, as its directory `variables` is missing or empty",
+        "If the model has variables, copy the directory `variables`, too.",
     ),
     (
         r".*\.data-\d{5,}-of-\d{5,}",
@@ -200,10 +210,7 @@ def _identify_bytes(head: bytes, tail: bytes, name: str) -> Foreign | None:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip(head + tail)
     if tail.endswith(TABLE_MAGIC):
-        return Foreign(
-            what="a table file of TensorFlow, but not one that holds a checkpoint that can be read",
-            remedy=_OPEN_CHECKPOINT,
-        )
+        return TABLE
     if not any(head) and not any(tail):
         return Foreign(
             what="a file of nothing but zeros",
