@@ -10,51 +10,56 @@ from __future__ import annotations
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.variable import Role
 
-_WEIGHTS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WEIGHTS = _words(
     """kernel weight weights w embedding embeddings embedding_table embedding_weights filter filters
     depthwise_weights pointwise_weights depthwise_kernel pointwise_kernel depthwise_filter
     recurrent_kernel position_embeddings word_embeddings token_type_embeddings relative_embeddings
     lookup_table projection alpha prelu logit_scale w_f_diag w_i_diag w_o_diag cls_token
-    peephole_weights chain_kernel attention_vector""".split()
+    peephole_weights chain_kernel attention_vector"""
 )
-_BIASES = frozenset("bias biases b bias_weights offset_bias left_boundary right_boundary".split())
-_NORMALIZATION = frozenset(
-    "gamma beta layer_norm_scale layer_norm_bias layernorm_scale layernorm_bias".split()
+_BIASES = _words("bias biases b bias_weights offset_bias left_boundary right_boundary")
+_NORMALIZATION = _words(
+    "gamma beta layer_norm_scale layer_norm_bias layernorm_scale layernorm_bias"
 )
-_MOVING_STATISTICS = frozenset(
+_MOVING_STATISTICS = _words(
     """moving_mean moving_variance moving_var moving_stddev moving_std running_mean running_var
     running_variance pop_mean pop_var pop_variance population_mean population_variance
     renorm_mean renorm_stddev renorm_variance renorm_mean_weight renorm_stddev_weight
     moving_mean_of_squares adapt_mean adapt_variance mean variance moving_second_moment
-    moving_max moving_min min_var max_var ema_cluster_size ema_dw ema_w""".split()
+    moving_max moving_min min_var max_var ema_cluster_size ema_dw ema_w"""
 )
-_METRICS = frozenset(
+_METRICS = _words(
     """true_positives true_negatives false_positives false_negatives total_confusion_matrix
     total_cm confusion_matrix accumulator_tp accumulator_fp squared_sum residual num_samples
-    weights_intermediate init_from_fn""".split()
+    weights_intermediate init_from_fn"""
 )
-_SMALL_METRICS = frozenset("total count total_loss accuracy".split())
-_COUNTERS = frozenset(
+_SMALL_METRICS = _words("total count total_loss accuracy")
+_COUNTERS = _words(
     """global_step iterations iteration iter save_counter local_step num_batches_tracked
-    train_step local_init_step""".split()
+    train_step local_init_step"""
 )
-_INTEGER_COUNTERS = frozenset(
-    "step steps epoch epochs counter num_updates n_updates count batch n_iter".split()
+_INTEGER_COUNTERS = _words(
+    "step steps epoch epochs counter num_updates n_updates count batch n_iter"
 )
 _INTEGER_COUNTER_ENDS = ("_step", "_steps", "_epoch", "_epochs", "_counter", "_iterations")
-_OPTIMIZER_SCALARS = frozenset(
+_OPTIMIZER_SCALARS = _words(
     """beta1_power beta2_power beta_1_power beta_2_power beta_1 beta_2 beta1 beta2 learning_rate lr
     current_learning_rate decay rho momentum epsilon weight_decay loss_scale current_loss_scale
     good_steps num_good_steps last_overflow_step dynamic_scale step_counter u_product
     momentum_cache m_schedule global_gradient_norm learning_rate_power initial_accumulator_value
-    l1_regularization_strength l2_regularization_strength clip_norm""".split()
+    l1_regularization_strength l2_regularization_strength clip_norm"""
 )
-_RNG = frozenset(
+_RNG = _words(
     """rng rng_state statevar state_var seed_generator_state seed random_seed rng_key
-    random_generator_state""".split()
+    random_generator_state"""
 )
-_NORM_PARTS = frozenset("scale bias offset weight weights b g w gain shift".split())
-_NORM_SHORT = frozenset("bn ln gn rms".split())
+_NORM_PARTS = _words("scale bias offset weight weights b g w gain shift")
+_NORM_SHORT = _words("bn ln gn rms")
 
 _DIGITS = "0123456789"
 

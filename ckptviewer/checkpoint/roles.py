@@ -145,7 +145,9 @@ class _Naming:
 
     def object_paths(self, names: Sequence[str]) -> Sequence[str]:
         """Paths in the object graph, as far as keys tell them: nothing for name-based ones."""
-        return names if self._is_object_based else [""] * len(names)
+        if not self._is_object_based:
+            return [""] * len(names)
+        return ["" if name == OBJECT_GRAPH_KEY else name for name in names]
 
     def read(
         self, key: str, parent: str, leaf: str, dtype: str, shape: tuple[int, ...]
@@ -266,7 +268,8 @@ class _Naming:
             if slot_names.is_average_word(word):
                 role = Role.MOVING_AVERAGE
             return path, role, (owner if owner in self.shapes else None), word
-        return path, _role_of_object_path(path, attribute, dtype, shape), None, ""
+        name = path if attribute == "VARIABLE_VALUE" else f"{path}/{attribute}"
+        return name, _role_of_object_path(path, attribute, dtype, shape), None, ""
 
 
 def _role_of_object_path(path: str, attribute: str, dtype: str, shape: tuple[int, ...]) -> Role:

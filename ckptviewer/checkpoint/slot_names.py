@@ -8,27 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-_OPTIMIZERS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_OPTIMIZERS = _words(
     """Adam AdamOptimizer AdamW AdamWOptimizer AdamWeightDecay AdamWeightDecayOptimizer LazyAdam
     LazyAdamOptimizer NAdam Nadam NadamOptimizer AdaMax AdaMaxOptimizer MultistepAdam
     MultistepAdamOptimizer TrueAdam Adafactor AdafactorOptimizer Adagrad AdagradOptimizer AdagradDA
     Adadelta AdadeltaOptimizer Ftrl FtrlOptimizer Momentum MomentumOptimizer MomentumW
     LARSOptimizer LARS LAMB LAMBOptimizer Lamb RMSProp RMSPropOptimizer RMSprop ProximalAdagrad
     AddSign PowerSign YellowFin GGT Shampoo ShampooOptimizer Yogi Novograd RAdam Lookahead
-    SGDW SM3 AMSGrad NovoGrad Lion""".split()
+    SGDW SM3 AMSGrad NovoGrad Lion"""
 )
-_WORDS = frozenset(
+_WORDS = _words(
     """adam_m adam_v lamb_m lamb_v lars_momentum adam_m_1 adam_v_1 slot_m slot_v slot_vr slot_vc
-    accum_grad grad_acc grad_accum accum_var""".split()
+    accum_grad grad_acc grad_accum accum_var"""
 )
-_SHORT_WORDS = frozenset(
+_SHORT_WORDS = _words(
     """m v vhat vr vc r c u rms mg momentum momentums accumulator linear velocity norm
     gradient_accumulator accumulated_delta_var average_gradient accumulated_grad delta_accumulator
-    accumulate_grad velocity_hat average""".split()
+    accumulate_grad velocity_hat average"""
 )
-_AVERAGES = frozenset(
+_AVERAGES = _words(
     """ExponentialMovingAverage MovingAverage moving_average ema EMA average avg averages
-    shadow""".split()
+    shadow"""
 )
 _SLOT_MARK = "_slot_"  # mesh_tensorflow: `.../kernel_slot_vr`
 _UNNUMBERED = frozenset(("t", "part"))

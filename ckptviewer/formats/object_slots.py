@@ -1,0 +1,233 @@
+"""Whose slots the variables of optimizers are, as the edges of an object graph tell.
+
+Keras 2 and TensorFlow 1 store triples of variable, slot's name and slot's variable. Keras 3 stores
+lists of equal order: the third of `_momentums` belongs to the third of `_trainable_variables`.
+What neither covers (tf_keras, Muon) is found by full names, where they leave no doubt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ckptviewer.checkpoint.slot_names import is_average_word
+from ckptviewer.formats.object_walk import MODEL, OPTIMIZER, Edges, Walk
+
+_TRAINED = "_trainable_variables"
+_WORDS_OF_LISTS = {"_model_variables_moving_average": "average"}
+_NO_SLOT_LISTS = frozenset((_TRAINED, "_variables"))
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_MAX_DIGITS = 18
+_MAX_NAME = 1024
+
+
+@dataclass(slots=True)
+class Slots:
+    """owners: number of the owner's node by the slot's. words: what the slot is called.
+
+    trained: nodes that optimizers train.
+    """
+
+    owners: dict[int, int] = field(default_factory=dict)
+    words: dict[int, str] = field(default_factory=dict)
+    trained: set[int] = field(default_factory=set)
+
+    def add(self, slot: int, owner: int, word: str) -> None:
+        """Add one, unless its owner is known already."""
+        if slot != owner and slot not in self.owners:
+            self.owners[slot] = owner
+            self.words[slot] = word
+
+    def add_all(self, pairs: dict[int, int], word: str) -> None:
+        """Add many slots of one word: owner by slot."""
+        self.owners = pairs | self.owners
+        self.words = dict.fromkeys(pairs, word) | self.words
+
+    def averages(self) -> set[str]:
+        """The words that say that a slot holds moving averages."""
+        return {word for word in set(self.words.values()) if is_average_word(word)}
+
+
+@dataclass(slots=True)
+class Graph:
+    """What is needed of a graph to find slots.
+
+    full_names, shapes: by node, for nodes that hold the values of a variable of the checkpoint.
+    """
+
+    walk: Walk
+    full_names: Mapping[int, str]
+    shapes: Mapping[int, tuple[int, ...]]
+
+
+def find_slots(graph: Graph, slots: Slots) -> None:
+    """Add to `slots`, which has those of the slot references, all that lists and names tell."""
+    names = _Names(graph)
+    walk = graph.walk
+    regions = walk.regions
+    for optimizer in walk.optimizers:
+        trained = dict(optimizer.lists.get(_TRAINED, ()))
+        slots.trained.update(node for node in trained.values() if node in graph.shapes)
+        for name, edges in optimizer.lists.items():
+            if name in _NO_SLOT_LISTS:
+                continue
+            own = [
+                (index, node)
+                for index, node in edges
+                if regions[node] == OPTIMIZER and node in graph.shapes
+            ]
+            if own and trained:
+                _add_by_index(name, own, trained, graph, names, slots)
+            elif own:
+                names.add_all((node for _, node in own), slots, _word_of_list(name))
+    others = [
+        node
+        for node, shape in graph.shapes.items()
+        if shape and node not in slots.owners and walk.regions[node] == OPTIMIZER
+    ]
+    if others:
+        names.add_all(others, slots, "")
+
+
+def _add_by_index(
+    name: str,
+    own: Edges,
+    trained: Mapping[str, int],
+    graph: Graph,
+    names: _Names,
+    slots: Slots,
+) -> None:
+    word = _word_of_list(name)
+    for index, node in own:
+        owner = trained.get(index)
+        if owner is not None:
+            told = names.split(graph.full_names.get(node, ""), graph.full_names.get(owner, ""))
+            word = _better(word, told)
+            break
+    pairs = {node: trained[index] for index, node in own if index in trained}
+    slots.add_all(pairs, word)
+
+
+def _word_of_list(name: str) -> str:
+    """What a slot is called whose list is called `name`: `_velocities` hold each a `velocity`."""
+    word = _WORDS_OF_LISTS.get(name)
+    if word is None:
+        word = name.strip("_")
+        if word.endswith("ies"):
+            word = word[:-3] + "y"
+        elif word.endswith("s") and len(word) > 1:
+            word = word[:-1]
+    return word
+
+
+def _better(word: str, told: str) -> str:
+    """Word of a list or word of a full name: lists of one letter are right where names are not."""
+    return word if len(word) == 1 or not told else told
+
+
+class _Names:
+    """Owners by full names; built when first needed."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._by_name: dict[str, list[int]] | None = None
+
+    @staticmethod
+    def split(slot_name: str, owner_name: str) -> str:
+        """The slot's word in its full name, given its owner's; "" where it does not say.
+
+        Keras 3: `adam/dense_kernel_velocity` of `dense/kernel`; tf_keras: `Adam/m/dense/kernel`.
+        """
+        if not owner_name:
+            return ""
+        flat = owner_name.replace("/", "_") + "_"
+        last = slot_name[slot_name.rfind("/") + 1 :]
+        if last.startswith(flat):
+            return last[len(flat) :]
+        if slot_name.endswith("/" + owner_name):
+            head = slot_name[: -len(owner_name) - 1]
+            return head[head.rfind("/") + 1 :]
+        return ""
+
+    def add_all(self, nodes: Iterable[int], slots: Slots, word: str) -> None:
+        """Add the slots among `nodes` whose full names tell their owners without doubt."""
+        graph = self._graph
+        doubtful: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for node in nodes:
+            owner_name, told = self._read(graph.full_names.get(node, ""))
+            if not told:
+                continue
+            candidates = self._owners()[owner_name]
+            if len(candidates) > 1:
+                doubtful[owner_name, told].append(node)
+            else:
+                slots.add(node, candidates[0], _better(word, told))
+        for (owner_name, told), group in doubtful.items():
+            pairs = self._pair(group, self._owners()[owner_name])
+            for node, owner in pairs:
+                slots.add(node, owner, _better(word, told))
+
+    def _owners(self) -> dict[str, list[int]]:
+        if self._by_name is None:
+            self._by_name = defaultdict(list)
+            walk = self._graph.walk
+            for node, name in self._graph.full_names.items():
+                if name and walk.regions[node] == MODEL:
+                    self._by_name[name].append(node)
+                    if "/" in name:
+                        self._by_name[name.replace("/", "_")].append(node)
+        return self._by_name
+
+    def _read(self, slot_name: str) -> tuple[str, str]:
+        """Name of the owner and word of the slot; empty where no such owner is there."""
+        if len(slot_name) > _MAX_NAME:
+            return "", ""
+        owners = self._owners()
+        last = slot_name[slot_name.rfind("/") + 1 :]
+        end = last.rfind("_")
+        while end > 0:
+            if last[:end] in owners:
+                return last[:end], last[end + 1 :]
+            end = last.rfind("_", 0, end)
+        start = slot_name.find("/")
+        while start >= 0:
+            if slot_name[start + 1 :] in owners:
+                head = slot_name[:start]
+                return slot_name[start + 1 :], head[head.rfind("/") + 1 :]
+            start = slot_name.find("/", start + 1)
+        return "", ""
+
+    def _pair(self, slots: Sequence[int], owners: Sequence[int]) -> list[tuple[int, int]]:
+        """Slots with owners of equal names: by their shapes, else by their order.
+
+        Order counts where owners differ in nothing but numbers in their paths, as the layers of
+        a list do, and each has its slot.
+        """
+        shapes, paths = self._graph.shapes, self._graph.walk.paths
+        owners_of = _grouped(owners, shapes)
+        pairs: list[tuple[int, int]] = []
+        for shape, group in _grouped(slots, shapes).items():
+            alike = owners_of.get(shape, [])
+            if len(alike) == 1:
+                pairs.extend((slot, alike[0]) for slot in group)
+            elif len(alike) == len(group):
+                patterns = {_DIGITS.sub("#", paths[owner] or "") for owner in alike}
+                if len(patterns) == 1:
+                    alike.sort(key=lambda owner: _numbers(paths[owner]))
+                    pairs.extend(zip(group, alike, strict=True))
+        return pairs
+
+
+def _grouped(
+    nodes: Sequence[int], shapes: Mapping[int, tuple[int, ...]]
+) -> dict[tuple[int, ...], list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for node in nodes:
+        groups[shapes[node]].append(node)
+    return groups
+
+
+def _numbers(path: str | None) -> list[int]:
+    return [int(digits[:_MAX_DIGITS]) for digits in _DIGITS.findall(path or "")]
