@@ -47,7 +47,7 @@ def fill_placeholders(path: str, listings: Listings) -> list[str]:
     count = len(_PLACEHOLDER.findall(path))
     if not 0 < count <= _MOST_PLACEHOLDERS:
         return []
-    found = _filled(path, listings, of_directories=False)
+    found = _filled(path, listings)
     return _largest(found, lambda _: 0, len(found))
 
 
@@ -57,20 +57,31 @@ def _largest(names: Sequence[str], first: Callable[[str], int], count: int) -> l
     return [name for _, _, name in nlargest(count, keyed)]
 
 
-def _filled(path: str, listings: Listings, *, of_directories: bool) -> list[str]:
-    if not _PLACEHOLDER.search(path):
-        return [path]
-    parent, name = os.path.split(path)
-    matches = _template(name).fullmatch
-    found: list[str] = []
-    for directory in _filled(parent, listings, of_directories=True)[:_MOST_DIRECTORIES]:
-        try:
-            listing = listings[directory]
-        except (PathNotFoundError, UnreadableFileError):
-            continue
-        names = listing.directories if of_directories else _candidates(listing)
-        found += [os.path.join(directory, entry) for entry in names if matches(entry)]
+def _filled(path: str, listings: Listings) -> list[str]:
+    names: list[str] = []
+    while _PLACEHOLDER.search(path):
+        path, name = os.path.split(path)
+        names.append(name)
+    found = [path]
+    while names:
+        name = names.pop()
+        if _PLACEHOLDER.search(name):
+            found = found[:_MOST_DIRECTORIES]
+            found = [m for directory in found for m in _matches(directory, name, listings, names)]
+        else:
+            found = [os.path.join(directory, name) for directory in found]
     return found
+
+
+def _matches(directory: str, name: str, listings: Listings, behind: Sequence[str]) -> list[str]:
+    """What the template `name` stands for in `directory`; directories, if names stand `behind`."""
+    try:
+        listing = listings[directory]
+    except (PathNotFoundError, UnreadableFileError):
+        return []
+    matches = _template(name).fullmatch
+    names = listing.directories if behind else _candidates(listing)
+    return [os.path.join(directory, entry) for entry in names if matches(entry)]
 
 
 def _candidates(listing: Listing) -> list[str]:

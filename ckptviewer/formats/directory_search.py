@@ -19,6 +19,7 @@ from ckptviewer.formats.checkpoint_state import (
     looks_like_checkpoint_state,
     read_checkpoint_state,
 )
+from ckptviewer.formats.foreign import TABLE, identify
 from ckptviewer.formats.nearby import (
     SAVED_MODEL_FILES,
     Listing,
@@ -63,13 +64,10 @@ def accept(path: str) -> Found | None:
     else (a Git LFS pointer, a web page, an empty file).
     """
     found = registry.best_match(Path(path))
-    if found is not None and found[1].confidence is Confidence.MAYBE:
-        format_, match = found
-        if (
-            format_.name == "tf-bundle"
-            and "known format" not in (error := not_a_checkpoint(os.fspath(match.path))).what
-        ):
-            raise error
+    if found and found[0].name == "tf-bundle" and found[1].confidence is Confidence.MAYBE:
+        index = found[1].path
+        if identify(index) not in (None, TABLE):
+            raise not_a_checkpoint(os.fspath(index))
     return found
 
 
@@ -114,7 +112,8 @@ def find_saved_model(directory: str, trail: Trail) -> Found | None:
     index = os.path.join(directory, "variables", "variables.index")
     if not found and os.path.isfile(index):
         found = accept(index)
-        trail.how = "the values of a SavedModel"
+        if found:
+            trail.how = "the values of a SavedModel"
     return found
 
 
@@ -126,15 +125,17 @@ def find_by_state(path: str, trail: Trail) -> Found:
     directory = os.path.dirname(path)
     named = _named_latest(path, trail)
     found = accept(_openable(named)) if named else None
+    if named and not found:
+        _tell_unknown(named, trail)
     if found:
         trail.how = f"the latest by the file `{shown(os.path.basename(path))}`"
     else:
         found = _latest_of(trail.listings[directory], "", trail)
     if found:
         return found
-    told = trail.findings[-1].message.removesuffix(".")
+    told = [finding.message.removesuffix(".") for finding in trail.findings]
     raise PathNotFoundError(
-        told[0].lower() + told[1:],
+        told[-1][0].lower() + told[-1][1:],
         where=shown(path),
         remedy=offer(os.path.join(directory, "model.ckpt"), trail.listings),
     )
@@ -161,6 +162,8 @@ def _latest_of(listing: Listing, named: str, trail: Trail) -> Found | None:
             return found
         if found:
             damaged[path] = found
+        elif named and path == _openable(named):
+            _tell_unknown(path, trail)
     return accept(next(iter(damaged))) if damaged else None
 
 
@@ -189,6 +192,16 @@ def _tell_damaged(damaged: Mapping[str, Found], trail: Trail) -> None:
             severity=Severity.WARNING,
             remedy="Open it by its own name to see what is wrong with it.",
         )
+
+
+def _tell_unknown(path: str, trail: Trail) -> None:
+    trail.note(
+        "stale-checkpoint-state",
+        f"The file `{STATE_FILE_NAME}` names {shown(os.path.basename(path))} as the latest, which "
+        "is not a checkpoint of any known format.",
+        severity=Severity.WARNING,
+        remedy="Open it by its own name to see what it is.",
+    )
 
 
 def _tell_choice(path: str, names: Sequence[str], why: str, trail: Trail) -> None:

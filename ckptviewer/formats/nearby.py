@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nlargest
-from itertools import islice
+from itertools import islice, takewhile
 
 from ckptviewer.checkpoint.errors import PathNotFoundError, UnreadableFileError
 from ckptviewer.checkpoint.text import count_text, natural_sorted
@@ -180,20 +180,18 @@ def _offer_directory(directory: str) -> str:
 def _nearest(name: str, names: Sequence[str]) -> str:
     """The name that resembles `name` most; empty where none does.
 
-    Comparing is slow: of many, only those that begin most alike are compared.
+    Comparing is slow: of many, only those that begin and end most alike are compared.
     """
     from difflib import get_close_matches
 
     wanted = base_of(name).lower()
     by_lower = {base_of(other).lower() or other: other for other in names}
-    closest = nlargest(500, by_lower, key=lambda other: _common(wanted, other))
+    closest = nlargest(500, by_lower, key=lambda other: _alike(wanted, other))
     near = get_close_matches(wanted, closest, n=1, cutoff=0.6)
     return by_lower[near[0]] if near else ""
 
 
-def _common(one: str, other: str) -> int:
-    """How many characters both begin with."""
-    return next(
-        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]),
-        min(len(one), len(other)),
-    )
+def _alike(one: str, other: str) -> int:
+    """How many characters both begin with, and end with."""
+    ends = (zip(one, other, strict=False), zip(reversed(one), reversed(other), strict=False))
+    return sum(1 for end in ends for _ in takewhile(lambda pair: pair[0] == pair[1], end))

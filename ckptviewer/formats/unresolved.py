@@ -11,7 +11,14 @@ from ckptviewer.checkpoint.errors import (
     PathNotFoundError,
 )
 from ckptviewer.formats.foreign import identify, identify_directory
-from ckptviewer.formats.nearby import Listings, base_of, offer, offer_subdirectories, shown
+from ckptviewer.formats.nearby import (
+    BUNDLE_DATA_FILE,
+    Listings,
+    base_of,
+    offer,
+    offer_subdirectories,
+    shown,
+)
 
 
 def nothing_there(path: str, listings: Listings) -> CkptviewerError:
@@ -24,6 +31,9 @@ def nothing_there(path: str, listings: Listings) -> CkptviewerError:
             where=shown(path),
             remedy=offer_subdirectories(listing).strip() or foreign.remedy,
         )
+    data_file = _data_file_of(path, listings)
+    if data_file:
+        return index_missing(data_file, listings)
     what = "there is no such file, directory or checkpoint"
     if os.path.islink(path):
         what = f"it is a link to {shown(os.readlink(path))}, which is not there"
@@ -68,3 +78,14 @@ def graph_alone(path: str, listings: Listings) -> CkptviewerError:
         where=shown(path),
         remedy=offer(base, listings),
     )
+
+
+def _data_file_of(path: str, listings: Listings) -> str:
+    """The first data file of the bundle whose prefix or part is `path`; empty where none is."""
+    directory, name = os.path.split(base_of(path))
+    try:
+        files = listings[directory].files
+    except CkptviewerError:
+        return ""
+    data_files = [f for f in files if BUNDLE_DATA_FILE.search(f) and base_of(f) == name]
+    return os.path.join(directory, min(data_files)) if data_files else ""
