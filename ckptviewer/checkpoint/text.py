@@ -12,52 +12,57 @@ T = TypeVar("T")
 THIN_SPACE = "\u2009"
 MINUS = "\u2212"
 
-_DIGITS = re.compile(r"\d+")
+_DIGITS = re.compile(rb"[0-9]+")
+_BELOW_ALL = bytes.maketrans(b"/", b"\x00")
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
-def _length_prefixed(match: re.Match[str]) -> str:
-    digits = match.group().lstrip("0") or "0"
-    return chr(ord("0") + min(len(digits), 9)) + digits
+_MANY_DIGITS = 16
+_FEW_NAMES = 500
 
 
-class _NaturalPaths(dict[str, str]):
-    """Path to its sortable form; a directory that many names share is worked on once."""
-
-    def __missing__(self, path: str) -> str:
-        directory, separator, leaf = path.rpartition("/")
-        if separator:
-            value = f"{self[directory]}\x00{self[leaf]}"
-        else:
-            value = _DIGITS.sub(_length_prefixed, leaf)
-        self[path] = value
-        return value
-
-
-_DEEPEST_SHARED_PATH = 200
-
-
-def natural_keys(names: Iterable[str]) -> list[str]:
-    """A string for each name, such that sorting by them is the natural order of the names.
+def natural_keys(names: Iterable[str]) -> list[bytes]:
+    """A sort key for each name, such that sorting by them is the natural order of the names.
 
     Natural order goes component by component ("/" separates), and runs of digits compare as
     numbers: `vars/2` before `vars/10`, `a/z` before `a-b`. Works as every run of digits is
-    preceded by its length. Names share directories, so each of these is worked on once.
+    preceded by its length.
     """
-    known = _NaturalPaths()
-    keys = []
-    for name in names:
-        directory, separator, leaf = name.rpartition("/")
-        if not separator:
-            keys.append(known[leaf])
-        elif directory.count("/") < _DEEPEST_SHARED_PATH:
-            keys.append(f"{known[directory]}\x00{known[leaf]}")
-        else:  # the recursion must not follow a name without end
-            keys.append("\x00".join([known[part] for part in name.split("/")]))
-    return keys
+    names = list(names)
+    text = "\n".join(names).encode("utf-8", "surrogatepass")
+    if len(names) > _FEW_NAMES and text.count(b"\n") == len(names) - 1:
+        prefixed = _all_prefixed(text)
+        if prefixed is not None:
+            return prefixed.translate(_BELOW_ALL).split(b"\n")
+    return [
+        _DIGITS.sub(_prefixed, name.encode("utf-8", "surrogatepass")).translate(_BELOW_ALL)
+        for name in names
+    ]
 
 
-def natural_key(name: str) -> str:
+def _prefixed(match: re.Match[bytes]) -> bytes:
+    digits = match.group().lstrip(b"0") or b"0"
+    if len(digits) < _MANY_DIGITS:
+        return bytes((ord("0") + len(digits),)) + digits
+    return b"%c%09d" % (ord("0") + _MANY_DIGITS, len(digits)) + digits
+
+
+def _all_prefixed(text: bytes) -> bytes | None:
+    """Every run of digits in `text` with its length before it, in one go; None if one is unusual."""
+    import numpy as np
+
+    data = np.frombuffer(text, np.uint8)
+    is_digit = np.zeros(len(data) + 2, bool)
+    is_digit[1:-1] = (data >= ord("0")) & (data <= ord("9"))
+    turns = np.flatnonzero(is_digit[1:] != is_digit[:-1])
+    starts, ends = turns[::2], turns[1::2]
+    lengths = ends - starts
+    if (((data[starts] == ord("0")) & (lengths > 1)) | (lengths >= _MANY_DIGITS)).any():
+        return None
+    return np.insert(data, starts, (lengths + ord("0")).astype(np.uint8)).tobytes()
+
+
+def natural_key(name: str) -> bytes:
     """The sort key of one name; see `natural_keys`, which is faster for many."""
     return natural_keys((name,))[0]
 
