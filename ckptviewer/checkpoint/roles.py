@@ -30,6 +30,17 @@ class Description(NamedTuple):
     object_path: str = ""
 
 
+class Columns(NamedTuple):
+    """Descriptions of many variables, a column for each field of Description."""
+
+    names: Sequence[str]
+    roles: Sequence[Role]
+    slot_ofs: Sequence[str | None]
+    slot_names: Sequence[str]
+    trainables: Sequence[bool | None]
+    object_paths: Sequence[str]
+
+
 def descriptions(
     names: Sequence[str],
     roles: Sequence[Role],
@@ -76,23 +87,45 @@ def describe_by_name(
     there is one: variables that are trained, all of them, and those that have moving averages.
     Without the first two, `trainable` of every description is None.
     """
-    naming = _Naming(entries, frozenset(moving_averages or ()))
-    shapes, plain, hinted = naming.shapes, naming.plain, naming.hinted
+    keys, dtypes, shapes = zip(*entries, strict=True) if entries else ((), (), ())
+    columns = columns_by_name(
+        keys,
+        dtypes,
+        shapes,
+        trainable=trainable,
+        all_variables=all_variables,
+        moving_averages=moving_averages,
+    )
+    return descriptions(*columns)
+
+
+def columns_by_name(
+    keys: Sequence[str],
+    dtypes: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    trainable: Collection[str] | None = None,
+    all_variables: Collection[str] | None = None,
+    moving_averages: Collection[str] | None = None,
+) -> Columns:
+    """As `describe_by_name`, by columns: half the time, where there are very many."""
+    naming = _Naming(dict(zip(keys, shapes, strict=True)), frozenset(moving_averages or ()))
+    owners_shapes, plain, hinted = naming.shapes, naming.plain, naming.hinted
     sure_slots, normalising = naming.sure_slots, _NormalisingScopes()
-    names = [entry[0] for entry in entries]
+    names = list(keys)
     roles: list[Role] = []
-    owners: list[str | None] = [None] * len(entries)
-    words = [""] * len(entries)
-    for position, (key, dtype, shape) in enumerate(entries):
+    owners: list[str | None] = [None] * len(keys)
+    words = [""] * len(keys)
+    for position, (key, dtype, shape) in enumerate(zip(keys, dtypes, shapes, strict=True)):
         parent, _, leaf = key.rpartition("/")
         if leaf in sure_slots:
-            owner = parent if parent in shapes else naming.owner(parent)
+            owner = parent if parent in owners_shapes else naming.owner(parent)
             if owner is not None:
                 owners[position], words[position] = owner, leaf
                 roles.append(Role.OPTIMIZER_SLOT)
                 continue
         role = plain.get((leaf, dtype, len(shape)))
-        if role is None or parent in shapes or "ema" in key:
+        if role is None or parent in owners_shapes or "ema" in key:
             reading = naming.read(key, parent, leaf, dtype, shape)
             names[position], role, owners[position], words[position] = reading
         elif leaf in hinted:
@@ -101,7 +134,7 @@ def describe_by_name(
                 role = Role.NORMALIZATION
         roles.append(role)
     trainables = _trainables(names, trainable, all_variables)
-    return descriptions(names, roles, owners, words, trainables, naming.object_paths(names))
+    return Columns(names, roles, owners, words, trainables, naming.object_paths(names))
 
 
 def _trainables(
@@ -134,8 +167,10 @@ class _Naming:
     only slots bear.
     """
 
-    def __init__(self, entries: Sequence[Entry], moving_averages: frozenset[str]) -> None:
-        self.shapes = {key: shape for key, _, shape in entries}
+    def __init__(
+        self, shapes: dict[str, tuple[int, ...]], moving_averages: frozenset[str]
+    ) -> None:
+        self.shapes = shapes
         self.plain: dict[tuple[str, str, int], Role] = {}
         self.hinted: set[str] = set()
         self.sure_slots: set[str] = set()

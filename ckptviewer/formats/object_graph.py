@@ -59,7 +59,7 @@ def describe_object_graph(serialized: bytes, entries: Sequence[Entry]) -> list[D
     )
     walk = walker.walk()
     shapes = {node: entries[row][2] for node, row in parts.values.items()}
-    find_slots(Graph(walk, parts.full_names, shapes), parts.slots)
+    find_slots(Graph(walk, walker.edges_of, parts.full_names, shapes), parts.slots)
     _name_paths_of_slots(parts, walk)
     return _Describing(parts, walk, entries).describe()
 
@@ -298,12 +298,15 @@ class _Describing:
     def _role_in_optimizer(self, role: Role, node: int, row: int) -> Role:
         if role in (Role.COUNTER, Role.OPTIMIZER_STATE, Role.RNG, Role.ITERATOR):
             return role
-        if role in MODEL_ROLES and not self._walk.edges[node].isdecimal():
-            edge, dtype, rank = self._walk.edges[node], *self._entries[row][1:]
-            told = leaf_names.known_role(edge, "", dtype, len(rank))
+        _, dtype, shape = self._entries[row]
+        if not shape:
+            return Role.OPTIMIZER_STATE
+        edge = self._walk.edges[node]
+        if not edge.isdecimal():
+            told = leaf_names.known_role(edge, "", dtype, len(shape))
             if told in MODEL_ROLES:  # a model that nothing but its optimizer's wrapper leads to
                 return role
-        return Role.OPTIMIZER_SLOT if self._entries[row][2] else Role.OPTIMIZER_STATE
+        return Role.OPTIMIZER_SLOT
 
     def _owner_by_name(self, full_name: str, row: int) -> str | None:
         if self._by_full_name is None:

@@ -2,18 +2,19 @@
 
 Keras 2 and TensorFlow 1 store triples of variable, slot's name and slot's variable. Keras 3 stores
 lists of equal order: the third of `_momentums` belongs to the third of `_trainable_variables`.
-What neither covers (tf_keras, Muon) is found by full names, where they leave no doubt.
+What neither covers (tf_keras, Muon) is found by full names, where they leave no doubt, and last
+by order.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ckptviewer.checkpoint.slot_names import is_average_word
-from ckptviewer.formats.object_walk import MODEL, OPTIMIZER, Edges, Walk
+from ckptviewer.formats.object_walk import MODEL, OPTIMIZER, Edges, Optimizer, Walk
 
 _TRAINED = "_trainable_variables"
 _WORDS_OF_LISTS = {"_model_variables_moving_average": "average"}
@@ -55,9 +56,11 @@ class Graph:
     """What is needed of a graph to find slots.
 
     full_names, shapes: by node, for nodes that hold the values of a variable of the checkpoint.
+    edges_of: gives the edges that lead out of a node.
     """
 
     walk: Walk
+    edges_of: Callable[[int], Edges]
     full_names: Mapping[int, str]
     shapes: Mapping[int, tuple[int, ...]]
 
@@ -82,13 +85,59 @@ def find_slots(graph: Graph, slots: Slots) -> None:
                 _add_by_index(name, own, trained, graph, names, slots)
             elif own:
                 names.add_all((node for _, node in own), slots, _word_of_list(name))
-    others = [
-        node
-        for node, shape in graph.shapes.items()
-        if shape and node not in slots.owners and walk.regions[node] == OPTIMIZER
-    ]
+    others = _without_owner(graph, slots)
     if others:
         names.add_all(others, slots, "")
+        others = _without_owner(graph, slots)
+    if others:
+        for optimizer in walk.optimizers:
+            _add_by_order(optimizer, graph, slots)
+
+
+def _without_owner(graph: Graph, slots: Slots) -> list[int]:
+    regions = graph.walk.regions
+    return [
+        node
+        for node, shape in graph.shapes.items()
+        if shape and regions[node] == OPTIMIZER and node not in slots.owners
+    ]
+
+
+def _add_by_order(optimizer: Optimizer, graph: Graph, slots: Slots) -> None:
+    """Slots that are in nothing but the list of all of an optimizer's variables.
+
+    Keras 3 makes them in the order of the variables that it trains. So those whose full names end
+    in one word (`..._velocity`) belong to these in turn, if number and shapes are equal. And its
+    Adafactor makes for each matrix the averages of rows and of columns right before `velocity`.
+    """
+    shapes, full_names = graph.shapes, graph.full_names
+    trained = optimizer.lists.get(_TRAINED, ())
+    in_turn = [node for _, node in sorted(trained, key=_index) if node in shapes]
+    if optimizer.all_variables < 0 or not in_turn:
+        return
+    listed = sorted(graph.edges_of(optimizer.all_variables), key=_index)
+    nodes = [node for _, node in listed if node in shapes]
+    by_word: dict[str, list[int]] = defaultdict(list)
+    for node in nodes:
+        if shapes[node] and node not in slots.owners and graph.walk.regions[node] == OPTIMIZER:
+            by_word[full_names[node].rpartition("_")[2]].append(node)
+    expected = [shapes[node] for node in in_turn]
+    for word, group in by_word.items():
+        if word and [shapes[node] for node in group] == expected:
+            slots.add_all(dict(zip(group, in_turn, strict=True)), word)
+    for rows, columns, velocity in zip(nodes, nodes[1:], nodes[2:], strict=False):
+        owner = slots.owners.get(velocity)
+        if owner is None or rows in slots.owners or columns in slots.owners:
+            continue
+        shape = shapes.get(owner, ())
+        factored = (shape[:-1], (*shape[:-2], *shape[-1:]))
+        if len(shape) >= 2 and (shapes[rows], shapes[columns]) == factored:
+            slots.add(rows, owner, "r")
+            slots.add(columns, owner, "c")
+
+
+def _index(edge: tuple[str, int]) -> int:
+    return int(edge[0]) if edge[0].isdecimal() and len(edge[0]) <= _MAX_DIGITS else 0
 
 
 def _add_by_index(

@@ -65,9 +65,14 @@ _REMEDY = "Copy the checkpoint again from where it was saved."
 
 @dataclass(slots=True)
 class Optimizer:
-    """An optimizer of the graph: its lists of variables by name, as index and node."""
+    """An optimizer of the graph.
+
+    lists: its lists of variables by name, as index and node. all_variables: number of the node of
+    the list `_variables`, which is not among them for it repeats them; -1 where there is none.
+    """
 
     node: int
+    all_variables: int = -1
     lists: dict[str, Edges] = field(default_factory=dict)
 
 
@@ -270,6 +275,7 @@ class Walker:
         for edge, target in edges:
             if self._kinds.get(edge) == _LAST:
                 self._last.append((number, edge, target, OPTIMIZER))
+                optimizer.all_variables = target
                 continue
             children = self._children[target]
             if children is not None and children[0].local_name.isdecimal():
