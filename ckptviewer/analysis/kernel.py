@@ -1,16 +1,17 @@
 """The inner loops of statistics: compiled ones when they are worth their start, else NumPy's.
 
-Loading compiled code takes as long as half a gigabyte does in NumPy, and compiling it for the
-first time on a machine longer. So a process begins with NumPy and changes once it has done so
-much work that more is likely, or as soon as it is told to by `prepare`.
+Loading compiled code takes as long as a tenth of a gigabyte does in NumPy, and making it, once on
+a machine, some seconds in another process. So a process begins with NumPy and changes once it has
+done so much work that more is likely, or when it is told to by `prepare`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import subprocess
 import threading
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,13 @@ from ckptviewer.analysis.moments import EMPTY, State, combine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NUMPY_BYTES = 256 << 20
-"""A process does this much in NumPy before it loads the compiled code."""
+    from ckptviewer.analysis.kernel_compiled import Compiled
+
+NUMPY_BYTES = 128 << 20
+"""A process does this much in NumPy before it looks for compiled code."""
+
+LOOK_BYTES = 256 << 20
+"""How much it does before it looks again whether the code has been made."""
 
 ENVIRONMENT = "CKPTVIEWER_KERNEL"
 """Set to "numpy", this environment variable keeps the compiled code out."""
@@ -53,13 +59,15 @@ class Sums:
 
 
 class _Choice:
-    """Which loops this process uses."""
+    """Which loops this process uses, and how far it has come on the way to the compiled ones."""
 
     def __init__(self) -> None:
-        self.compiled: ModuleType | None = None
+        self.compiled: Compiled | None = None
         self.refused = ""
         self.lock = threading.Lock()
         self.bytes_done = 0
+        self.look_at = NUMPY_BYTES
+        self.builder: subprocess.Popen[bytes] | None = None
 
 
 _choice = _Choice()
@@ -90,14 +98,18 @@ def count_patterns(patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> N
     (_compiled_for(patterns.nbytes) or kernel_numpy).count_patterns(patterns, table)
 
 
-def prepare() -> str:
-    """Load the compiled code now, compiling it if need be; the name of the loops in use.
+def prepare(timeout_seconds: float = 120.0) -> str:
+    """Load the compiled code now, having it made if need be; the name of the loops in use.
 
-    May take seconds on a machine's first time. Safe from several threads; meant for a pool's
-    workers (submit it, or make it their initializer), so that the first real work is fast.
+    Takes seconds on a machine's first time, a tenth of one later. Safe from several threads; meant
+    for a pool's workers (submit it, or make it their initializer).
     """
     with _choice.lock:
-        _load()
+        _advance()
+        if _choice.builder is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                _choice.builder.wait(timeout_seconds)
+            _advance()
     return name()
 
 
@@ -106,32 +118,41 @@ def name() -> str:
     return "compiled" if _choice.compiled else "numpy"
 
 
-def _compiled_for(count: int) -> ModuleType | None:
+def why_not() -> str:
+    """Why the compiled loops cannot be used; empty while they can, or may yet be."""
+    return _choice.refused
+
+
+def _compiled_for(count: int) -> Compiled | None:
     if _choice.compiled is not None or _choice.refused:
         return _choice.compiled
     _choice.bytes_done += count
-    if _choice.bytes_done > NUMPY_BYTES and _choice.lock.acquire(blocking=False):
-        try:  # one thread loads; the others go on in NumPy meanwhile
-            _load()
+    if _choice.bytes_done > _choice.look_at and _choice.lock.acquire(blocking=False):
+        try:  # nobody waits: while the code is being made, all go on in NumPy
+            _choice.look_at = _choice.bytes_done + LOOK_BYTES
+            _advance()
         finally:
             _choice.lock.release()
     return _choice.compiled
 
 
-def _load() -> None:
+def _advance() -> None:
+    """Take the next step towards compiled code: load it, or have it made, or give up."""
     if _choice.compiled is not None or _choice.refused:
         return
     if os.environ.get(ENVIRONMENT) == "numpy":
         _choice.refused = "the environment asks for NumPy"
         return
     try:
-        from ckptviewer.analysis import kernel_numba
+        from ckptviewer.analysis import kernel_compiled
 
-        for dtype in (np.float32, np.float64):
-            bits = 16 if dtype is np.float32 else 20
-            kernel_numba.accumulate(np.ones(2, dtype), Sums(np.zeros(1 << bits, np.uint32)))
-        kernel_numba.count_patterns(np.zeros(2, np.uint16), np.zeros(1 << 16, np.uint32))
-    except Exception as error:  # Numba is missing or does not work here: NumPy does it all
+        path = kernel_compiled.code_path()
+        _choice.compiled = kernel_compiled.load(path)
+        if _choice.compiled is not None:
+            return
+        if _choice.builder is None:
+            _choice.builder = kernel_compiled.start_build(path)
+        elif (status := _choice.builder.poll()) is not None:
+            _choice.refused = f"it could not be made (exit status {status})"
+    except Exception as error:  # a library is missing or does not work here: NumPy does it all
         _choice.refused = f"{type(error).__name__}: {error}"
-        return
-    _choice.compiled = kernel_numba

@@ -1,35 +1,31 @@
-"""The inner loops compiled by Numba; imported through `kernel` alone, which knows when.
+"""The inner loops as Numba compiles them, and how they become a file of machine code.
 
 A block that stays in the first cache is gone over four times: extremes by integer comparisons
 (the bits of a float in an order of their own), sums, powers about the block's mean, buckets.
+
+Run as a module it writes the machine code to the path that it is given. Only then is Numba
+imported: the code needs no Numba, see `kernel_compiled`.
 """
 
+# mypy: disallow-untyped-calls = False
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import re
+import sys
+from typing import Any
 
-import numba
+import llvmlite.binding as llvm
 import numpy as np
-from numba import njit
-from platformdirs import user_cache_path
+from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from ckptviewer.analysis import moments
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ckptviewer.analysis.kernel import Sums
-
-BLOCK = 4096
-"""Elements to a block; divides SEGMENT_ELEMENTS, so that blocks never depend on the chunks."""
+from ckptviewer.analysis.kernel_compiled import BLOCK, store
 
 # Sums may be taken in any order, which is what lets the processor add eight at a time; NaN and
 # infinities keep their meaning.
 _ANY_ORDER = {"reassoc", "nsz", "contract"}
-_plain = njit(nogil=True)
-_vector = njit(nogil=True, fastmath=_ANY_ORDER)
+_plain = njit(error_model="numpy")
+_vector = njit(error_model="numpy", fastmath=_ANY_ORDER)
 
 two_product = _plain(moments.two_product)
 two_sum = _plain(moments.two_sum)
@@ -126,6 +122,7 @@ def _count_buckets(patterns, shift, table, times):  # type: ignore[no-untyped-de
         table[patterns[i] >> shift] += np.uint32(1)
 
 
+@_plain
 def _accumulate(  # type: ignore[no-untyped-def]
     values, bits, patterns, kept, kept_bits, kept_patterns, limits, shift, table, facts, extremes,
     state,
@@ -174,6 +171,7 @@ def _accumulate(  # type: ignore[no-untyped-def]
         state[i] = done[i]
 
 
+@_plain
 def _count_16_bits(patterns, table, second):  # type: ignore[no-untyped-def]
     """Count patterns of 16 bits in two tables by turns: the same twice in a row does not wait."""
     for i in range(0, patterns.size - 1, 2):
@@ -183,64 +181,90 @@ def _count_16_bits(patterns, table, second):  # type: ignore[no-untyped-def]
         table[patterns[patterns.size - 1]] += np.uint32(1)
 
 
-def _cached(function: Any) -> Any:
-    """`function`, to be compiled once a machine: the code is kept in the user's cache directory.
+def _accumulate_entry(real: Any, signed: Any, unsigned: Any) -> Any:
+    """`_accumulate` for one width, as a C function of pointers and lengths."""
 
-    Numba notices that this file changed; that `moments` did, its name in the path tells.
+    def entry(  # type: ignore[no-untyped-def]
+        values, bits, patterns, n, kept, kept_bits, kept_patterns, limits, shift, table, buckets,
+        facts, extremes, state,
+    ):  # fmt: skip
+        _accumulate(
+            carray(values, n), carray(bits, n), carray(patterns, n), carray(kept, BLOCK),
+            carray(kept_bits, BLOCK), carray(kept_patterns, BLOCK), carray(limits, 5), shift,
+            carray(table, buckets), carray(facts, 5), carray(extremes, 2), carray(state, 7),
+        )  # fmt: skip
+
+    to = types.CPointer
+    return cfunc(
+        types.void(
+            to(real), to(signed), to(unsigned), types.intp, to(real), to(signed), to(unsigned),
+            to(signed), unsigned, to(types.uint32), types.intp, to(types.int64), to(signed),
+            to(types.float64),
+        ),
+        error_model="numpy",
+    )(entry)  # fmt: skip
+
+
+def _count_entry() -> Any:
+    def entry(patterns, n, table, second):  # type: ignore[no-untyped-def]
+        _count_16_bits(carray(patterns, n), carray(table, 1 << 16), carray(second, 1 << 16))
+
+    to = types.CPointer
+    counts = to(types.uint32)
+    return cfunc(
+        types.void(to(types.uint16), types.intp, counts, counts), error_model="numpy"
+    )(entry)  # fmt: skip
+
+
+def build() -> tuple[dict[str, str], bytes]:
+    """The names of the entry points in the machine code for this processor, and the code."""
+    entries = {
+        "float32": _accumulate_entry(types.float32, types.int32, types.uint32),
+        "float64": _accumulate_entry(types.float64, types.int64, types.uint64),
+        "count": _count_entry(),
+    }
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module: Any = None
+    for entry in entries.values():
+        part = llvm.parse_assembly(_self_contained(entry.inspect_llvm()))
+        part.verify()
+        if module is None:
+            module = part
+        else:
+            module.link_in(part)
+    machine = llvm.Target.from_triple(module.triple).create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="default",
+        codemodel="jitdefault",
+        jit=True,
+    )
+    names = {name: entry.native_name for name, entry in entries.items()}
+    return names, machine.emit_object(module)
+
+
+_DECLARATION = re.compile(r"^declare (.*?)@([\w.]+)\((.*?)\)[^\n]*$", re.MULTILINE)
+
+
+def _self_contained(code: str) -> str:
+    """LLVM's text without calls into Python or Numba's runtime.
+
+    They stand on paths that these loops never take (raising, reference counts of arrays that own
+    nothing); each becomes a function that stops the program, so that none is taken unnoticed.
     """
-    linked = (moments.piece, moments.combine, moments.two_product, moments.two_sum)
-    code = repr([(f.__code__.co_code, f.__code__.co_consts) for f in linked])
-    folder: Path = user_cache_path("ckptviewer", appauthor=False) / "compiled"
-    config: Any = numba.config
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(folder / f"{zlib.crc32(code.encode()):08x}")
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except (RuntimeError, OSError):  # nowhere to write, or no source to compare with (frozen)
-        return njit(nogil=True)(function)
-    finally:
-        config.CACHE_DIR = before
+
+    def trapped(match: re.Match[str]) -> str:
+        result, name, arguments = match.groups()
+        if not name.startswith(("numba_", "NRT_", "Py", "_Py")):
+            return match[0]
+        body = "call void @llvm.trap()\n  unreachable"
+        return f"define internal {result}@{name}({arguments}) {{\n  {body}\n}}"
+
+    code = _DECLARATION.sub(trapped, code)
+    return code if "declare void @llvm.trap" in code else f"{code}\ndeclare void @llvm.trap()\n"
 
 
-_accumulate_compiled = _cached(_accumulate)
-_count_16_bits_compiled = _cached(_count_16_bits)
-
-_LIMITS_32 = np.array([0x7FFFFFFF, 0x7F800000, 0x00800000, 31, 1], np.int32)
-_LIMITS_64 = np.array([0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000, 0x0010000000000000, 63, 1], np.int64)
-
-
-def accumulate(values: np.ndarray, sums: Sums) -> None:
-    """Add float32 or float64 values to `sums`, as `kernel_numpy.accumulate` does."""
-    narrow = values.dtype == np.float32
-    signed, unsigned = (np.int32, np.uint32) if narrow else (np.int64, np.uint64)
-    limits = _LIMITS_32 if narrow else _LIMITS_64
-    kept = np.empty(BLOCK, values.dtype)
-    info = np.iinfo(signed)
-    extremes = np.array([info.max, info.min], signed)
-    facts = np.zeros(5, np.int64)
-    state = np.array(sums.state)
-    _accumulate_compiled(
-        values, values.view(signed), values.view(unsigned), kept, kept.view(signed),
-        kept.view(unsigned), limits, unsigned(16 if narrow else 44), sums.table, facts, extremes,
-        state,
-    )  # fmt: skip
-    nan, pos_inf, neg_inf, zero, denormal = facts.tolist()
-    sums.nan += nan
-    sums.pos_inf += pos_inf
-    sums.neg_inf += neg_inf
-    sums.zero += zero
-    sums.denormal += denormal
-    n, high, low, m2, m3, m4, absolute = state.tolist()
-    sums.state = (n, high, low, m2, m3, m4, absolute)
-    if extremes[0] <= extremes[1]:
-        ordered = extremes ^ ((extremes >> limits[3]) & limits[0])
-        least, greatest = ordered.view(values.dtype).tolist()
-        sums.low = min(sums.low, least)
-        sums.high = max(sums.high, greatest)
-
-
-def count_patterns(patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> None:
-    """Add to `table` how often each pattern of 16 bits comes."""
-    second = np.zeros_like(table)
-    _count_16_bits_compiled(patterns, table, second)
-    table += second
+if __name__ == "__main__":
+    store(sys.argv[1], *build())

@@ -1,0 +1,156 @@
+"""The inner loops as machine code: loaded from the user's cache directory in a tenth of a second.
+
+Numba makes the code (`kernel_source`, run in a process of its own); here LLVM's loader alone is
+needed, which takes a third of the memory. Calls release the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ckptviewer.analysis.kernel import Sums
+
+BLOCK = 4096
+"""Elements to a block; divides SEGMENT_ELEMENTS, so that blocks never depend on the chunks."""
+
+_BUILD_SECONDS = 120.0
+_LIMITS: dict[str, np.ndarray] = {
+    "float32": np.array([0x7FFFFFFF, 0x7F800000, 0x00800000, 31, 1], np.int32),
+    "float64": np.array(
+        [0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000, 0x0010000000000000, 63, 1], np.int64
+    ),
+}
+
+
+class Compiled:
+    """Machine code that has been loaded; offers what `kernel_numpy` does."""
+
+    def __init__(self, names: dict[str, str], code: bytes) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
+        self._count = self._function(names["count"], pointer, size, pointer, pointer)
+        self._accumulate = {
+            name: self._function(
+                names[name], pointer, pointer, pointer, size, pointer, pointer, pointer, pointer,
+                shift, pointer, size, pointer, pointer, pointer,
+            )
+            for name, shift in (("float32", ctypes.c_uint32), ("float64", ctypes.c_uint64))
+        }  # fmt: skip
+
+    def _function(self, name: str, *arguments: Any) -> Any:
+        address = self._engine.get_function_address(name)
+        if not address:
+            raise ValueError(f"there is no function {name}")
+        return ctypes.CFUNCTYPE(None, *arguments)(address)
+
+    def accumulate(self, values: np.ndarray, sums: Sums) -> None:
+        """Add float32 or float64 values to `sums`, as `kernel_numpy.accumulate` does."""
+        limits = _LIMITS[values.dtype.name]
+        signed = limits.dtype
+        kept = np.empty(BLOCK, values.dtype)
+        info = np.iinfo(signed)
+        extremes = np.array([info.max, info.min], signed)
+        facts = np.zeros(5, np.int64)
+        state = np.array(sums.state)
+        at, room = values.ctypes.data, kept.ctypes.data
+        self._accumulate[values.dtype.name](
+            at, at, at, values.size, room, room, room, limits.ctypes.data,
+            16 if signed.itemsize == 4 else 44, sums.table.ctypes.data, sums.table.size,
+            facts.ctypes.data, extremes.ctypes.data, state.ctypes.data,
+        )  # fmt: skip
+        nan, pos_inf, neg_inf, zero, denormal = facts.tolist()
+        sums.nan += nan
+        sums.pos_inf += pos_inf
+        sums.neg_inf += neg_inf
+        sums.zero += zero
+        sums.denormal += denormal
+        n, high, low, m2, m3, m4, absolute = state.tolist()
+        sums.state = (n, high, low, m2, m3, m4, absolute)
+        if extremes[0] <= extremes[1]:
+            ordered = extremes ^ ((extremes >> limits[3]) & limits[0])
+            least, greatest = ordered.view(values.dtype).tolist()
+            sums.low = min(sums.low, least)
+            sums.high = max(sums.high, greatest)
+
+    def count_patterns(self, patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> None:
+        """Add to `table` how often each pattern of 16 bits comes."""
+        second = np.zeros_like(table)
+        self._count(patterns.ctypes.data, patterns.size, table.ctypes.data, second.ctypes.data)
+        table += second
+
+
+def code_path() -> Path:
+    """Where the machine code for this processor, these sources and libraries lies, or will."""
+    import llvmlite.binding as llvm
+
+    digest = hashlib.blake2b(digest_size=12)
+    here = Path(__file__)
+    for name in ("kernel_source.py", "moments.py", here.name):
+        digest.update(here.with_name(name).read_bytes())
+    features = llvm.get_host_cpu_features().flatten()
+    parts = (llvm.get_host_cpu_name(), features, version("llvmlite"), version("numba"), sys.version)
+    digest.update("\0".join(parts).encode())
+    folder = user_cache_path("ckptviewer", appauthor=False) / "compiled"
+    return folder / f"{digest.hexdigest()}.code"
+
+
+def store(path: str | os.PathLike[str], names: dict[str, str], code: bytes) -> None:
+    """Write machine code so that at any time `load` finds all of it or nothing."""
+    target = Path(path)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    head = json.dumps({"names": names, "digest": _digest(code)}).encode() + b"\n"
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        file.write(head + code)
+    os.replace(file.name, target)
+
+
+def load(path: Path) -> Compiled | None:
+    """The machine code at `path`; None where there is none or it is damaged."""
+    try:
+        head, _, code = path.read_bytes().partition(b"\n")
+        told = json.loads(head)
+        if told["digest"] != _digest(code):
+            return None
+        return Compiled(told["names"], code)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def start_build(path: Path) -> subprocess.Popen[bytes]:
+    """Begin to make the code for `path` in a process of its own, which takes some seconds."""
+    command = [sys.executable, "-m", "ckptviewer.analysis.kernel_source", str(path)]
+    package = Path(__file__).parents[2]
+    search = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": search},
+    )
+
+
+def _digest(code: bytes) -> str:
+    return hashlib.blake2b(code, digest_size=16).hexdigest()
