@@ -1,0 +1,303 @@
+"""What was worked out before, kept in the user's cache directory: a bounded SQLite database.
+
+It holds bytes for (identity of a file set, key): whoever stores them knows what they mean. A
+cache may only ever save time: whatever is wrong with it (damaged, locked, no room, no directory),
+it is empty, and nothing is raised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+SCHEMA = 1
+"""Raise it when the tables, or what the bytes mean, change: old databases are dropped."""
+
+LIMIT_BYTES = 256 << 20
+
+_BUSY_SECONDS = 2.0
+_SETTLE_SECONDS = 2.0
+_KEYS_AT_ONCE = 500
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
+_SHARD = re.compile(r"-[?*\d]+-of-[?*\d]+$")
+_TABLES = """
+CREATE TABLE owner (
+    id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, used REAL NOT NULL,
+    bytes INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE entry (
+    owner INTEGER NOT NULL REFERENCES owner (id), key TEXT NOT NULL, value BLOB NOT NULL,
+    crc INTEGER NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID;
+"""
+
+
+def default_path() -> Path:
+    """Where the cache lies on this system."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("ckptviewer", appauthor=False) / "results.sqlite"
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """All files that a checkpoint's path stands for, by their names alone.
+
+    The file itself; of a directory the files in it, two levels deep; and whatever lies beside it
+    under its name with a suffix (`.index`, `.data-00000-of-00001`, shards `_00001.weights.h5`).
+    """
+    given = Path(path)
+    found: set[Path] = set()
+    if given.is_dir():
+        found |= {item for item in (*given.glob("*"), *given.glob("*/*")) if item.is_file()}
+    elif given.is_file():
+        found.add(given)
+    stem = _SHARD.sub("", given.name.removesuffix(".index").removesuffix(".weights.json"))
+    with contextlib.suppress(OSError), os.scandir(given.parent) as entries:
+        for entry in entries:
+            rest = entry.name[len(stem) :]
+            beside = entry.name.startswith(stem) and rest.startswith((".", "_", "-0"))
+            if (beside or not stem) and entry.is_file():
+                found.add(Path(entry.path))
+    return sorted(found)
+
+
+def identity_of(path: str | os.PathLike[str]) -> str:
+    """A name for the present content of a checkpoint's files; another one once any has changed.
+
+    Made of path, device, inode, size, and the times of the last change of content and of inode,
+    so that a file that was rewritten in place, its times set back, differs too.
+    """
+    digest = hashlib.blake2b(digest_size=20)
+    digest.update(os.fsencode(os.path.abspath(path)))
+    for file in files_of(path):
+        with contextlib.suppress(OSError):
+            status = os.stat(file)
+            numbers = (
+                status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns,
+                status.st_ctime_ns,
+            )  # fmt: skip
+            digest.update(os.fsencode(file) + repr(numbers).encode())
+    return digest.hexdigest()
+
+
+def has_settled(path: str | os.PathLike[str]) -> bool:
+    """Whether the files have not been written to just now.
+
+    Clocks of file systems are coarse: a file may change twice and bear the same time.
+    """
+    newest = 0.0
+    for file in files_of(path):
+        with contextlib.suppress(OSError):
+            status = os.stat(file)
+            newest = max(newest, status.st_mtime, status.st_ctime)
+    return time.time() - newest > _SETTLE_SECONDS
+
+
+class Cache:
+    """Bytes by (identity, key); the identities used longest ago go when there is no room.
+
+    May be used from several threads, and by several processes at once.
+    """
+
+    def __init__(self, path: Path | None = None, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        """limit_bytes: of all values together. Never raises; see `trouble`."""
+        self.path = path or default_path()
+        self.trouble = ""
+        self._limit = limit_bytes
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            self._connection = self._open()
+        except (sqlite3.Error, OSError) as error:
+            self.trouble = str(error)
+            if not _will_pass(error):
+                self._start_anew()
+
+    def get_many(self, identity: str, keys: Iterable[str]) -> dict[str, bytes]:
+        """The values of those keys that there are."""
+        wanted = {_storable(key): key for key in keys}
+        found = self._do(lambda connection: _select(connection, identity, list(wanted)))
+        return {wanted[key]: value for key, value in (found or {}).items()}
+
+    def put_many(self, identity: str, values: Mapping[str, bytes]) -> None:
+        """Keep the values; older identities go, if they must, to make room."""
+        size = sum(map(len, values.values()))
+        if not values or size > self._limit:
+            return
+        self._do(lambda connection: _insert(connection, identity, values, self._limit))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._do(_delete_all)
+
+    def close(self) -> None:
+        """Give the file back; afterwards the cache is empty. Closing twice is harmless."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Work with the database, one thread at a time; None where it cannot be done."""
+        with self._lock:
+            if self._connection is None:
+                return None
+            try:
+                return work(self._connection)
+            except (sqlite3.Error, _Damaged) as error:
+                self.trouble = str(error)
+                if not _will_pass(error):
+                    self._start_anew()
+                return None
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != SCHEMA:
+                _create_tables(connection)
+            connection.execute("SELECT count(*) FROM owner").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _start_anew(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            self._connection = self._open()
+        except (sqlite3.Error, OSError) as error:
+            self.trouble = str(error)
+
+
+class _Damaged(Exception):
+    """The database was readable, its content was not what was written."""
+
+
+def _will_pass(error: Exception) -> bool:
+    """Whether the database itself may be sound: it is locked, or there is no room or right."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, OSError) or (code is not None and code & 0xFF in _PASSING)
+
+
+def _select(connection: sqlite3.Connection, identity: str, keys: list[str]) -> dict[str, bytes]:
+    owner = connection.execute("SELECT id FROM owner WHERE identity = ?", (identity,)).fetchone()
+    found: dict[str, bytes] = {}
+    if owner is None:
+        return found
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        part = keys[start : start + _KEYS_AT_ONCE]
+        marks = ",".join("?" * len(part))
+        rows = connection.execute(
+            f"SELECT key, value, crc FROM entry WHERE owner = ? AND key IN ({marks})",
+            (owner[0], *part),
+        )
+        for key, value, crc in rows.fetchall():
+            if not isinstance(value, bytes) or zlib.crc32(value) != crc:
+                raise _Damaged("a value does not match its checksum")
+            found[key] = value
+    connection.execute("UPDATE owner SET used = ? WHERE id = ?", (time.time(), owner[0]))
+    return found
+
+
+def _insert(
+    connection: sqlite3.Connection, identity: str, values: Mapping[str, bytes], limit: int
+) -> None:
+    with _transaction(connection):
+        connection.execute(
+            "INSERT INTO owner (identity, used) VALUES (?, ?) "
+            "ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
+            (identity, time.time()),
+        )
+        (owner,) = connection.execute(
+            "SELECT id FROM owner WHERE identity = ?", (identity,)
+        ).fetchone()
+        connection.executemany(
+            "INSERT OR REPLACE INTO entry (owner, key, value, crc) VALUES (?, ?, ?, ?)",
+            [(owner, _storable(key), value, zlib.crc32(value)) for key, value in values.items()],
+        )
+        connection.execute(
+            "UPDATE owner SET bytes = (SELECT coalesce(sum(length(value)), 0) FROM entry "
+            "WHERE entry.owner = owner.id) WHERE id = ?",
+            (owner,),
+        )
+        _make_room(connection, limit)
+
+
+def _make_room(connection: sqlite3.Connection, limit: int) -> None:
+    """Forget the identities used longest ago; the newest, too, where it alone is too much."""
+    rows = connection.execute("SELECT id, bytes FROM owner ORDER BY used DESC, id DESC").fetchall()
+    total = 0
+    surplus = []
+    for owner, size in rows:
+        total += size
+        if total > limit:
+            surplus.append((owner,))
+    connection.executemany("DELETE FROM entry WHERE owner = ?", surplus)
+    connection.executemany("DELETE FROM owner WHERE id = ?", surplus)
+
+
+def _delete_all(connection: sqlite3.Connection) -> None:
+    with _transaction(connection):
+        connection.execute("DELETE FROM entry")
+        connection.execute("DELETE FROM owner")
+    connection.execute("VACUUM")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    with _transaction(connection):  # two windows may come here at once: the second finds them made
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == SCHEMA:
+            return
+        for table in ("entry", "owner"):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _storable(key: str) -> str:
+    """The key in a form that UTF-8 can hold: keys may bear bytes that are none."""
+    return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
