@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Widgets are tested off screen unless the run says otherwise; before anything imports Qt.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
