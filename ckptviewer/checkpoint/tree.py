@@ -114,7 +114,7 @@ class VariableTree:
         """What to call a variable in its place: its path from its group, or the slot's name."""
         variable = self.variables[row]
         if self.is_folded(row):
-            return variable.slot_name or relative_path(self.paths[row], self.group_of[row])
+            return variable.slot_name or self.paths[row] or variable.key
         return relative_path(self.paths[row], self.group_of[row]) or variable.key
 
     def is_folded(self, row: int) -> bool:
@@ -138,12 +138,10 @@ class VariableTree:
 
     def _place(self) -> None:
         """Hang each row that is not folded into the group of its path, in natural order."""
-        sortable = self.paths
+        order = list(range(len(self.paths)))
         if any(path != v.key for path, v in zip(self.paths, self.variables, strict=True)):
             sortable = natural_keys(self.paths)
-            order = sorted(range(len(sortable)), key=sortable.__getitem__)
-        else:
-            order = list(range(len(sortable)))
+            order.sort(key=sortable.__getitem__)
         # Of least interest, and its name would often come first.
         metadata = {row for row, v in enumerate(self.variables) if v.role is Role.METADATA}
         if metadata:

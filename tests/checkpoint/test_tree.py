@@ -139,11 +139,11 @@ def test_labels_and_names_are_the_rest_of_the_path(
     tree = VariableTree(variables, view_by)
     for row, group in placed(tree):
         path, label = tree.paths[row], tree.label(row)
-        if tree.is_folded(row) and variables[row].slot_name:
-            assert label == variables[row].slot_name
+        if tree.is_folded(row):  # its own path says nothing of the place where it shows
+            assert label == (variables[row].slot_name or path or variables[row].key)
         elif path in ("", group.path + "/"):
             assert label == variables[row].key
-        elif not tree.is_folded(row):
+        else:
             assert path == (f"{group.path}/{label}" if group.path else label)
     for group in tree.groups():
         parent = group.parent
