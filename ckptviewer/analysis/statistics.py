@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint, Region
     from ckptviewer.checkpoint.variable import Variable
 
-__all__ = ["Statistics", "exact_histogram", "statistics_of", "statistics_of_array"]
+__all__ = ["Statistics", "exact_histogram", "histogram_of", "statistics_of", "statistics_of_array"]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """The fractions that are shown unless others are asked for."""
+
+_SMALL_BYTES = 1 << 20
+_BUCKET_SHARE = 2.0**-7
+"""The width of the widest bucket as a share of its value."""
 
 Report = Callable[[Progress], None]
 
@@ -118,6 +122,41 @@ def exact_histogram(
             values = np.abs(values[values != 0])
         counts += count_between(values, edges)
     return Histogram(edges, counts, 0.0, scale)
+
+
+def histogram_of(
+    checkpoint: Checkpoint,
+    variable: Variable,
+    statistics: Statistics,
+    *,
+    bins: int = 64,
+    lo: float | None = None,
+    hi: float | None = None,
+    scale: Scale = "linear",
+    cancel: CancelToken | None = None,
+) -> Histogram:
+    """A histogram of `variable`, whose `statistics` are known; arguments as of `Buckets.rebin`.
+
+    It is made from the fine buckets where these are finer than the bins; else, and where the
+    variable is small, it is read again and counted exactly.
+    """
+    histogram = statistics.buckets.rebin(bins, lo, hi, scale)
+    if needs_reading(histogram) or (not histogram.exact and variable.stored_bytes <= _SMALL_BYTES):
+        return exact_histogram(checkpoint, variable, histogram.edges, scale=scale, cancel=cancel)
+    return histogram
+
+
+def needs_reading(histogram: Histogram) -> bool:
+    """Whether a histogram made from buckets is blurred: a bucket takes half a bin or more.
+
+    Bins are equal, on the axis of their scale.
+    """
+    if histogram.exact:
+        return False
+    edges = histogram.edges
+    if histogram.scale == "log":  # buckets widen with the values, as the bins do
+        return bool(edges[1] / edges[0] < 1 + 2 * _BUCKET_SHARE)
+    return bool(2 * histogram.resolution >= edges[1] - edges[0])
 
 
 def as_float64(values: np.ndarray, kind: Kind) -> np.ndarray:
