@@ -167,9 +167,7 @@ class _Naming:
     only slots bear.
     """
 
-    def __init__(
-        self, shapes: dict[str, tuple[int, ...]], moving_averages: frozenset[str]
-    ) -> None:
+    def __init__(self, shapes: dict[str, tuple[int, ...]], moving_averages: frozenset[str]) -> None:
         self.shapes = shapes
         self.plain: dict[tuple[str, str, int], Role] = {}
         self.hinted: set[str] = set()

@@ -48,7 +48,7 @@ def _prefixed(match: re.Match[bytes]) -> bytes:
 
 
 def _all_prefixed(text: bytes) -> bytes | None:
-    """Every run of digits in `text` with its length before it, in one go; None if one is unusual."""
+    """Every run of digits in `text` with its length before it, at once; None if one is unusual."""
     import numpy as np
 
     data = np.frombuffer(text, np.uint8)

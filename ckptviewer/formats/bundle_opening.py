@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
+from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.roles import Description, describe_by_name
+from ckptviewer.checkpoint.roles import Columns
 from ckptviewer.checkpoint.text import natural_keys, plural, size_text
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.bundle_description import describe_bundle
 from ckptviewer.formats.bundle_index import Header, parse_entries, parse_header
 from ckptviewer.formats.ordered_code import encode_slice_key
 from ckptviewer.formats.sstable import Entry, Table
 from ckptviewer.formats.tf_bundle import BundleCheckpoint, BundleContents, shard_path
 from ckptviewer.storage.byte_source import LocalFile
 
-OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
@@ -37,7 +37,7 @@ def open_bundle(index: str) -> BundleCheckpoint:
         finally:
             source.release()
         data_bytes = _check_data(contents, findings)
-        described, facts, written_by = _describe(contents, findings)
+        described, facts, written_by = describe_bundle(contents, findings)
         facts["Data files"] = f"{contents.header.shards}, {size_text(sum(data_bytes.values()))}"
         facts["Index"] = size_text(source.size)
         if contents.header.big_endian:
@@ -153,7 +153,8 @@ def _check_data(contents: BundleContents, findings: list[Finding]) -> dict[int, 
                 Finding(
                     code="missing-shard",
                     severity=Severity.ERROR,
-                    message=f"The data file {name} is missing; {plural(hit, 'variable')} cannot be read.",
+                    message=f"The data file {name} is missing; "
+                    f"{plural(hit, 'variable')} cannot be read.",
                     remedy="Copy it from where the checkpoint was saved.",
                 )
             )
@@ -206,94 +207,16 @@ def _report_variables(
     return hit
 
 
-def _describe(
-    contents: BundleContents, findings: list[Finding]
-) -> tuple[list[Description], dict[str, str], str | None]:
-    """Name, role and so on of each variable, facts for the overview, and who wrote it."""
-    entries = [(key, *about) for key, about in zip(contents.entries, contents.entries.descriptions)]
-    graph = contents.entries.get(OBJECT_GRAPH_KEY)
-    if graph is not None:
-        from ckptviewer.formats.object_graph import describe_object_graph
-
-        facts = {"Kind": "object-based (tf.train.Checkpoint)"}
-        try:
-            return describe_object_graph(_graph_bytes(contents), entries), facts, None
-        except CkptviewerError as error:
-            findings.append(
-                Finding(
-                    code="damaged-object-graph",
-                    severity=Severity.ERROR,
-                    message=f"The object graph cannot be read: {error.what}; "
-                    "names and roles are told from the keys.",
-                    remedy=_COPY_AGAIN,
-                    variable=OBJECT_GRAPH_KEY,
-                )
-            )
-            return describe_by_name(entries), facts, None
-    facts = {"Kind": "name-based (tf.train.Saver)"}
-    meta = contents.prefix + ".meta"
-    if not os.path.isfile(meta):
-        return describe_by_name(entries), facts, None
-    return _describe_with_meta(meta, entries, facts, findings)
-
-
-def _describe_with_meta(
-    path: str,
-    entries: Sequence[tuple[str, str, tuple[int, ...]]],
-    facts: dict[str, str],
-    findings: list[Finding],
-) -> tuple[list[Description], dict[str, str], str | None]:
-    from ckptviewer.formats.graph_def import read_meta_facts
-
-    facts["Graph"] = os.path.basename(path)
-    source = None
-    try:
-        source = LocalFile(path)
-        meta = read_meta_facts(source)
-    except CkptviewerError as error:
-        findings.append(
-            Finding(
-                code="damaged-meta",
-                severity=Severity.WARNING,
-                message=f"{os.path.basename(path)} cannot be read: {error.what}; "
-                "which variables are trainable is not known.",
-                remedy=_COPY_AGAIN,
-            )
-        )
-        return describe_by_name(entries), facts, None
-    finally:
-        if source is not None:
-            source.release()
-    described = describe_by_name(
-        entries,
-        trainable=meta.trainable,
-        all_variables=meta.all_variables,
-        moving_averages=meta.moving_averages,
-    )
-    version = meta.tensorflow_version
-    return described, facts, f"TensorFlow {version}" if version else None
-
-
-def _graph_bytes(contents: BundleContents) -> bytes:
-    """The serialized object graph, which is a string scalar of the bundle."""
-    with BundleCheckpoint(contents, variables=()) as checkpoint:
-        entry = contents.entries[OBJECT_GRAPH_KEY]
-        variable = Variable(OBJECT_GRAPH_KEY, "", entry.dtype, entry.shape, entry.size)
-        if entry.dtype != "string" or entry.shape != ():
-            raise DamagedFileError("it is not a single string")
-        return bytes(checkpoint.read(variable).item())
-
-
-def _variables(contents: BundleContents, described: Sequence[Description]) -> list[Variable]:
+def _variables(contents: BundleContents, described: Columns) -> list[Variable]:
     table = contents.entries
     sizes, shards = table.numbers.sizes.tolist(), table.numbers.shards.tolist()
     for row, key, entry in table.sliced():
         parts = (contents.slices.get(encode_slice_key(key, extents)) for extents in entry.slices)
         sizes[row], shards[row] = sum(part.size for part in parts if part), -1
-    if not described:
+    if not table:
         return []
-    names, roles, owners, slots, trainable, paths = zip(*described, strict=True)
     dtypes, shapes = zip(*table.descriptions, strict=True)
+    names, roles, owners, slots, trainable, paths = described
     columns = (table, names, dtypes, shapes, sizes, roles, owners, slots, trainable, paths, shards)
     # Made from the tuples of columns directly: a call a variable would take four times as long.
     return list(map(partial(tuple.__new__, Variable), zip(*columns, strict=True)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, kind_of, numpy_dtype
@@ -134,8 +134,10 @@ class BundleCheckpoint(Checkpoint):
         entry = self._readable_entry(variable)
         box = box_of(region, entry.shape)
         if entry.dtype == "string":
-            window = (*(slice(*pair) for pair in box), ...)
-            return self._strings(variable, entry)[window].copy()
+            # With the ellipsis a scalar stays an array.
+            window: Any = (*(slice(*pair) for pair in box), ...)
+            strings: np.ndarray = self._strings(variable, entry)[window].copy()
+            return strings
         native = numpy_dtype(entry.dtype)
         if entry.slices:
             self._require_size(variable, entry)

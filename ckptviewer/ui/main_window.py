@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from concurrent.futures import Future
 
@@ -132,6 +133,8 @@ class MainWindow(QMainWindow):
 
     def _show_session(self, session: Session) -> None:
         self._opening = None
+        # A million variables would stall the event loop at each of the collector's full rounds.
+        gc.freeze()
         previous, self.session = self.session, session
         if previous is not None:
             previous.checkpoint.close()

@@ -164,9 +164,11 @@ class OverviewPanel(QWidget):
             facts.append(("Step", count_text(training.step)))
         if training.learning_rate is not None:
             facts.append(("Learning rate", number_text(training.learning_rate)))
-        for name, (have, missing) in training.slots.items():
-            lacking = f", missing for {plural(len(missing), 'variable')}" if missing else ""
-            facts.append((f"Slot {name}", f"{plural(have, 'variable')}{lacking}"))
+        for name, slot in training.slots.items():
+            lacking = (
+                f", missing for {plural(len(slot.missing), 'variable')}" if slot.missing else ""
+            )
+            facts.append((f"Slot {name}", f"{plural(slot.have, 'variable')}{lacking}"))
         if facts:
             grid = FactList(self._appearance)
             grid.show_facts(facts)
