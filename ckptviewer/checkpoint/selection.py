@@ -4,8 +4,10 @@ The filter language: words separated by blanks, all of which must match, in any 
 A plain word matches within key or name, upper and lower case alike. `role:optimizer-slot`,
 `dtype:float16`, `shape:3x3`, `rank:2`, `trainable:yes|no|unknown`, `shard:0` compare a field (a
 comma separates alternatives; role and dtype match by their beginnings). `size>1M`, `size<=4k`,
-`elements>1000` compare a number. A minus before a word takes its matches away. `"two words"` in
-quotes are one word. Marks such as `nan` or `damaged` match variables that bear the mark, too.
+`elements>1000` compare a number; k, M, G, T are powers of 1000, Ki, Mi, Gi, Ti of 1024. A minus
+before a word takes its matches away. `"two words"` in quotes are one word. Marks such as `nan` or
+`damaged` match variables that bear the mark, too. A term that is being typed (`role:`, `-size>`)
+hides nothing yet.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from fnmatch import translate
 from ckptviewer.checkpoint.variable import Variable
 
 _WORD = re.compile(r'-?(?:[\w-]+(?::|[<>]=?|=))?"[^"]*"?|\S+')
-_COMPARISON = re.compile(r"(size|elements|rank)(<=|>=|<|>|=)([\d.]+)([kmgt]?)i?b?$", re.IGNORECASE)
+_COMPARISON = re.compile(
+    r"(size|elements|rank)(<=|>=|<|>|=)(\d*(?:\.\d*)?)(?:([kmgt])(i?))?b?$",
+    re.ASCII | re.IGNORECASE,
+)
 _FIELD = re.compile(r"(role|dtype|shape|rank|trainable|shard|name|key):(.*)$", re.IGNORECASE)
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _TRAINABLE = {"yes": True, "true": True, "no": False, "false": False, "unknown": None}
 
 Test = Callable[[Variable], bool]
@@ -45,17 +50,20 @@ def matching(
 
 def glob_test(globs: Sequence[str]) -> Test:
     """A test whether any of the globs matches a variable; see `matching`."""
-    parts = []
-    for glob in globs:
-        glob = glob.rstrip("/")
-        parts += [translate(glob), translate(glob + "/*")]
-    match = re.compile("|".join(parts), re.DOTALL).match
+    if not globs:
+        return _nothing
+    match = re.compile("|".join(map(_expression, globs))).match
     return lambda variable: bool(match(variable.key) or match(variable.name))
 
 
 def matches_glob(name: str, glob: str) -> bool:
     """Whether one name matches one glob; see `matching`."""
-    return bool(re.match(f"{translate(glob)}|{translate(glob + '/*')}", name, re.DOTALL))
+    return bool(re.match(_expression(glob), name))
+
+
+def _expression(glob: str) -> str:
+    glob = glob.rstrip("/")
+    return f"{translate(glob)}|{translate(glob + '/*')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +94,8 @@ def parse_filter(text: str) -> Filter:
         term = token[1:] if negative else token
         test = _comparison(term) or _field(term)
         if test is not None:
-            tests.append(_negated(test) if negative else test)
+            if test is not _everything:
+                tests.append(_negated(test) if negative else test)
             continue
         word = term.replace('"', "").lower()
         if word:
@@ -129,6 +138,15 @@ def filter_rows(
     return list(rows)
 
 
+def _everything(_variable: Variable) -> bool:
+    """The test of a term that is being typed."""
+    return True
+
+
+def _nothing(_variable: Variable) -> bool:
+    return False
+
+
 def _negated(test: Test) -> Test:
     return lambda variable: not test(variable)
 
@@ -137,11 +155,10 @@ def _comparison(term: str) -> Test | None:
     match = _COMPARISON.match(term)
     if match is None:
         return None
-    field, operator, digits, unit = match.groups()
-    try:
-        limit = float(digits) * _UNITS[unit.lower()]
-    except ValueError:
-        return None
+    field, operator, digits, unit, binary = match.groups(default="")
+    if digits in ("", "."):
+        return _everything
+    limit = float(digits) * (1024 if binary else 1000) ** _POWERS[unit.lower()]
     measure: Callable[[Variable], int] = {
         "size": lambda variable: variable.stored_bytes,
         "elements": lambda variable: variable.element_count,
@@ -164,15 +181,15 @@ def _field(term: str) -> Test | None:
     field = match[1].lower()
     wanted = tuple(part for part in match[2].replace('"', "").lower().split(",") if part)
     if not wanted:
-        return lambda variable: True  # a term that is being typed hides nothing
+        return _everything
     if field == "trainable":
-        states = {_TRAINABLE[part] for part in wanted if part in _TRAINABLE}
+        states = {state for word, state in _TRAINABLE.items() if word.startswith(wanted)}
         return lambda variable: variable.trainable in states
     if field in ("rank", "shard"):
-        numbers = {int(part) for part in wanted if part.isdigit()}
+        # As texts: what was typed may be no number, or one without end.
         if field == "rank":
-            return lambda variable: len(variable.shape) in numbers
-        return lambda variable: variable.shard in numbers
+            return lambda variable: str(len(variable.shape)) in wanted
+        return lambda variable: str(variable.shard) in wanted
     if field == "shape":
         return lambda variable: "x".join(map(str, variable.shape)) in wanted
     if field in ("name", "key"):

@@ -141,7 +141,7 @@ def test_labels_and_names_are_the_rest_of_the_path(
         path, label = tree.paths[row], tree.label(row)
         if tree.is_folded(row):  # its own path says nothing of the place where it shows
             assert label == (variables[row].slot_name or path or variables[row].key)
-        elif path in ("", group.path + "/"):
+        elif path == (f"{group.path}/" if group.path else ""):  # nothing is left of it
             assert label == variables[row].key
         else:
             assert path == (f"{group.path}/{label}" if group.path else label)
