@@ -94,7 +94,7 @@ def smallest_normal(dtype: np.dtype, kind: Kind) -> float:
         dtype = np.dtype(np.float32 if dtype.itemsize == 8 else np.float64)
     elif kind is not Kind.FLOAT:
         return 0.0
-    if dtype.kind == "f":
+    if dtype.type in (np.float16, np.float32, np.float64):
         return float(np.finfo(dtype).smallest_normal)
     import ml_dtypes
 

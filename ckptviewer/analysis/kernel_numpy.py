@@ -24,9 +24,16 @@ def accumulate(values: np.ndarray, sums: Sums, exponent: int = 0) -> None:
 
     values: flat and contiguous; NaN and infinities are counted and left out.
     """
-    values = _finite(values, sums)
-    if not values.size:
+    if math.isfinite(values.min()) and math.isfinite(values.max()):
+        _accumulate_finite(values, sums, exponent)
         return
+    for start in range(0, values.size, SEGMENT_ELEMENTS):  # by segments, as their sums are
+        finite = _finite(values[start : start + SEGMENT_ELEMENTS], sums)
+        if finite.size:
+            _accumulate_finite(finite, sums, exponent)
+
+
+def _accumulate_finite(values: np.ndarray, sums: Sums, exponent: int) -> None:
     sums.low = min(sums.low, float(values.min()))
     sums.high = max(sums.high, float(values.max()))
     count_upper_bits(values, sums)
@@ -100,8 +107,6 @@ def count_patterns(patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> N
 
 
 def _finite(values: np.ndarray, sums: Sums) -> np.ndarray:
-    if math.isfinite(values.min()) and math.isfinite(values.max()):
-        return values
     sums.nan += int(np.count_nonzero(np.isnan(values)))
     sums.pos_inf += int(np.count_nonzero(values == np.inf))
     sums.neg_inf += int(np.count_nonzero(values == -np.inf))

@@ -116,12 +116,12 @@ def _put_together(head: dict[str, Any], raw: bytes, at: int) -> tuple[Statistics
     scheme = Scheme(head["scheme"])
     points = scheme is Scheme.POINTS
     size = head["ranks"]
-    ranks = np.frombuffer(raw, "<f8" if points else "<u4", size, at)
-    at += ranks.nbytes
+    stored = np.frombuffer(raw, "<f8" if points else "<u4", size, at)
+    ranks = stored.astype(np.float64) if points else stored.astype(np.uint32)
+    at += stored.nbytes
     counts = np.frombuffer(raw, "<i8", size, at).astype(np.int64)
     at += counts.nbytes
     low, high = map(float.fromhex, head["range"])
-    native = np.float64 if points else np.uint32
     n, total, rest, m2, m3, m4, absolute = map(float.fromhex, head["state"])
     lengths = None
     if head["lengths"] is not None:
@@ -131,7 +131,7 @@ def _put_together(head: dict[str, Any], raw: bytes, at: int) -> tuple[Statistics
         min=_from_json(head["extremes"][0]),
         max=_from_json(head["extremes"][1]),
         moments=Moments((n, total, rest, m2, m3, m4, absolute), int(head["exponent"])),
-        buckets=Buckets(scheme, ranks.astype(native), counts, int(head["zeros"]), low, high),
+        buckets=Buckets(scheme, ranks, counts, int(head["zeros"]), low, high),
         distinct=head["distinct"],
         sampled=bool(head["sampled"]),
         lengths=lengths,
