@@ -32,8 +32,9 @@ class ByteSource(ABC):
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
         """Fill `buffer` with the bytes from `offset` on.
 
-        May be called from several threads at once. Raises TruncatedFileError where the source ends
-        before the buffer is full, ChangedFileError where it is no longer what was opened.
+        The buffer may be of any shape, if it is contiguous. May be called from several threads at
+        once. Raises TruncatedFileError where the source ends before the buffer is full,
+        ChangedFileError where it is no longer what was opened.
         """
 
     def read(self, offset: int, length: int) -> bytes:
@@ -66,8 +67,9 @@ class MemoryBytes(ByteSource):
         self._data = data
 
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
-        self.require(offset, len(buffer))
-        buffer[:] = self._data[offset : offset + len(buffer)]
+        view = _flat(buffer)
+        self.require(offset, len(view))
+        view[:] = self._data[offset : offset + len(view)]
 
 
 class LocalFile(ByteSource):
@@ -92,19 +94,21 @@ class LocalFile(ByteSource):
         self._open()
 
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
-        view = memoryview(buffer).cast("B")
+        view = _flat(buffer)
+        self.require(offset, len(view))
         descriptor = self._acquire()
         try:
             done = 0
             while done < len(view):
                 count = self._read_some(descriptor, view[done:], offset + done)
                 if count <= 0:
-                    raise self._ended_early(offset + done)
+                    at = offset + done
+                    raise self._changed(f"it was cut to {at:,} bytes since it was opened")
                 done += count
             if _identity(os.fstat(descriptor)) != self._identity:
                 raise self._changed("it was rewritten while it was read")
         except OSError as error:
-            if isinstance(error, (TruncatedFileError, ChangedFileError)):
+            if isinstance(error, ChangedFileError):
                 raise
             raise UnreadableFileError(
                 f"reading at byte {offset:,} failed: {error.strerror or error}",
@@ -161,6 +165,8 @@ class LocalFile(ByteSource):
             if self._identity is not None:
                 raise self._changed("it was deleted since it was opened") from error
             raise PathNotFoundError("there is no such file", where=self.name) from error
+        except ValueError as error:  # a zero byte in it, or what the system cannot encode
+            raise PathNotFoundError("no file can have this name", where=self.name) from error
         except OSError as error:
             raise UnreadableFileError(
                 f"it cannot be opened: {error.strerror or error}",
@@ -186,15 +192,6 @@ class LocalFile(ByteSource):
         self._descriptor = -1
         self._release_wanted = False
 
-    def _ended_early(self, offset: int) -> TruncatedFileError | ChangedFileError:
-        if offset < self.size:
-            return self._changed(f"it was cut to {offset:,} bytes since it was opened")
-        return TruncatedFileError(
-            f"it ends at byte {self.size:,}, before byte {offset:,}",
-            where=self.name,
-            remedy="Copy the file again from where it was saved.",
-        )
-
     def _changed(self, what: str) -> ChangedFileError:
         return ChangedFileError(what, where=self.name, remedy="Reload the checkpoint.")
 
@@ -202,6 +199,11 @@ class LocalFile(ByteSource):
         # A forgotten handle must not keep a deleted file's bytes on the disk.
         if getattr(self, "_descriptor", -1) >= 0:
             self._close()
+
+
+def _flat(buffer: bytearray | memoryview) -> memoryview:
+    view = memoryview(buffer)
+    return view.cast("B") if view.nbytes else memoryview(bytearray())
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
