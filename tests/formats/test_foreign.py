@@ -169,6 +169,15 @@ class TestMadeByTheirOwnLibraries:
         assert foreign is not None
         assert "TensorFlow Lite" in foreign.what
 
+    def test_a_pickle_of_arrays(self, tmp_path: Path) -> None:
+        import numpy as np
+
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps({"w": np.zeros(3)}))
+        foreign = identify(tmp_path / "a.pkl")
+        assert foreign is not None
+        assert foreign.what == "a pickle of NumPy arrays"
+        assert "as npz" in foreign.remedy
+
     def test_numpy_and_hdf5(self, tmp_path: Path) -> None:
         import h5py
         import numpy as np

@@ -306,6 +306,16 @@ class TestDirectories:
         state(tmp_path / "checkpoint", "-1")
         assert resolve(f"{tmp_path}/").path == index
 
+    def test_a_state_that_names_the_empty_basename(self, tmp_path: Path, place: Place) -> None:
+        index = place("dir/")
+        place("dir/other")
+        state(tmp_path / "dir" / "checkpoint", f"{tmp_path}/dir/")
+        resolved = resolve(f"{tmp_path}/dir/checkpoint")
+        assert resolved.path == index
+        resolved = resolve(f"{tmp_path}/dir")
+        assert resolved.path == index
+        assert ".index was opened" in message(resolved, "several-checkpoints")
+
     def test_a_directory_without_checkpoint_beside_a_prefix(
         self, tmp_path: Path, place: Place
     ) -> None:
@@ -376,7 +386,8 @@ class TestDirectories:
 
 class TestSavedModel:
     @pytest.fixture
-    def model(self, tmp_path: Path, place: Place) -> Path:
+    def model(self, tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
+        use(monkeypatch, FakeFormat("saved-model"))
         place("model/variables/variables")
         (tmp_path / "model" / "saved_model.pb").write_bytes(b"\x08\x01\x12\x02\x0a\x00")
         (tmp_path / "model" / "assets").mkdir()
@@ -390,7 +401,7 @@ class TestSavedModel:
     )
 
     @pytest.mark.parametrize("form", [*FORMS, *BUNDLE_FORMS])
-    def test_until_its_format_is_known_the_bundle_in_it(self, model: Path, form: str) -> None:
+    def test_where_its_own_format_declines_the_bundle_in_it(self, model: Path, form: str) -> None:
         assert resolve(f"{model}/{form}").path == model / "variables" / "variables.index"
 
     def test_the_text_form(self, model: Path) -> None:
@@ -791,7 +802,7 @@ class TestFastPath:
     ) -> None:
         index = place("m-1")
         place("m-2")
-        bundle_format = next(iter(registry.formats()))
+        bundle_format = next(known for known in registry.formats() if known.name == "tf-bundle")
         probed: list[Path] = []
 
         class Counting(FakeFormat):
@@ -892,6 +903,6 @@ class FakeFormat(Format):
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: Format, *, real: bool = True) -> None:
     """Let the formats be the tensor bundle's own (if `real`) and `fake`."""
-    bundle_format = next(iter(registry.formats()))
+    bundle_format = next(known for known in registry.formats() if known.name == "tf-bundle")
     known = [bundle_format, fake] if real else [fake]
     monkeypatch.setattr(registry, "formats", lambda: iter(known))
