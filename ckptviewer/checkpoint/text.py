@@ -138,3 +138,13 @@ def elide_middle(text: str, length: int) -> str:
     head = (length - 1) // 2
     tail = length - 1 - head
     return f"{text[:head]}\u2026{text[len(text) - tail :]}"
+
+
+def printable(text: str) -> str:
+    """`text` without power over a terminal: line breaks and escape sequences become visible."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.findings import Finding
-from ckptviewer.checkpoint.text import plural, size_text
+from ckptviewer.checkpoint.text import plural, printable, size_text
 from ckptviewer.checkpoint.variable import Variable
 
 
@@ -76,20 +76,20 @@ def print_for_people(checkpoint: Checkpoint) -> None:
     variables = checkpoint.variables
     total = size_text(sum(variable.stored_bytes for variable in variables))
     writer = f", written by {checkpoint.written_by}" if checkpoint.written_by else ""
-    print(f"{checkpoint.path}: {checkpoint.format_name}{writer}")
+    print(f"{printable(checkpoint.path)}: {checkpoint.format_name}{printable(writer)}")
     print(f"{plural(len(variables), 'variable')}, {total}\n")
     _print_table(variables)
     if checkpoint.findings:
         print()
     for finding in checkpoint.findings:
-        print(f"{finding.severity}: {finding.message} {finding.remedy}".rstrip())
+        print(printable(f"{finding.severity}: {finding.message} {finding.remedy}".rstrip()))
 
 
 def _print_table(variables: Sequence[Variable]) -> None:
     rows = [("KEY", "SHAPE", "DTYPE", "SIZE", "ROLE")]
     rows += [
         (
-            variable.key,
+            printable(variable.key),
             "×".join(map(str, variable.shape)) or "scalar",
             variable.dtype,
             size_text(variable.stored_bytes),

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from ckptviewer import __version__
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.cli import SUBCOMMANDS
 
 GOOD, NO, COULD_NOT = 0, 1, 2
@@ -30,6 +31,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one subcommand; returns the exit status, and never raises for what a file holds."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if sys.stdout is None:
+        return _complain("there is no standard output to print on")
     # Keys are bytes to TensorFlow: one that is no UTF-8 must not stop the listing of the others.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -56,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str) -> int:
-    text = " ".join(message.splitlines())
+    text = printable(" ".join(message.splitlines()))
     print(f"ckptviewer: {text}", file=sys.stderr)
     return COULD_NOT
 
