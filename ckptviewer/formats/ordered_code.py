@@ -6,11 +6,13 @@ tensorflow/core/util/saved_tensor_slice_util.cc.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 Extent = tuple[int, int]
 """Start and length along one axis; (0, -1) means the whole axis."""
 
+_ESCAPED = re.compile(rb"[\x00\xff]")
 _HEADER_BITS = (
     (0, 0),
     (0x80, 0),
@@ -28,14 +30,19 @@ _HEADER_BITS = (
 
 def encode_slice_key(name: str, extents: Sequence[Extent]) -> bytes:
     """The table key of the slice of the variable `name` that `extents` describe."""
-    parts = [_unsigned(0), _string(name.encode()), _unsigned(len(extents))]
+    text = name.encode("utf-8", "surrogateescape")  # names are bytes to TensorFlow
+    parts = [_unsigned(0), _string(text), _unsigned(len(extents))]
     for start, length in extents:
         parts += (_signed(start), _signed(length))
     return b"".join(parts)
 
 
 def _string(text: bytes) -> bytes:
-    return text.replace(b"\xff", b"\xff\x00").replace(b"\x00", b"\x00\xff") + b"\x00\x01"
+    return _ESCAPED.sub(_escape, text) + b"\x00\x01"
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"\x00\xff" if match.group() == b"\x00" else b"\xff\x00"
 
 
 def _unsigned(value: int) -> bytes:
