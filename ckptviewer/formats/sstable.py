@@ -23,6 +23,11 @@ MAGIC = bytes.fromhex("57fb808b247547db")
 _TRAILER_BYTES = 5
 _NO_COMPRESSION, _SNAPPY = 0, 1
 
+# Writers spell out every 16th key: honest keys take at most 16 times their block, some more where it
+# is compressed. Without a limit a megabyte could stand for terabytes of keys.
+_LARGEST_KEYS_RATIO = 64
+_KEYS_ALLOWANCE = 1 << 20
+
 # A Snappy copy of 3 bytes yields at most 64: no honest block grows more than this.
 _SNAPPY_LARGEST_RATIO = 22
 
@@ -113,7 +118,9 @@ class Table:
 
     def entries(self, handle: BlockHandle) -> list[Entry]:
         """Keys and values of one block, verified. Raises ChecksumError, DamagedFileError."""
-        return decode_block(self.block(handle), f"{self.source.name}, block at {handle.offset:,}")
+        where = f"{self.source.name}, block at {handle.offset:,}"
+        limit = _LARGEST_KEYS_RATIO * handle.size + _KEYS_ALLOWANCE
+        return decode_block(self.block(handle), where, limit)
 
     def __iter__(self) -> Iterator[Entry]:
         """All keys and values in the order of the keys; raises at the first damaged block."""
@@ -180,8 +187,10 @@ class Table:
         )
 
 
-def decode_block(data: bytes, where: str) -> list[Entry]:
+def decode_block(data: bytes, where: str, shared_bytes_limit: int = 1 << 62) -> list[Entry]:
     """Keys and values of a block's content. Raises DamagedFileError.
+
+    shared_bytes_limit: how many bytes keys may take from the keys before them, all together.
 
     An entry is: length shared with the key before, length of the rest, length of the value (three
     varints), the rest of the key, the value. Behind the entries stand restart points (uint32) and
@@ -195,7 +204,7 @@ def decode_block(data: bytes, where: str) -> list[Entry]:
     entries: list[Entry] = []
     append = entries.append
     key = b""
-    position = 0
+    position = all_shared = 0
     while position < limit:
         # Nearly all lengths fit one byte each: this is the hot path of opening a checkpoint.
         # Three bytes can always be read here, since the restart points take at least four.
@@ -210,6 +219,9 @@ def decode_block(data: bytes, where: str) -> list[Entry]:
         end = value_at + value_size
         if end > limit or shared > len(key):
             raise DamagedFileError("an entry reaches beyond its block", where=where)
+        all_shared += shared
+        if all_shared > shared_bytes_limit:
+            raise DamagedFileError("its keys take far more memory than the file", where=where)
         key = key[:shared] + data[position:value_at]
         append((key, data[value_at:end]))
         position = end
