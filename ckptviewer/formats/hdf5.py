@@ -51,6 +51,7 @@ MAX_DEPTH = 128
 MAX_FINDINGS = 1000
 # deflate cannot shrink better than 1:1032; a dataset that declares more was never written.
 _MAX_EXPANSION = 1032
+_MAX_SPAN = 1 << 60
 _UNTOUCHED_BYTES = 64 << 20
 _COPY_AGAIN = "Copy the file again from where it was saved."
 _LAYOUTS = frozenset((COMPACT, CONTIGUOUS, CHUNKED))
@@ -247,6 +248,8 @@ class Hdf5File:
     def _problem(self, dataset: Dataset) -> str:
         """Why the values of a dataset whose header was read cannot be; empty where they can."""
         needed, layout, size = dataset.dense_bytes, dataset.layout, self.source.size
+        if prod(filter(None, dataset.shape)) * dataset.type.size > _MAX_SPAN:
+            return "its shape is larger than any array can be"
         if not needed:
             return ""
         if layout.kind == CHUNKED:

@@ -19,7 +19,25 @@ Shape = tuple[int, ...]
 Plan = tuple[tuple[str, ...], ...]
 """Groups of slots: those of one group alternate, variable by variable."""
 
+
+class Slot(NamedTuple):
+    """What one of an optimizer's variables is; fields as in Variable."""
+
+    role: Role
+    name: str = ""
+    owner: str | None = None
+
+
 UNUSED = "unused"
+LOSS_SCALING = "loss_scale_optimizer"
+_LOSS_SCALING_STATE = (
+    Slot(Role.COUNTER, "iteration"),
+    Slot(Role.OPTIMIZER_STATE, "learning_rate"),
+    Slot(Role.OPTIMIZER_STATE, "step_counter"),
+    Slot(Role.OPTIMIZER_STATE, "dynamic_scale"),
+)
+# Their slots differ in shape or number from variable to variable: nothing is claimed of them.
+_UNEVEN = frozenset(("adafactor", "muon"))
 _MOMENTS = ("momentum", "velocity")
 _SLOTS: dict[str, Plan] = {
     "adam": (_MOMENTS,),
@@ -49,14 +67,6 @@ _ALIASES = {
 }
 
 
-class Slot(NamedTuple):
-    """What one of an optimizer's variables is; fields as in Variable."""
-
-    role: Role
-    name: str = ""
-    owner: str | None = None
-
-
 class Stored(NamedTuple):
     """One of an optimizer's variables, in the optimizer's order."""
 
@@ -83,7 +93,7 @@ def optimizer_class(word: str) -> str:
     base, _, number = word.rpartition("_")
     for each in (word, base if number.isdigit() else word):
         each = _ALIASES.get(each, each)
-        if each in _SLOTS or each == "loss_scale_optimizer":
+        if each in _SLOTS or each in _UNEVEN or each == LOSS_SCALING:
             return each
     return ""
 
@@ -110,7 +120,7 @@ def slots_of(
     else:
         heads = [head]
     inner = config.get("inner_optimizer") if config else None
-    if class_name == "loss_scale_optimizer":
+    if class_name == LOSS_SCALING:
         from ckptviewer.formats.keras_config import optimizer_of
 
         wrapped = optimizer_of(inner)
@@ -126,7 +136,7 @@ def slots_of(
                 best, explained = score, []
             if score == best >= 0:
                 explained.append((sum(map(len, plan)), [*start, *found]))
-    if best < 0:
+    if best < (0 if class_name in _SLOTS else 2):  # of an unknown class no guess is good enough
         return 0, [*heads[0], *map(_unexplained, stored[len(heads[0]) :])]
     fewest = min(width for width, _ in explained)
     return best, _agreed([slots for width, slots in explained if width == fewest])
@@ -144,11 +154,10 @@ def _agreed(explanations: list[list[Slot]]) -> list[Slot]:
 
 
 def _head(stored: Sequence[Stored], class_name: str) -> list[Slot]:
-    """The variables in front of iteration and learning rate, and the iteration."""
+    """What is in front of the learning rate: the iteration, and what scales the loss."""
     head: list[Slot] = []
-    if class_name == "loss_scale_optimizer":
-        head = [Slot(Role.OPTIMIZER_STATE, each) for each in ("step_counter", "dynamic_scale")]
-    head = head[: len(stored)]
+    if class_name == LOSS_SCALING and all(each.shape == () for each in stored[:4]):
+        head = list(_LOSS_SCALING_STATE)[: len(stored)]
     at = len(head)
     if at < len(stored) and stored[at].shape == () and kind_of(stored[at].dtype) is Kind.INTEGER:
         head.append(Slot(Role.COUNTER, "iteration"))
@@ -161,8 +170,11 @@ def _unexplained(stored: Stored) -> Slot:
 
 def _plans(class_name: str, config: dict[str, Any] | None) -> Iterator[Plan]:
     """The ways in which an optimizer may order its slots, the likeliest first."""
-    bases: list[Plan] = [_SLOTS[class_name]] if class_name in _SLOTS else []
-    if not bases:
+    if class_name in _UNEVEN:
+        return
+    if class_name in _SLOTS:
+        bases: list[Plan] = [_SLOTS[class_name]]
+    else:
         bases = [(("slot-1", "slot-2"),), (("slot-1",),)]
     options: list[tuple[str, str, bool]] = [
         ("use_ema", "average", True),

@@ -6,14 +6,34 @@ import atexit
 import os
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from ckptviewer.checkpoint.variable import Variable
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keras at work without its warnings, which are none of ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@quiet()
+def imported(name: str) -> Any:
+    """Keras ("keras") or TF-Keras ("tf_keras")."""
+    return import_module(name)
 
 
 def values_of(path: Path) -> dict[str, np.ndarray]:
@@ -64,7 +84,7 @@ def functional(keras: Any) -> Any:
     frozen.trainable = False
     x = frozen(x)
     model = keras.Model(start, layers.Dense(1)(x), name="net")
-    model.compile("adam", "mse")
+    model.compile("adam", keras.losses.MeanSquaredError())
     build_slots(model)
     return model
 
@@ -84,14 +104,14 @@ def convolutional(keras: Any, optimizer: Any) -> Any:
         ],
         name="stack",
     )
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, keras.losses.MeanSquaredError())
     build_slots(model)
     return model
 
 
 def build_slots(model: Any) -> None:
     """Make the optimizer's variables, and give every variable values of its own."""
-    if not model.optimizer.built:
+    if not getattr(model.optimizer, "built", False):
         model.optimizer.build(model.trainable_variables)
     variables = model.optimizer.variables
     for index, variable in enumerate(variables() if callable(variables) else variables):
@@ -100,10 +120,10 @@ def build_slots(model: Any) -> None:
 
 
 @cache
+@quiet()
 def made() -> Path:
     """A directory with the models of Keras 3: see the names of its files."""
-    import keras
-
+    keras = imported("keras")
     directory = _directory()
     keras.utils.set_random_seed(11)
     model = functional(keras)
@@ -130,27 +150,42 @@ def made() -> Path:
 
 
 @cache
+@quiet()
 def model_of_made(name: str) -> dict[str, tuple[np.ndarray, bool]]:
     """Path to values and `trainable` of each variable of a model in `made`, as Keras loads it."""
-    import keras
-
+    keras = imported("keras")
     model = keras.saving.load_model(made() / name)
     return {v.path: (v.numpy(), bool(v.trainable)) for v in model.variables if "seed" not in v.path}
 
 
 @cache
+@quiet()
 def optimizer_of_made(name: str) -> list[str]:
-    """Paths of the optimizer's variables of a model in `made`, in the optimizer's order."""
-    import keras
-
+    """Paths of the optimizer's variables of an archive in `made`, in the optimizer's order."""
+    keras = imported("keras")
     return [v.path for v in keras.saving.load_model(made() / name).optimizer.variables]
 
 
+def by_keras_path(variables: Iterable[Variable], paths: Iterable[str]) -> dict[str, Variable]:
+    """Which of the variables Keras calls by which path; every one of both must have its partner.
+
+    Keras leaves out the names of models and wrappers around a layer that was built by itself.
+    """
+    named = {f"/{each.name}": each for each in variables}
+    found = {}
+    for path in paths:
+        path_ = path.removeprefix("stack/")
+        (name,) = (name for name in named if name.endswith(f"/{path_}"))
+        found[path] = named.pop(name)
+    assert named == {}
+    return found
+
+
 @cache
+@quiet()
 def made_by_tf_keras() -> Path:
     """A directory with the models of TF-Keras, the Keras 2 that lives on."""
-    import tf_keras
-
+    tf_keras = imported("tf_keras")
     directory = _directory()
     tf_keras.utils.set_random_seed(12)
     model = functional(tf_keras)

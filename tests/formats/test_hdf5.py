@@ -65,7 +65,9 @@ def check_against_h5py(path: Path) -> Contents:
 def numbers(file: h5py.File) -> None:
     for name in "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8".split():
         file[f"native/{name}"] = RNG.integers(0, 100, (5, 3)).astype(name)
-        file[f"foreign/{name}"] = RNG.integers(0, 100, (5, 3)).astype(np.dtype(name).newbyteorder(">"))
+        file[f"foreign/{name}"] = RNG.integers(0, 100, (5, 3)).astype(
+            np.dtype(name).newbyteorder(">")
+        )
     file["complex64"] = (RNG.normal(size=7) + 1j * RNG.normal(size=7)).astype(np.complex64)
     file["complex128"] = RNG.normal(size=(2, 2)) + 1j
     file["bool"] = RNG.integers(0, 2, 9).astype(bool)
@@ -89,7 +91,9 @@ def shapes(file: h5py.File) -> None:
 
 def strings(file: h5py.File) -> None:
     file["bytes"] = np.array([b"one", b"", b"three"], dtype=object)
-    file.create_dataset("text", data=["eins", "zwei \u00fc", "\u6f22\u5b57"], dtype=h5py.string_dtype())
+    file.create_dataset(
+        "text", data=["eins", "zwei \u00fc", "\u6f22\u5b57"], dtype=h5py.string_dtype()
+    )
     file["fixed"] = np.array([[b"abc", b"d"], [b"", b"efgh"]])
     file["single"] = "a single one"
 
@@ -100,7 +104,9 @@ def chunked(file: h5py.File) -> None:
     file.create_dataset("gzip", data=data, chunks=(8, 7, 5), compression="gzip")
     file.create_dataset("shuffled", data=data, chunks=(8, 7, 2), compression="gzip", shuffle=True)
     file.create_dataset("checked", data=data, chunks=(10, 23, 5), fletcher32=True)
-    file.create_dataset("all", data=data, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
+    file.create_dataset(
+        "all", data=data, chunks=True, compression="gzip", shuffle=True, fletcher32=True
+    )
     file.create_dataset("odd bytes", data=np.arange(9, dtype="u1"), chunks=(3,), fletcher32=True)
     file.create_dataset("zeros", data=np.zeros((64, 4)), chunks=(16, 4), fletcher32=True)
     file.create_dataset("foreign", data=data.astype(">f8"), chunks=(8, 7, 5), compression="gzip")
@@ -278,7 +284,7 @@ def test_links_are_told_and_never_followed(tmp_path: Path) -> None:
             file["again"] = file["mine"]
             file["group/self"] = file["/"]
             file["group/up"] = file["group"]
-        file_, contents = opened(path)
+        _, contents = opened(path)
         assert contents.datasets.keys() == {"mine", "again"}
         told = [each.message for each in contents.findings]
         assert {each.code for each in contents.findings} == {"link-not-followed"}
