@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ckptviewer.checkpoint.dtypes import BY_NUMBER
 from ckptviewer.checkpoint.errors import DamagedFileError
@@ -20,12 +21,18 @@ from ckptviewer.formats.sstable import BlockHandle, Table, masked_crc32c
 from ckptviewer.formats.wire import LENGTH, VARINT, fields, signed, varint
 from ckptviewer.storage.byte_source import ByteSource
 
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
+
 _COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 _TRAILER_BYTES = 5
 _RESTART_INTERVAL = 16  # of every table that TensorFlow writes
 _SMALL_BLOCK_BYTES = 512 << 10  # read at once to be walked; of larger ones only the entries' heads
 _HEAD_BYTES = 4 << 10
 _LARGEST_META_BYTES = 1 << 30
+_LARGEST_REMEMBERED_BYTES = 512
+
+T = TypeVar("T")
 
 
 class Place(NamedTuple):
@@ -257,17 +264,18 @@ def _parse_meta(record: memoryview) -> tuple[list[TensorMeta], int]:
 
 
 def _parse_tensor(message: memoryview) -> TensorMeta:
-    name, number_of_dtype, sizes = b"", 0, []
+    name, number_of_dtype = b"", 0
+    sizes: tuple[int, ...] = ()
     slices: list[tuple[Extent, ...]] = []
     for number, wire, value, content in fields(message):
         if number == 1 and wire == LENGTH:
             name = bytes(content)
         elif number == 2 and wire == LENGTH:
-            sizes = [_first(dim) for n, w, _, dim in fields(content) if n == 2 and w == LENGTH]
+            sizes = _remembered(_parse_sizes, bytes(content))
         elif number == 3 and wire == VARINT:
             number_of_dtype = value
         elif number == 4 and wire == LENGTH:
-            slices.append(_parse_slice(content))
+            slices.append(_remembered(_parse_slice, bytes(content)))
     known = BY_NUMBER.get(number_of_dtype)
     dtype = known.name if known else f"dtype-{number_of_dtype}"
     try:
@@ -278,19 +286,31 @@ def _parse_tensor(message: memoryview) -> TensorMeta:
         return TensorMeta(name.decode(errors="backslashreplace"), dtype, (), (), what)
 
 
-def _parse_slice(message: memoryview) -> tuple[Extent, ...]:
+def _remembered(parse: _lru_cache_wrapper[T], message: bytes) -> T:
+    """What `parse` makes of the message; large ones, which only damage makes, are not kept."""
+    return (
+        parse(message) if len(message) <= _LARGEST_REMEMBERED_BYTES else parse.__wrapped__(message)
+    )
+
+
+@lru_cache(maxsize=4096)  # the tensors of a model share a few shapes and, as wholes, slices
+def _parse_sizes(message: bytes) -> tuple[int, ...]:
+    """The sizes of a shape's axes."""
+    dims = [dim for n, w, _, dim in fields(memoryview(message)) if n == 2 and w == LENGTH]
+    return tuple(
+        next((signed(v) for n, w, v, _ in fields(dim) if n == 1 and w == VARINT), 0) for dim in dims
+    )
+
+
+@lru_cache(maxsize=4096)
+def _parse_slice(message: bytes) -> tuple[Extent, ...]:
     """Start and length along each axis; a length that is not there means the whole axis."""
     extents = []
-    for number, wire, _, content in fields(message):
+    for number, wire, _, content in fields(memoryview(message)):
         if number == 1 and wire == LENGTH:
             parts = {n: signed(v) for n, w, v, _ in fields(content) if w == VARINT}
             extents.append((parts.get(1, 0), parts.get(2, -1)))
     return tuple(extents)
-
-
-def _first(message: memoryview) -> int:
-    """The number in field 1: the size of an axis."""
-    return next((signed(v) for n, w, v, _ in fields(message) if n == 1 and w == VARINT), 0)
 
 
 def _error(code: str, message: str) -> Finding:

@@ -30,6 +30,8 @@ def varint(data: memoryview | bytes, position: int) -> tuple[int, int]:
 
     Raises DamagedFileError.
     """
+    if position < len(data) and data[position] < 0x80:  # nearly all are that small
+        return data[position], position + 1
     value = 0
     for shift in range(0, 7 * _LONGEST_VARINT, 7):
         if position >= len(data):
