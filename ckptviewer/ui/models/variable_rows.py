@@ -22,6 +22,7 @@ from ckptviewer.checkpoint.text import (
 )
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.ui.plain_text import as_plain
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -227,7 +228,7 @@ class VariableRowsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(item, column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tool_tip(item, column)
+            return as_plain(self._tool_tip(item, column))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if column in (Column.SHAPE, Column.SIZE) else _LEFT
         if role == Qt.ItemDataRole.AccessibleTextRole and column is Column.NAME:

@@ -47,6 +47,7 @@ class Browser(QWidget):
         self._filtering: Job[list[int] | None] | None = None
         self.view_by = ViewBy.NAME
         self._name = QLabel()
+        self._name.setTextFormat(Qt.TextFormat.PlainText)
         self._name.setObjectName("title")
         self._name.setFont(appearance.bold_font)
         self._facts = ElidedLabel()

@@ -22,6 +22,7 @@ from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import elide_middle
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.widgets import clear_layout, section_label, wrapped_label
+from ckptviewer.ui.plain_text import as_plain
 
 MOST_RECENT_SHOWN = 6
 
@@ -76,7 +77,7 @@ class WelcomePage(QWidget):
         for path in paths[:MOST_RECENT_SHOWN]:
             button = QPushButton(elide_middle(_short(path), 70))
             button.setObjectName("recent")
-            button.setToolTip(path)
+            button.setToolTip(as_plain(path))
             button.setStyleSheet("text-align: left; border: none; padding: 6px 8px;")
             button.setCursor(Qt.CursorShape.PointingHandCursor)
             button.clicked.connect(partial(self.path_chosen.emit, path))
@@ -93,6 +94,7 @@ class OpeningPage(QWidget):
         self.setObjectName("page")
         inner = _centred_column(self, 420)
         self._title = QLabel()
+        self._title.setTextFormat(Qt.TextFormat.PlainText)
         self._title.setFont(appearance.title_font)
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)

@@ -52,6 +52,7 @@ class VariablePanel(QWidget):
         self.distribution = DistributionPanel(appearance)
         self._details = FactList(appearance)
         self._snippet = QLabel()
+        self._snippet.setTextFormat(Qt.TextFormat.PlainText)
         self._snippet.setObjectName("code")
         self._snippet.setFont(appearance.fixed_font)
         self._snippet.setTextInteractionFlags(_SELECTABLE)

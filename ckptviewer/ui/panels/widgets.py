@@ -30,6 +30,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.plain_text import as_plain
 
 SEVERITY_MARKS = {Severity.ERROR: "\u2715", Severity.WARNING: "\u25b2", Severity.INFO: "\u2139"}
 
@@ -63,7 +64,7 @@ class ElidedLabel(QLabel):
             self._whole, Qt.TextElideMode.ElideMiddle, max(20, self.width())
         )
         self.setText(shown)
-        self.setToolTip(self._whole if shown != self._whole else "")
+        self.setToolTip(as_plain(self._whole) if shown != self._whole else "")
 
 
 class FactGrid(QWidget):

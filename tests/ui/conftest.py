@@ -1,0 +1,149 @@
+"""Windows for tests: off screen, with settings of their own, closed again when the test is over."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from ckptviewer.checkpoint.tree import ViewBy
+from ckptviewer.resources import demo_checkpoint
+from ckptviewer.ui import main_window
+from ckptviewer.ui.app import Windows
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.main_window import MainWindow
+from ckptviewer.ui.session import Session, open_session
+from ckptviewer.ui.settings import Settings
+
+TIMEOUT_MS = 20_000
+"""How long a test waits for what must happen: long, for a machine under load."""
+
+Open = Callable[..., MainWindow]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            # The off-screen platform has no window manager to tell sizes to.
+            item.add_marker(pytest.mark.qt_log_ignore("propagateSizeHints", extend=True))
+
+
+@pytest.fixture(autouse=True)
+def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the settings of this test lie: nobody's own are touched."""
+    path = tmp_path / "settings" / "settings.json"
+    monkeypatch.setenv("CKPTVIEWER_SETTINGS", str(path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return path
+
+
+@pytest.fixture
+def appearance(qapp: QApplication) -> Iterator[Appearance]:
+    """The light appearance."""
+    appearance = Appearance(qapp, "light")
+    yield appearance
+    appearance.choose("light")
+
+
+@pytest.fixture
+def windows(qapp: QApplication, appearance: Appearance) -> Iterator[Windows]:
+    """The windows of the application; those that the test leaves open are closed."""
+    settings = Settings()
+    windows = Windows(appearance, settings)
+    before = set(QApplication.topLevelWidgets())
+    yield windows
+    for widget in QApplication.topLevelWidgets():
+        if widget not in before and isinstance(widget, MainWindow):
+            widget.close()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def window(windows: Windows, qtbot: QtBot) -> MainWindow:
+    """An empty window on the (virtual) screen."""
+    window = windows.make()
+    window.show()
+    qtbot.waitExposed(window)
+    return window
+
+
+@pytest.fixture
+def opened(window: MainWindow, qtbot: QtBot) -> Open:
+    """Opens a path in the window, and waits until all that follows from it has been done."""
+
+    def open_(path: Path | str | None = None) -> MainWindow:
+        with qtbot.waitSignal(window.opened, timeout=TIMEOUT_MS):
+            window.open_path(str(demo_checkpoint() if path is None else path))
+        idle(window, qtbot)
+        return window
+
+    return open_
+
+
+def idle(window: MainWindow, qtbot: QtBot) -> None:
+    """Wait until nothing runs in the background."""
+    qtbot.waitUntil(lambda: not window.jobs.running, timeout=TIMEOUT_MS)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A copy of the demo that may be harmed; its prefix."""
+    source = demo_checkpoint()
+    name = source.name.removesuffix(".index")
+    directory = tmp_path / "copy"
+    directory.mkdir()
+    for path in source.parent.glob(f"{name}.*"):
+        shutil.copy(path, directory)
+    return directory / name
+
+
+def data_of(prefix: Path) -> Path:
+    return prefix.with_name(prefix.name + ".data-00000-of-00001")
+
+
+def index_of(prefix: Path) -> Path:
+    return prefix.with_name(prefix.name + ".index")
+
+
+class Gate:
+    """Holds work in its thread until the test lets it go. entered: work has arrived at the gate."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self._open = threading.Event()
+        self.passed = threading.Event()
+
+    def hold(self) -> None:
+        self.entered.set()
+        assert self._open.wait(60), "nobody opened the gate"
+        self.passed.set()
+
+    def release(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that is opened at the latest when the test is over."""
+    gate = Gate()
+    yield gate
+    gate.release()
+
+
+@pytest.fixture
+def slow_opening(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Opening a path that has "slow" in it waits at the gate."""
+
+    def open_slowly(path: str, view_by: ViewBy = ViewBy.NAME) -> Session:
+        if "slow" in path:
+            gate.hold()
+        return open_session(path, view_by)
+
+    monkeypatch.setattr(main_window, "open_session", open_slowly)
+    return gate
