@@ -252,7 +252,7 @@ class Buckets:
             lo = lo or (float(lower[0]) if lower.size else 1.0) or 5e-324
             hi = hi or (float(upper[-1]) if upper.size else 1.0)
             if lo >= hi:
-                lo, hi = lo / 2, lo * 2 or 1.0
+                lo, hi = max(lo / 2, 5e-324), min(lo * 2, _FLOAT64_MAX)
             return _spaced(math.log(lo), math.log(hi), bins, lo, hi)
         lo = self.low if lo is None else lo
         hi = self.high if hi is None else hi
@@ -261,9 +261,9 @@ class Buckets:
         if lo >= hi:
             lo, hi = lo - 0.5, lo + 0.5
         edges = linear_edges(lo, hi, bins)
-        if not (np.diff(edges) > 0).all():  # too few numbers between them for so many bins
+        if not (edges[1:] > edges[:-1]).all():  # too few numbers between them for so many bins
             room = bins * math.ulp(max(abs(lo), abs(hi)))
-            edges = linear_edges(lo - room, hi + room, bins)
+            edges = linear_edges(max(lo - room, -_FLOAT64_MAX), min(hi + room, _FLOAT64_MAX), bins)
         return edges
 
     def quantile(self, fraction: float) -> Quantile | None:
@@ -277,6 +277,8 @@ class Buckets:
         indices = np.searchsorted(cumulated, [first, min(first + 1, self.total - 1)], side="right")
         low = float((1 - share) * lower[indices[0]] + share * lower[indices[1]])
         high = float((1 - share) * upper[indices[0]] + share * upper[indices[1]])
+        if math.isfinite(high - low) and math.isfinite(high + low):
+            return Quantile(fraction=fraction, value=(low + high) / 2, error=(high - low) / 2)
         return Quantile(fraction=fraction, value=low / 2 + high / 2, error=high / 2 - low / 2)
 
     @cached_property
@@ -309,6 +311,7 @@ class Buckets:
 
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT64_MAX = float(np.finfo(np.float64).max)
 _COARSENESS = {Scheme.POINTS: 0, Scheme.FLOAT64: 1, Scheme.FLOAT32: 2}
 
 
@@ -325,7 +328,8 @@ def added_up(values: np.ndarray, counts: NDArray[np.integer]) -> tuple[np.ndarra
 def linear_edges(lo: float, hi: float, bins: int) -> Floats:
     """`bins + 1` equally spaced edges; as `np.linspace`, and right where hi - lo overflows."""
     if math.isfinite(hi - lo):
-        return np.linspace(lo, hi, bins + 1)
+        with np.errstate(over="ignore"):  # of the last, which is set to `hi`
+            return np.linspace(lo, hi, bins + 1)
     share = np.linspace(0.0, 1.0, bins + 1)
     return (1.0 - share) * lo + share * hi
 
@@ -343,7 +347,7 @@ def _magnitude_bounds(scheme: Scheme, magnitude: NDArray[np.int64]) -> tuple[Flo
         return near.astype(np.float64), np.minimum(far.astype(np.float64), _FLOAT32_MAX)
     near64 = (magnitude.astype(np.uint64) << np.uint64(44)).view(np.float64)
     far64 = ((magnitude + 1).astype(np.uint64) << np.uint64(44)).view(np.float64)
-    return near64, np.minimum(far64, np.finfo(np.float64).max)
+    return near64, np.minimum(far64, _FLOAT64_MAX)
 
 
 def _cumulated(lower: Floats, upper: Floats, counts: Counts, edges: Floats) -> Floats:
@@ -362,7 +366,8 @@ def _cumulated(lower: Floats, upper: Floats, counts: Counts, edges: Floats) -> F
     index = np.minimum(whole, len(lower) - 1)
     width = upper[index] - lower[index]
     inside = (whole < len(lower)) & (width > 0) & (edges > lower[index])
-    share = np.divide(edges - lower[index], width, out=np.zeros(len(edges)), where=inside)
+    above = np.subtract(edges, lower[index], out=np.zeros(len(edges)), where=inside)
+    share = np.divide(above, width, out=np.zeros(len(edges)), where=inside)
     return np.where(inside, below + share * counts[index], below)
 
 
