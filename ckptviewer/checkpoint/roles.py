@@ -109,7 +109,9 @@ def columns_by_name(
     moving_averages: Collection[str] | None = None,
 ) -> Columns:
     """As `describe_by_name`, by columns: half the time, where there are very many."""
-    naming = _Naming(dict(zip(keys, shapes, strict=True)), frozenset(moving_averages or ()))
+    shape_of = dict(zip(keys, shapes, strict=True))
+    shape_of.pop("", None)  # what has no scope is not below it
+    naming = _Naming(shape_of, frozenset(moving_averages or ()))
     owners_shapes, plain, hinted = naming.shapes, naming.plain, naming.hinted
     sure_slots, normalising = naming.sure_slots, _NormalisingScopes()
     names = list(keys)

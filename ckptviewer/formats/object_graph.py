@@ -8,35 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint import leaf_names, slot_names
-from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.checkpoint.roles import (
     VALUE_SUFFIX,
+    Columns,
     Description,
     Entry,
-    describe_by_name,
+    columns_by_name,
     descriptions,
 )
 from ckptviewer.checkpoint.variable import MODEL_ROLES, Role
-from ckptviewer.formats.object_slots import Graph, Slots, find_slots
+from ckptviewer.formats.object_messages import Parts, read_parts
+from ckptviewer.formats.object_slots import Graph, find_slots
 from ckptviewer.formats.object_walk import (
     AVERAGE,
     METRIC,
     MODEL,
     OPTIMIZER,
     REPEATED,
-    Children,
     Walk,
     Walker,
 )
 
-if TYPE_CHECKING:
-    from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
-
-_VALUE = "VARIABLE_VALUE"
 _GENERIC = "Variable"  # what TensorFlow calls variables that were given no name
 _MAX_PATH = 1024
 _MAX_SIBLINGS = 32
@@ -45,12 +39,26 @@ _MAX_SIBLINGS = 32
 def describe_object_graph(serialized: bytes, entries: Sequence[Entry]) -> list[Description]:
     """What the graph tells of the entries; one description an entry, same order.
 
+    As `columns_of_object_graph`, and raises as it does.
+    """
+    keys, dtypes, shapes = zip(*entries, strict=True) if entries else ((), (), ())
+    return descriptions(*columns_of_object_graph(serialized, keys, dtypes, shapes))
+
+
+def columns_of_object_graph(
+    serialized: bytes,
+    keys: Sequence[str],
+    dtypes: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+) -> Columns:
+    """What the graph tells of the entries of a checkpoint, in their order.
+
     serialized: a TrackableObjectGraph. Its edges come first: what an optimizer trains is the
     model's, whatever its key; what is met nowhere but in an optimizer is slot, state or counter.
     Names of variables settle the rest. Entries that the graph does not know are described by
     their keys. Raises DamagedFileError for bytes that are no such graph.
     """
-    parts = _read(serialized, entries)
+    parts = read_parts(serialized, keys)
     walker = Walker(
         parts.children,
         wanted=parts.values.keys() - parts.slots.owners.keys(),
@@ -58,88 +66,13 @@ def describe_object_graph(serialized: bytes, entries: Sequence[Entry]) -> list[D
         size=len(serialized),
     )
     walk = walker.walk()
-    shapes = {node: entries[row][2] for node, row in parts.values.items()}
-    find_slots(Graph(walk, walker.edges_of, parts.full_names, shapes), parts.slots)
+    shape_of = {node: shapes[row] for node, row in parts.values.items()}
+    find_slots(Graph(walk, walker.edges_of, parts.full_names, shape_of), parts.slots)
     _name_paths_of_slots(parts, walk)
-    return _Describing(parts, walk, entries).describe()
+    return _Describing(parts, walk, keys, dtypes, shapes).describe()
 
 
-@dataclass(slots=True)
-class _Parts:
-    """What the messages of a graph say, by number of node.
-
-    children: of every node. values: row of the entry that holds its value, for variables.
-    full_names: of the same. others: node, row and attribute of what else it stored. slots: those
-    of slot references. slotted: optimizers that have slot references.
-    """
-
-    children: list[Children]
-    values: dict[int, int]
-    full_names: dict[int, str]
-    others: list[tuple[int, int, str]]
-    slots: Slots
-    slotted: dict[int, list[int]]
-
-
-def _read(serialized: bytes, entries: Sequence[Entry]) -> _Parts:
-    from google.protobuf.message import DecodeError
-
-    from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
-
-    try:
-        graph = ObjectGraph.FromString(serialized)
-    except DecodeError as error:
-        raise DamagedFileError(
-            "the object graph is no message of its kind",
-            remedy="Copy the checkpoint again from where it was saved.",
-        ) from error
-    row_of = {entry[0]: row for row, entry in enumerate(entries)}
-    parts = _Parts([], {}, {}, [], Slots(), {})
-    values, full_names, children = parts.values, parts.full_names, parts.children
-    nodes = graph.nodes
-    for number, node in enumerate(nodes):
-        attributes = node.attributes
-        if attributes:
-            first = attributes[0]
-            row = row_of.pop(first.checkpoint_key, None)
-            if row is not None:
-                if first.name == _VALUE:
-                    values[number] = row
-                    full_names[number] = first.full_name
-                else:
-                    parts.others.append((number, row, first.name))
-            if len(attributes) > 1:
-                for attribute in attributes[1:]:
-                    row = row_of.pop(attribute.checkpoint_key, None)
-                    if row is not None:
-                        parts.others.append((number, row, attribute.name))
-        elif node.slot_variables:
-            parts.slotted[number] = []
-        edges = node.children
-        children.append(edges or None)
-    for number in parts.slotted:
-        _read_slots(number, nodes[number].slot_variables, parts)
-    return parts
-
-
-def _read_slots(
-    optimizer: int, references: Sequence[ObjectGraph.SlotVariable], parts: _Parts
-) -> None:
-    count = len(parts.children)
-    for reference in references:
-        owner, slot = reference.original_variable_node_id, reference.slot_variable_node_id
-        if not (0 <= owner < count and 0 <= slot < count):
-            raise DamagedFileError(
-                f"the object graph has a slot of object {owner} in object {slot}, "
-                f"and {count} objects",
-                remedy="Copy the checkpoint again from where it was saved.",
-            )
-        if slot in parts.values and slot not in parts.slots.owners:
-            parts.slots.add(slot, owner, reference.slot_name)
-            parts.slotted[optimizer].append(slot)
-
-
-def _name_paths_of_slots(parts: _Parts, walk: Walk) -> None:
+def _name_paths_of_slots(parts: Parts, walk: Walk) -> None:
     """Slots that no edge leads to go by their owners, as they do in the keys."""
     paths, slots = walk.paths, parts.slots
     for optimizer, nodes in parts.slotted.items():
@@ -155,9 +88,17 @@ def _name_paths_of_slots(parts: _Parts, walk: Walk) -> None:
 class _Describing:
     """The columns of the descriptions while they are filled."""
 
-    def __init__(self, parts: _Parts, walk: Walk, entries: Sequence[Entry]) -> None:
-        count = len(entries)
-        self._parts, self._walk, self._entries = parts, walk, entries
+    def __init__(
+        self,
+        parts: Parts,
+        walk: Walk,
+        keys: Sequence[str],
+        dtypes: Sequence[str],
+        shapes: Sequence[tuple[int, ...]],
+    ) -> None:
+        count = len(keys)
+        self._parts, self._walk = parts, walk
+        self._keys, self._dtypes, self._shapes = keys, dtypes, shapes
         self._names = [""] * count
         self._roles = [Role.OTHER] * count
         self._owners: list[str | None] = [None] * count
@@ -173,20 +114,21 @@ class _Describing:
         self._by_path: dict[str, int] | None = None
         self._siblings: dict[str, list[str]] = {}
 
-    def describe(self) -> list[Description]:
+    def describe(self) -> Columns:
         self._describe_values()
         self._describe_slots()
         self._describe_trainable()
         for node, row, attribute in self._parts.others:
             self._describe_other(node, row, attribute)
         self._describe_rest()
-        return descriptions(
+        return Columns(
             self._names, self._roles, self._owners, self._words, self._trainable, self._paths
         )
 
     def _describe_values(self) -> None:
         """Names, paths and roles of all variables but slots."""
-        parts, walk, entries, roles = self._parts, self._walk, self._entries, self._roles
+        parts, walk, roles = self._parts, self._walk, self._roles
+        dtypes, shapes = self._dtypes, self._shapes
         edges, regions, full_names = walk.edges, walk.regions, parts.full_names
         trained, known, hinted = self._trained, self._known, self._hinted
         self._name_values()
@@ -194,12 +136,11 @@ class _Describing:
         for node, row in parts.values.items():
             if node in slots:
                 continue
-            _, dtype, shape = entries[row]
             full_name = full_names[node]
             leaf = full_name[full_name.rfind("/") + 1 :]
-            role = known.get((leaf, edges[node], dtype, len(shape)))
+            role = known.get((leaf, edges[node], dtypes[row], len(shapes[row])))
             if role is None:
-                role = self._learn(leaf, edges[node], dtype, len(shape))
+                role = self._learn(leaf, edges[node], dtypes[row], len(shapes[row]))
             if leaf in hinted and self._normalises(full_name, self._paths[row]):
                 role = Role.NORMALIZATION
             if node in trained and role not in MODEL_ROLES:
@@ -210,12 +151,12 @@ class _Describing:
 
     def _name_values(self) -> None:
         """Object paths, and full names where they are there and tell variables apart."""
-        names, object_paths, entries = self._names, self._paths, self._entries
+        names, object_paths, keys = self._names, self._paths, self._keys
         paths, full_names, counts = self._walk.paths, self._parts.full_names, self._name_counts()
         for node, row in self._parts.values.items():
             path = paths[node]
             if path is None:
-                path = entries[row][0].removesuffix(VALUE_SUFFIX)
+                path = keys[row].removesuffix(VALUE_SUFFIX)
             object_paths[row] = path
             full_name = full_names[node]
             if counts[full_name] == 1:
@@ -223,7 +164,7 @@ class _Describing:
             elif path:
                 names[row] = path
             else:
-                names[row] = entries[row][0].removesuffix(VALUE_SUFFIX)
+                names[row] = keys[row].removesuffix(VALUE_SUFFIX)
         if REPEATED in self._walk.regions:
             for node, row in self._parts.values.items():
                 if self._walk.regions[node] == REPEATED and full_names[node]:
@@ -298,7 +239,7 @@ class _Describing:
     def _role_in_optimizer(self, role: Role, node: int, row: int) -> Role:
         if role in (Role.COUNTER, Role.OPTIMIZER_STATE, Role.RNG, Role.ITERATOR):
             return role
-        _, dtype, shape = self._entries[row]
+        dtype, shape = self._dtypes[row], self._shapes[row]
         if not shape:
             return Role.OPTIMIZER_STATE
         edge = self._walk.edges[node]
@@ -315,18 +256,18 @@ class _Describing:
                 again = name in self._by_full_name
                 self._by_full_name[name] = -1 if again else self._parts.values[node]
         owner = self._by_full_name.get(full_name, -1)
-        if owner < 0 or self._entries[owner][2] != self._entries[row][2]:
+        if owner < 0 or self._shapes[owner] != self._shapes[row]:
             return None
-        return self._entries[owner][0]
+        return self._keys[owner]
 
     def _owner_of_copy(self, root: str, row: int) -> str | None:
         """Key of the variable at the same place of the model as this one of the copy at `root`."""
         by_path, siblings = self._model_paths(root.rpartition("/")[0])
         rest = self._paths[row][len(root) :]
-        shape = self._entries[row][2]
+        shape = self._shapes[row]
         owners = {by_path.get(sibling + rest, -1) for sibling in siblings} - {-1}
-        alike = [owner for owner in owners if self._entries[owner][2] == shape]
-        return self._entries[alike[0]][0] if len(alike) == 1 else None
+        alike = [owner for owner in owners if self._shapes[owner] == shape]
+        return self._keys[alike[0]] if len(alike) == 1 else None
 
     def _model_paths(self, parent: str) -> tuple[dict[str, int], list[str]]:
         """Rows of the model's variables by path, and the paths of what stands below `parent`."""
@@ -358,7 +299,7 @@ class _Describing:
             word = words[row] = slots.words[node]
             roles[row] = Role.MOVING_AVERAGE if word in averages else Role.OPTIMIZER_SLOT
             if owner in values:
-                owners[row] = self._entries[values[owner]][0]
+                owners[row] = self._keys[values[owner]]
 
     def _describe_trainable(self) -> None:
         values, trainable = self._parts.values, self._trainable
@@ -370,7 +311,7 @@ class _Describing:
 
     def _describe_other(self, node: int, row: int, attribute: str) -> None:
         """What an object stored that is no variable: an iterator, a table, its configuration."""
-        key, dtype, shape = self._entries[row]
+        key, dtype, shape = self._keys[row], self._dtypes[row], self._shapes[row]
         path = self._walk.paths[node] or key.partition("/.ATTRIBUTES/")[0]
         self._paths[row] = path
         self._names[row] = f"{path}/{attribute}".lstrip("/")
@@ -389,9 +330,12 @@ class _Describing:
     def _describe_rest(self) -> None:
         """Entries that the graph does not know, the graph's own among them."""
         told = set(self._parts.values.values()).union(row for _, row, _ in self._parts.others)
-        rest = [row for row in range(len(self._entries)) if row not in told]
-        for row, description in zip(
-            rest, describe_by_name([self._entries[row] for row in rest]), strict=True
-        ):
-            self._names[row], self._roles[row], self._owners[row] = description[:3]
-            self._words[row], self._trainable[row], self._paths[row] = description[3:]
+        rest = [row for row in range(len(self._keys)) if row not in told]
+        columns = columns_by_name(
+            [self._keys[row] for row in rest],
+            [self._dtypes[row] for row in rest],
+            [self._shapes[row] for row in rest],
+        )
+        for row, *telling in zip(rest, *columns, strict=True):
+            self._names[row], self._roles[row], self._owners[row] = telling[:3]
+            self._words[row], self._trainable[row], self._paths[row] = telling[3:]
