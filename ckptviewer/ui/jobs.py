@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from PySide6.QtCore import QObject, Signal, SignalInstance
+from PySide6.QtCore import QObject, Qt, Signal, SignalInstance
 
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
@@ -78,7 +78,8 @@ class Jobs(QObject):
         super().__init__()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
         self._running: list[Job[Any]] = []
-        self._arrived.connect(lambda deliver: deliver())
+        # Queued: work that is over at once must not be heard before its Job is in its owner's hand.
+        self._arrived.connect(self._hear, Qt.ConnectionType.QueuedConnection)
 
     @property
     def running(self) -> tuple[Job[Any], ...]:
@@ -128,6 +129,9 @@ class Jobs(QObject):
             self._deliver(lambda: job.deliver_failure(failure))
         else:
             self._deliver(lambda: job.deliver_result(result))
+
+    def _hear(self, deliver: Callable[[], None]) -> None:
+        deliver()
 
     def _deliver(self, deliver: Callable[[], None]) -> None:
         try:
