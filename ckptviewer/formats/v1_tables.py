@@ -278,12 +278,12 @@ def _parse_tensor(message: memoryview) -> TensorMeta:
             slices.append(_remembered(_parse_slice, bytes(content)))
     known = BY_NUMBER.get(number_of_dtype)
     dtype = known.name if known else f"dtype-{number_of_dtype}"
+    text = name.decode("utf-8", "surrogateescape")  # names are bytes to TensorFlow
     try:
         shape = checked_shape(sizes, max(8, known.item_bytes) if known else 1)
-        return TensorMeta(name.decode(), dtype, shape, tuple(slices))
-    except (DamagedFileError, UnicodeDecodeError) as error:
-        what = error.what if isinstance(error, DamagedFileError) else "its name is no text"
-        return TensorMeta(name.decode(errors="backslashreplace"), dtype, (), (), what)
+        return TensorMeta(text, dtype, shape, tuple(slices))
+    except DamagedFileError as error:
+        return TensorMeta(text, dtype, (), (), error.what)
 
 
 def _remembered(parse: _lru_cache_wrapper[T], message: bytes) -> T:

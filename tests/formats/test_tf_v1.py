@@ -228,11 +228,22 @@ def extents_message(extents: Slice) -> bytes:
 def meta_of(name: str, dtype: int, shape: Sequence[int], slices: Sequence[Slice]) -> bytes:
     dims = b"".join(field(2, field(1, size)) for size in shape)
     listed = b"".join(field(4, extents_message(extents)) for extents in slices)
-    return field(1, field(1, name.encode()) + field(2, dims) + field(3, dtype) + listed)
+    return field(
+        1,
+        field(1, name.encode("utf-8", "surrogateescape"))
+        + field(2, dims)
+        + field(3, dtype)
+        + listed,
+    )
 
 
 def value_of(name: str, extents: Slice, tensor: bytes) -> bytes:
-    return field(2, field(1, name.encode()) + field(2, extents_message(extents)) + field(3, tensor))
+    return field(
+        2,
+        field(1, name.encode("utf-8", "surrogateescape"))
+        + field(2, extents_message(extents))
+        + field(3, tensor),
+    )
 
 
 def table(entries: Mapping[bytes, bytes]) -> bytes:
@@ -436,6 +447,16 @@ def test_unknown_dtypes_are_listed(tmp_path: Path) -> None:
         assert checkpoint["new"].dtype == "dtype-99"
         with pytest.raises(OpaqueVariableError):
             checkpoint.read(checkpoint["new"])
+
+
+def test_names_that_are_no_utf_8_are_read(tmp_path: Path) -> None:
+    path = file_of(
+        tmp_path / "a", (b"caf\xe9".decode("utf-8", "surrogateescape"), 1, [2], {WHOLE: FLOATS})
+    )
+    with FORMAT.open(path) as checkpoint:
+        (variable,) = checkpoint.variables
+        assert variable.key.encode("utf-8", "surrogateescape") == b"caf\xe9"
+        assert checkpoint.read(variable).tolist() == [1, 2]
 
 
 def test_a_list_that_is_no_message_is_refused(tmp_path: Path) -> None:
