@@ -221,7 +221,7 @@ class Schedule:
                 return
             done, _ = wait(under_way, _POLL_SECONDS, FIRST_COMPLETED)
             self._cancel.raise_if_cancelled()
-            for future in done:
+            for future in [future for future in under_way if future in done]:  # in their order
                 task = under_way.pop(future)
                 try:
                     outcomes = future.result()
