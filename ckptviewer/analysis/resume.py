@@ -224,10 +224,8 @@ def _explain(
         kept = "the optimizer keeps no slots, as plain gradient descent does"
         return f"Training could resume: {at}{', ' if at else ''}{kept}."
     if not slots:
-        told = f" Saved at {at}." if at else ""
-        return (
-            f"No optimizer state: good for inference; training would restart its optimizer.{told}"
-        )
+        text = "No optimizer state: good for inference; training would restart its optimizer."
+        return f"{text} It was saved at {at}." if at.startswith("step") else text
     gaps = [
         f"{name} is missing for {count_text(len(coverage.missing))}"
         for name, coverage in slots.items()
