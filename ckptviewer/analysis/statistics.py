@@ -236,6 +236,9 @@ def _parts(chunks: Iterable[np.ndarray], sizes: Sequence[int]) -> Iterator[Itera
 
     for size in sizes:
         yield take(size)
+    # The reader checks the checksum once it has given everything: it has to come to its end.
+    for _ in source:
+        pass
 
 
 def _boxes_of(
