@@ -6,6 +6,7 @@ Source of the layout: tensorflow/cc/saved_model/constants.h.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,12 +173,15 @@ def _graphs_in(file: Path) -> list[ModelGraph]:
 def _described(values: Checkpoint, model: ModelGraph) -> Sequence[Variable]:
     """The variables of the bundle, with what the model knows better than the bundle."""
     if model.objects is not None:
+        saved = [model.objects.variable(variable.key) for variable in values.variables]
+        used = Counter(each.name for each in saved if each is not None)
         described = []
-        for variable in values.variables:
-            saved = model.objects.variable(variable.key)
-            if saved is not None:
-                name = saved.name or variable.name
-                variable = variable._replace(name=name, trainable=saved.trainable)
+        for variable, known in zip(values.variables, saved, strict=True):
+            if known is not None:
+                variable = variable._replace(trainable=known.trainable)
+                # What the model calls by one name, the bundle tells apart by where it stands.
+                if known.name and used[known.name] == 1:
+                    variable = variable._replace(name=known.name)
             described.append(variable)
         return described
     if model.all_variables is None and model.trainable is None:
