@@ -7,7 +7,7 @@ and only while the job is wanted: a job that was cancelled or replaced delivers 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal, SignalInstance
@@ -68,7 +68,7 @@ class Job(QObject, Generic[Result]):
 
 
 class Jobs(QObject):
-    """All jobs of a window."""
+    """All jobs of a window. workers: where a job has its parts done side by side."""
 
     started = Signal(object)
     ended = Signal(object)
@@ -77,6 +77,7 @@ class Jobs(QObject):
     def __init__(self, threads: int = 3) -> None:
         super().__init__()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        self.workers: Executor = ThreadPoolExecutor(2, thread_name_prefix="worker")
         self._running: list[Job[Any]] = []
         # Queued: work that is over at once must not be heard before its Job is in its owner's hand.
         self._arrived.connect(self._hear, Qt.ConnectionType.QueuedConnection)
@@ -101,10 +102,11 @@ class Jobs(QObject):
         return job
 
     def shut_down(self) -> None:
-        """Cancel all jobs and wait for their threads to notice."""
+        """Cancel all jobs; a thread that is stuck in a read is not waited for."""
         for job in self.running:
             job.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.workers.shutdown(wait=True, cancel_futures=True)
 
     def _add(self, job: Job[Any]) -> None:
         self._running.append(job)
@@ -117,7 +119,7 @@ class Jobs(QObject):
 
     def _perform(self, job: Job[Result], work: Work[Result]) -> None:
         def report(progress: Progress) -> None:
-            self._deliver(lambda: job.deliver_progress(progress))
+            self.deliver(lambda: job.deliver_progress(progress))
 
         self._settle(job, lambda: work(job.token, report))
 
@@ -126,14 +128,15 @@ class Jobs(QObject):
             result = outcome()
         except Exception as error:  # whatever it is, the window must live and say it
             failure = error
-            self._deliver(lambda: job.deliver_failure(failure))
+            self.deliver(lambda: job.deliver_failure(failure))
         else:
-            self._deliver(lambda: job.deliver_result(result))
+            self.deliver(lambda: job.deliver_result(result))
 
     def _hear(self, deliver: Callable[[], None]) -> None:
         deliver()
 
-    def _deliver(self, deliver: Callable[[], None]) -> None:
+    def deliver(self, deliver: Callable[[], None]) -> None:
+        """Have something done in the GUI thread, from any other."""
         try:
             self._arrived.emit(deliver)
         except RuntimeError:  # the window is gone, and with it whoever wanted this

@@ -16,9 +16,10 @@ from ckptviewer.checkpoint.tree import VariableTree, ViewBy
 from ckptviewer.checkpoint.variable import Variable
 
 if TYPE_CHECKING:
+    from ckptviewer.analysis.sketch import Sketch
     from ckptviewer.analysis.statistics import Statistics
 
-MOST_KEPT_STATISTICS = 2000
+MOST_KEPT_STATISTICS = 100
 
 
 class Session:
@@ -30,6 +31,8 @@ class Session:
         self.checkpoint = checkpoint
         self.seconds = seconds
         self.tree = VariableTree(checkpoint.variables, view_by)
+        self.total_bytes = sum(variable.stored_bytes for variable in checkpoint.variables)
+        self.sketches: dict[int, Sketch] = {}
         self._statistics: OrderedDict[str, Statistics] = OrderedDict()
 
     @cached_property
@@ -64,10 +67,19 @@ class Session:
         filter_ = parse_filter(text)
         if filter_.is_empty:
             return None
-        rows = {variable.key: row for row, variable in enumerate(self.checkpoint.variables)}
-        damaged = {rows[key] for key in self.problems if key in rows} if self.problems else set()
-        marks = {"damaged": damaged} if damaged else {}
-        return filter_rows(filter_, self.checkpoint.variables, self.texts, marks)
+        return filter_rows(filter_, self.checkpoint.variables, self.texts, self.marked_rows())
+
+    def marked_rows(self) -> dict[str, set[int]]:
+        """The rows that bear each mark ("damaged", "nan") so far."""
+        marked: dict[str, set[int]] = defaultdict(set)
+        if self.problems:
+            for row, variable in enumerate(self.checkpoint.variables):
+                if variable.key in self.problems:
+                    marked["damaged"].add(row)
+        for row, sketch in list(self.sketches.items()):
+            if sketch.mark is not None:
+                marked[sketch.mark.code].add(row)
+        return marked
 
     def statistics(self, variable: Variable) -> Statistics | None:
         """The statistics of a variable, if they are known already."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 
+from ckptviewer.analysis.sketch import Sketch
+from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.text import (
     count_text,
     exact_size_text,
@@ -38,7 +40,8 @@ class Column(IntEnum):
     DTYPE = 2
     SIZE = 3
     ROLE = 4
-    HEALTH = 5
+    DISTRIBUTION = 5
+    HEALTH = 6
 
 
 TITLES = {
@@ -47,6 +50,7 @@ TITLES = {
     Column.DTYPE: "Dtype",
     Column.SIZE: "Size",
     Column.ROLE: "Role",
+    Column.DISTRIBUTION: "Distribution",
     Column.HEALTH: "Health",
 }
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -56,11 +60,21 @@ _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 class VariableRowsModel(QAbstractTableModel):
     """Groups and variables that are in sight; expanding and filtering changes which these are."""
 
-    def __init__(self, tree: VariableTree, problems: Mapping[str, str] | None = None) -> None:
-        """problems: key of a variable to why it cannot be read, in a few words."""
+    def __init__(
+        self,
+        tree: VariableTree,
+        problems: Mapping[str, str] | None = None,
+        sketches: Mapping[int, Sketch] | None = None,
+    ) -> None:
+        """problems: key of a variable to why it cannot be read, in a few words.
+
+        sketches: row of the checkpoint's list to what is known of its values. Both may grow while
+        they are shown; `refresh` tells the views so.
+        """
         super().__init__()
         self.tree = tree
-        self.problems: dict[str, str] = dict(problems or {})
+        self.problems: Mapping[str, str] = {} if problems is None else problems
+        self.sketches: Mapping[int, Sketch] = {} if sketches is None else sketches
         self.total_bytes = max(1, tree.root.stored_bytes)
         self._expanded: set[Item] = set()
         self._expanded_before_filter: set[Item] | None = None
@@ -113,6 +127,31 @@ class VariableRowsModel(QAbstractTableModel):
     def match_count(self) -> int | None:
         """How many variables match the filter; None without one."""
         return None if self._matches is None else len(self._matches)
+
+    def sketch(self, row: int) -> Sketch | None:
+        """What is known of the values of the variable in `row`."""
+        item = self._items[row]
+        return self.sketches.get(item) if isinstance(item, int) else None
+
+    def mark(self, row: int) -> tuple[str, Severity] | None:
+        """What is noticeable about the variable in `row`: a few words, and how serious it is."""
+        variable = self.variable(row)
+        if variable is not None and variable.key in self.problems:
+            return self.problems[variable.key], Severity.ERROR
+        sketch = self.sketch(row)
+        return (sketch.mark.text, sketch.mark.severity) if sketch and sketch.mark else None
+
+    def has_marks(self) -> bool:
+        """Whether anything is noticeable about any variable, in sight or not."""
+        return bool(self.problems) or any(s.mark for s in list(self.sketches.values()))
+
+    def refresh(self, first: int, last: int) -> None:
+        """Tell the views that more is known of the rows from `first` to `last`."""
+        last = min(last, len(self._items) - 1)
+        if first <= last:
+            self.dataChanged.emit(
+                self.index(first, Column.DISTRIBUTION), self.index(last, Column.HEALTH)
+            )
 
     def share(self, row: int) -> float:
         """The share of `row` in all bytes, 0 to 1."""
@@ -252,7 +291,12 @@ class VariableRowsModel(QAbstractTableModel):
             return variable.dtype
         if column is Column.ROLE:
             return str(variable.role)
-        return self.problems.get(variable.key, "")
+        sketch = self.sketches.get(item)
+        if column is Column.DISTRIBUTION:
+            return (sketch.text or sketch.summary) if sketch else ""
+        if variable.key in self.problems:
+            return self.problems[variable.key]
+        return sketch.mark.text if sketch and sketch.mark else ""
 
     def _tool_tip(self, item: Item, column: Column) -> str:
         if isinstance(item, Group):
@@ -266,8 +310,8 @@ class VariableRowsModel(QAbstractTableModel):
             return f"{exact_size_text(variable.stored_bytes)}, {share:.2%} of all"
         if column is Column.SHAPE:
             return f"{variable.shape}, {plural(variable.element_count, 'element')}"
-        if column is Column.HEALTH and variable.key in self.problems:
-            return self.problems[variable.key]
+        if column in (Column.HEALTH, Column.DISTRIBUTION):
+            return self._text(item, column)
         names = [variable.key] if variable.key == variable.name else [variable.name, variable.key]
         return "\n".join(names)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QActionGroup, QGuiApplication
 from PySide6.QtWidgets import (
     QFrame,
@@ -23,12 +23,16 @@ from ckptviewer.checkpoint.text import count_text, plural, size_text
 from ckptviewer.checkpoint.tree import VariableTree, ViewBy
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report
+from ckptviewer.ui.measuring import Measuring
 from ckptviewer.ui.models.variable_rows import VariableRowsModel
 from ckptviewer.ui.panels.inspector import Inspector
 from ckptviewer.ui.panels.overview import FORMAT_TITLES
 from ckptviewer.ui.panels.variable_table import VariableTable
 from ckptviewer.ui.panels.widgets import ElidedLabel
 from ckptviewer.ui.session import Session
+
+SETTLE_MS = 60
+"""What scrolls by faster than this is not worth measuring first."""
 
 FILTERED_IN_PLACE = 20_000
 """Up to so many variables a filter is quicker applied than handed to a thread."""
@@ -72,13 +76,20 @@ class Browser(QWidget):
         self.splitter.setChildrenCollapsible(False)
         self.splitter.addWidget(self._left_side())
         self.splitter.addWidget(self.inspector)
-        self.splitter.setStretchFactor(0, 57)
-        self.splitter.setStretchFactor(1, 43)
-        self.splitter.setSizes([740, 540])
+        self.splitter.setStretchFactor(0, 63)
+        self.splitter.setStretchFactor(1, 37)
+        self.splitter.setSizes([830, 450])
         self.inspector.setMinimumWidth(320)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.splitter)
+        self.measuring = Measuring(jobs)
+        self.measuring.measured.connect(lambda _rows: self.table.refresh())
+        self._in_sight = QTimer(self)
+        self._in_sight.setSingleShot(True)
+        self._in_sight.setInterval(SETTLE_MS)
+        self._in_sight.timeout.connect(self._measure_in_sight)
+        self.table.verticalScrollBar().valueChanged.connect(self._in_sight.start)
         self.table.selection_changed.connect(self.inspector.show_items)
         self.inspector.file_changed.connect(self._banner.show)
         self.choose_view(ViewBy.NAME)
@@ -98,6 +109,7 @@ class Browser(QWidget):
             session.tree = VariableTree(checkpoint.variables, self.view_by)
         self._show_tree()
         self.inspector.show_session(session)
+        self.measuring.start(session)
         if self._filter_text:
             self.apply_filter(self._filter_text)
 
@@ -169,6 +181,10 @@ class Browser(QWidget):
             keys = [variables[item].key for item in items if isinstance(item, int)]
             QGuiApplication.clipboard().setText("\n".join(keys))
 
+    def _measure_in_sight(self) -> None:
+        rows = [item for item in self.table.items_in_sight() if isinstance(item, int)]
+        self.measuring.prefer(rows)
+
     def _take_tree(self, session: Session, tree: VariableTree) -> None:
         if session is self._session and tree.view_by is self.view_by:
             selected = self.table.selected_items()
@@ -181,7 +197,12 @@ class Browser(QWidget):
 
     def _show_tree(self) -> None:
         assert self._session is not None
-        self.table.show_model(VariableRowsModel(self._session.tree, self._session.problems))
+        session = self._session
+        model = VariableRowsModel(session.tree, session.problems, session.sketches)
+        model.rowsInserted.connect(self._in_sight.start)
+        model.modelReset.connect(self._in_sight.start)
+        self.table.show_model(model)
+        self._in_sight.start()
         self._nothing.hide()
 
     def _show_matches(self, rows: list[int] | None) -> None:

@@ -51,9 +51,9 @@ MOST_CARDS = 50
 _SHADES = {
     Role.BIAS: 150,
     Role.MOVING_AVERAGE: 135,
-    Role.OPTIMIZER_SLOT: 130,
-    Role.OPTIMIZER_STATE: 160,
+    Role.OPTIMIZER_STATE: 140,
     Role.METRIC: 135,
+    Role.METADATA: 120,
 }
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -137,7 +137,7 @@ class OverviewPanel(QWidget):
         parameters = sum(v.element_count for v in variables if v.in_model and v.slot_of is None)
         total = sum(variable.stored_bytes for variable in variables)
         parts = [kind, plural(len(variables), "variable"), size_text(total)]
-        parts.append(f"{plural(parameters, 'parameter')} in the model")
+        parts.append(plural(parameters, "parameter"))
         self._subtitle.setText("  \u00b7  ".join(part for part in parts if part))
         self._roles.show_variables(variables)
 
@@ -239,6 +239,7 @@ class _RoleBreakdown(QWidget):
         self._lines.addWidget(grid_widget)
 
     def _colour(self, role: Role) -> QColor:
-        """The role's colour, lighter or darker so that roles of one hue can be told apart."""
-        colour = role_colour(self._appearance.theme, role)
-        return colour.lighter(_SHADES.get(role, 100))
+        """The role's colour, nearer to the ground so that roles of one hue can be told apart."""
+        theme = self._appearance.theme
+        colour, shade = role_colour(theme, role), _SHADES.get(role, 100)
+        return colour.darker(shade) if theme.name == "dark" else colour.lighter(shade)

@@ -6,9 +6,11 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, Q
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
+from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.variable_rows import Column, VariableRowsModel
+from ckptviewer.ui.panels.widgets import SEVERITY_MARKS
 from ckptviewer.ui.theme import Theme, role_colour
 
 INDENT = 15
@@ -54,7 +56,9 @@ class RowPainter(QStyledItemDelegate):
         elif column == Column.ROLE:
             self._paint_role(painter, rect, model, row)
         elif column == Column.HEALTH:
-            self._paint_health(painter, rect, str(index.data() or ""))
+            self._paint_health(painter, rect, model, row)
+        elif column == Column.DISTRIBUTION:
+            self._paint_distribution(painter, rect, model, row)
         else:
             is_dtype = column == Column.DTYPE
             if is_dtype:
@@ -134,12 +138,44 @@ class RowPainter(QStyledItemDelegate):
         painter.setPen(colour)
         painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, text)
 
-    def _paint_health(self, painter: QPainter, rect: QRect, text: str) -> None:
-        if not text:
+    def _paint_health(
+        self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
+    ) -> None:
+        mark = model.mark(row)
+        if mark is None:
             return
-        painter.setPen(QColor(self._appearance.theme.error))
+        text, severity = mark
+        theme = self._appearance.theme
+        colour = theme.error if severity is Severity.ERROR else theme.warning
+        painter.setPen(QColor(colour))
         painter.setFont(self._appearance.bold_font)
-        _draw_text(painter, rect, f"\u2715 {text}", Qt.AlignmentFlag.AlignLeft)
+        text = f"{SEVERITY_MARKS[severity]} {text}"
+        _draw_text(painter, rect, text, Qt.AlignmentFlag.AlignLeft)
+
+    def _paint_distribution(
+        self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
+    ) -> None:
+        sketch = model.sketch(row)
+        if sketch is None:
+            return
+        theme = self._appearance.theme
+        if not sketch.heights:
+            painter.setPen(QColor(theme.muted))
+            painter.setFont(self._appearance.small_font)
+            _draw_text(painter, rect, sketch.text, Qt.AlignmentFlag.AlignLeft)
+            return
+        variable = model.variable(row)
+        in_model = variable is not None and variable.in_model and variable.slot_of is None
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(theme.bar if in_model else theme.quiet_bar))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        room = rect.adjusted(0, 4, 0, -4)
+        step = max(2, room.width() // len(sketch.heights))
+        for number, height in enumerate(sketch.heights):
+            # What is there must be seen: even one element gets a pixel.
+            tall = max(1, round(height * room.height())) if height else 0
+            left = room.left() + number * step
+            painter.drawRect(left, room.bottom() + 1 - tall, max(1, step - 1), tall)
 
 
 def row_height(metrics: QFontMetrics) -> int:

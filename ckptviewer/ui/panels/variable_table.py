@@ -20,11 +20,12 @@ from ckptviewer.ui.panels.row_painting import CHEVRON, INDENT, PADDING, RowPaint
 
 _WIDTHS = {
     Column.NAME: 300,
-    Column.SHAPE: 120,
-    Column.DTYPE: 84,
-    Column.SIZE: 124,
-    Column.ROLE: 128,
-    Column.HEALTH: 120,
+    Column.SHAPE: 112,
+    Column.DTYPE: 76,
+    Column.SIZE: 118,
+    Column.ROLE: 124,
+    Column.DISTRIBUTION: 114,
+    Column.HEALTH: 110,
 }
 
 
@@ -82,8 +83,35 @@ class VariableTable(QTableView):
             for column, width in _WIDTHS.items():
                 header.resizeSection(column, width)
             header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
-        self.setColumnHidden(Column.HEALTH, not model.problems)
+        self.setColumnHidden(Column.HEALTH, True)
+        self.refresh()
         self.selectionModel().selectionChanged.connect(self._tell_selection)
+
+    def rows_in_sight(self) -> tuple[int, int]:
+        """The first and the last row that the viewport shows; the last is -1 without any."""
+        model = self.rows_model()
+        count = model.rowCount() if model else 0
+        first = max(0, self.rowAt(0))
+        last = self.rowAt(self.viewport().height() - 1)
+        return first, count - 1 if last < 0 else last
+
+    def items_in_sight(self) -> list[Item]:
+        """The groups and variables that the viewport shows."""
+        model = self.rows_model()
+        if model is None:
+            return []
+        first, last = self.rows_in_sight()
+        return [model.item(row) for row in range(first, last + 1)]
+
+    def refresh(self) -> None:
+        """More is known of some rows: show it where it is in sight."""
+        model = self.rows_model()
+        if model is None:
+            return
+        first, last = self.rows_in_sight()
+        model.refresh(first, last)
+        if self.isColumnHidden(Column.HEALTH) and model.has_marks():
+            self.setColumnHidden(Column.HEALTH, False)
 
     def selected_items(self) -> list[Item]:
         """The groups and variables that are selected, from top to bottom."""

@@ -1,0 +1,118 @@
+"""Measuring: the statistics of all rows in the background, those in sight first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from ckptviewer.analysis.sketch import Sketch, sketch_of
+from ckptviewer.checkpoint.dtypes import Kind, kind_of
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.ui.jobs import Job, Jobs, Report
+from ckptviewer.ui.session import Session
+
+READ_UNASKED_BYTES = 2_000_000_000
+"""Of a larger checkpoint only the rows in sight are measured unasked."""
+
+_TELL_SECONDS = 0.08
+
+
+class Measuring(QObject):
+    """Fills the sketches of a session.
+
+    measured: the rows (of the checkpoint's list) that have got a sketch, or an error, just now.
+    """
+
+    measured = Signal(list)
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._session: Session | None = None
+        self._job: Job[None] | None = None
+        self._schedule: Any = None
+        self._wanted: list[int] = []
+
+    def start(self, session: Session) -> None:
+        """Measure another checkpoint; what was measured of the last one is dropped."""
+        self.stop()
+        self._session = session
+        self._wanted = []
+        if session.total_bytes <= READ_UNASKED_BYTES:
+            self._measure(range(len(session.checkpoint.variables)))
+
+    def stop(self) -> None:
+        """Measure nothing more."""
+        if self._job is not None:
+            self._job.cancel()
+        self._job, self._schedule, self._session = None, None, None
+
+    def prefer(self, rows: Sequence[int]) -> None:
+        """These rows are in sight: do them next, or at all."""
+        session = self._session
+        if session is None:
+            return
+        missing = [row for row in rows if row not in session.sketches]
+        if self._schedule is not None:
+            self._schedule.prefer([session.checkpoint.variables[row].key for row in missing])
+        elif session.total_bytes > READ_UNASKED_BYTES and self._job is None and missing:
+            self._measure(missing)
+
+    def _measure(self, rows: Sequence[int]) -> None:
+        session = self._session
+        assert session is not None
+        variables = session.checkpoint.variables
+        chosen = {
+            variables[row].key: row
+            for row in rows
+            if row not in session.sketches and kind_of(variables[row].dtype) is not Kind.OPAQUE
+        }
+        if not chosen:
+            return
+
+        def work(cancel: CancelToken, report: Report) -> None:
+            for rows_done in self._run(session, chosen, cancel, report):
+                self._jobs.deliver(partial(self._tell, session, rows_done))
+
+        job = self._jobs.start("Statistics", work)
+        self._job = job
+        job.ended.connect(self._forget)
+
+    def _run(
+        self, session: Session, chosen: dict[str, int], cancel: CancelToken, report: Report
+    ) -> Iterator[list[int]]:
+        """Fill the session's sketches; yields the rows that got theirs, now and then."""
+        from ckptviewer.analysis.scheduling import Schedule
+
+        checkpoint = session.checkpoint
+        schedule = Schedule(checkpoint, [checkpoint[key] for key in chosen], cancel=cancel)
+        self._schedule = schedule
+        done: list[int] = []
+        told = time.monotonic()
+        for key, outcome in schedule.run(self._jobs.workers):
+            row = chosen[key]
+            if isinstance(outcome, CkptviewerError):
+                session.sketches[row] = Sketch(heights=(), text="", summary="", mark=None)
+                session.problems.setdefault(key, outcome.what)
+            else:
+                session.sketches[row] = sketch_of(checkpoint[key], outcome)
+            done.append(row)
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                report(schedule.progress)
+                yield done
+                done = []
+        yield done
+
+    def _tell(self, session: Session, rows: list[int]) -> None:
+        if session is self._session and rows:
+            self.measured.emit(rows)
+
+    def _forget(self, job: object) -> None:
+        if job is self._job:
+            self._job, self._schedule = None, None
