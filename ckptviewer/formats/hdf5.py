@@ -52,6 +52,8 @@ MAX_FINDINGS = 1000
 # deflate cannot shrink better than 1:1032; a dataset that declares more was never written.
 _MAX_EXPANSION = 1032
 _MAX_SPAN = 1 << 60
+_MAX_ITEM_BYTES = 1 << 30
+_MAX_ALIASES = 10_000
 _UNTOUCHED_BYTES = 64 << 20
 _COPY_AGAIN = "Copy the file again from where it was saved."
 _LAYOUTS = frozenset((COMPACT, CONTIGUOUS, CHUNKED))
@@ -184,6 +186,8 @@ class Hdf5File:
                 )
             )
         elif link.address in known:
+            if len(contents.datasets) > len(known) + _MAX_ALIASES:
+                raise self.metadata.damaged("datasets have very many names")
             contents.datasets[path] = known[link.address]._replace(path=path)
         else:
             pending.append((path, link.address))
@@ -248,6 +252,8 @@ class Hdf5File:
     def _problem(self, dataset: Dataset) -> str:
         """Why the values of a dataset whose header was read cannot be; empty where they can."""
         needed, layout, size = dataset.dense_bytes, dataset.layout, self.source.size
+        if dataset.type.size > _MAX_ITEM_BYTES:
+            return f"its elements declare {dataset.type.size:,} bytes each"
         if prod(filter(None, dataset.shape)) * dataset.type.size > _MAX_SPAN:
             return "its shape is larger than any array can be"
         if not needed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
@@ -105,6 +106,12 @@ def variables_of(
     findings: list[Finding],
 ) -> list[Variable]:
     """A Variable for each dataset, in natural order; adds a finding for each unreadable one."""
+    with ExitStack() as counts:  # indices of chunks may be shared: they count as a whole
+        for file in files:
+            counts.enter_context(file.metadata.counting())
+        sizes = {
+            key: stored_bytes(files[shard], dataset) for key, (shard, dataset) in stored.items()
+        }
     keys = list(stored)
     sortable = natural_keys(keys)
     sharded = len(files) > 1
@@ -119,7 +126,7 @@ def variables_of(
                 about.name,
                 dataset.type.dtype,
                 dataset.shape,
-                stored_bytes(files[shard], dataset),
+                sizes[key],
                 about.role,
                 about.slot_of,
                 about.slot_name,

@@ -7,6 +7,7 @@ fields whose values would let it loop without reading are checked before.
 
 from __future__ import annotations
 
+import warnings
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,11 @@ def dense_objects(metadata: Metadata, heap: int, tree: int, kind: int) -> list[b
     kind: GROUP_NAMES or ATTRIBUTE_NAMES, the type of the tree. Raises DamagedFileError.
     """
     _check_fields(metadata, heap, tree, kind)
-    from pyfive.btree import BTreeV2AttrNames, BTreeV2GroupNames
-    from pyfive.misc_low_level import FractalHeap
-
+    with warnings.catch_warnings():
+        # pyfive imports numcodecs, which warns of a library that it would rather not find.
+        warnings.simplefilter("ignore")
+        from pyfive.btree import BTreeV2AttrNames, BTreeV2GroupNames
+        from pyfive.misc_low_level import FractalHeap
     file = _GuardedFile(metadata)
     try:
         contents = FractalHeap(file, heap)

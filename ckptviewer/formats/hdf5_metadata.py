@@ -92,16 +92,25 @@ class Metadata:
         self._base = 0
         self._collections: dict[int, dict[int, tuple[int, int]]] = {}
         self._lock = threading.RLock()
+        self._depth = 0
         self._allowance = 0
         self.superblock = self._read_superblock()
         self._base = self.superblock.base
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count afresh what is looked at within; one thread at a time."""
+        """Count what is looked at within, one thread at a time.
+
+        Within another such block, that one's count goes on.
+        """
         with self._lock:
-            self._allowance = 4 * self.source.size + (1 << 20)
-            yield
+            if not self._depth:
+                self._allowance = 4 * self.source.size + (1 << 20)
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
 
     def spend(self, count: int) -> None:
         """Count `count` bytes as looked at. Raises DamagedFileError where that is too many."""

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 _TREE_NODE = Struct("<4sBBH16x")
 _COPY_AGAIN = "Copy the file again from where it was saved."
 # A whole array is only made where the file is big enough to bear it; chunks come in any case.
-_FREE_BYTES = 256 << 20
-_ROW_BYTES = 64 << 20
-_MAX_CHUNK_BYTES = 256 << 20
+_FREE_BYTES = 128 << 20
+_SLAB_BYTES = 64 << 20
+_FREE_CHUNK_BYTES = 64 << 20
+_OBJECT_BYTES = 64  # what a short string takes in memory
 _READABLE = frozenset({DEFLATE, SHUFFLE, FLETCHER32})
 
 
@@ -63,9 +64,8 @@ class DatasetValues:
         shape = self._dataset.shape
         box = box_of(region, shape)
         inner = box_shape(box)
-        self._check_size(prod(inner) * max(1, dtype.itemsize))
+        self._check_size(prod(inner) * self._bytes_in_memory(dtype))
         if self._dataset.type.kind == "vlen-string":
-            self._check_size(self._dataset.dense_bytes)
             raw = self._raw(box, np.dtype("V16"))
             return self._strings(raw)
         if self._dataset.type.kind == "string":
@@ -85,11 +85,13 @@ class DatasetValues:
             for part, _ in dense_chunks(self._source, at, count, dtype, chunk_bytes):
                 yield part if dtype.isnative else part.byteswap(inplace=True).view(native)
             return
-        step = max(1, chunk_bytes // max(1, dtype.itemsize))
-        at_once = step
-        if dataset.layout.kind == CHUNKED:  # whole rows of chunks, so that each is unpacked once
-            at_once = max(step, _ROW_BYTES // max(1, dtype.itemsize))
-        for box in _slabs(dataset.shape, dataset.layout.chunk, at_once):
+        item_bytes = self._bytes_in_memory(dtype)
+        step = max(1, chunk_bytes // item_bytes)
+        slabs = _slabs(dataset.shape, step)
+        if dataset.layout.kind == CHUNKED and dataset.shape:
+            # Whole rows of chunks, so that each chunk is unpacked once.
+            slabs = _rows(dataset.shape, dataset.layout.chunk[0], _SLAB_BYTES // item_bytes)
+        for box in slabs:
             flat = self.read(tuple(slice(*pair) for pair in box)).reshape(-1)
             for first in range(0, flat.size, step):
                 yield flat[first : first + step]
@@ -124,12 +126,17 @@ class DatasetValues:
             raise OpaqueVariableError(f"big-endian {dataset.type.dtype} is not read here")
         return dtype.newbyteorder(">")
 
+    def _bytes_in_memory(self, dtype: np.dtype) -> int:
+        """Bytes that one element takes when read."""
+        is_number = self._dataset.type.kind == "number"
+        return dtype.itemsize if is_number else _OBJECT_BYTES + dtype.itemsize
+
     def _check_size(self, size: int) -> None:
         if size > max(_FREE_BYTES, 16 * self._source.size):
             raise DamagedFileError(
                 f"{size:,} bytes at once are asked of a file of {self._source.size:,}",
                 where=self._where,
-                remedy="Read a smaller region, or chunk by chunk.",
+                remedy="Rewrite the file with smaller chunks (h5repack), or read smaller regions.",
             )
 
     @property
@@ -235,7 +242,8 @@ class DatasetValues:
                 )
         deflates = sum(each.number == DEFLATE for each in filters)
         limit = (stored.size + 64) * 1032 if deflates else stored.size
-        if deflates > 1 or size > min(limit, _MAX_CHUNK_BYTES):
+        bearable = max(_FREE_CHUNK_BYTES, 4 * self._source.size)
+        if deflates > 1 or size > min(limit, bearable):
             raise metadata.damaged(f"a chunk of {stored.size:,} bytes declares {size:,}")
         data = self._source.read(self._file.base + stored.address, stored.size)
         for position in reversed(range(len(filters))):
@@ -303,27 +311,23 @@ def _read_index(file: Hdf5File, dataset: Dataset) -> dict[tuple[int, ...], Chunk
     return found
 
 
-def _slabs(shape: tuple[int, ...], chunk: tuple[int, ...], elements: int) -> Iterator[Box]:
-    """Boxes that cover `shape` in C order, each about `elements` elements or a row of chunks."""
-    if not shape:
-        yield ()
-        return
+def _rows(shape: tuple[int, ...], unit: int, elements: int) -> Iterator[Box]:
+    """Boxes that cover `shape` in C order: whole rows, `unit` of them or as many as have room."""
+    rest = tuple((0, size) for size in shape[1:])
+    step = max(1, elements // max(1, prod(shape[1:]) * unit)) * unit
+    for start in range(0, shape[0], step):
+        yield ((start, min(start + step, shape[0])), *rest)
+
+
+def _slabs(shape: tuple[int, ...], elements: int) -> Iterator[Box]:
+    """Boxes that cover `shape` in C order, of about `elements` elements each, at least one."""
     axis = 0
-    # Rows may be larger than a piece: then the next axis is cut, for each index of this one.
-    while (
-        axis < len(shape) - 1 and (chunk[axis] if chunk else 1) * prod(shape[axis + 1 :]) > elements
-    ):
+    while axis < len(shape) - 1 and prod(shape[axis + 1 :]) > elements:
         axis += 1
-    unit = chunk[axis] if chunk else 1
-    inner = max(1, prod(shape[axis + 1 :]))
-    step = max(1, elements // (inner * unit)) * unit
     for outer in product(*(range(size) for size in shape[:axis])):
-        for start in range(0, shape[axis], step):
-            yield (
-                *((at, at + 1) for at in outer),
-                (start, min(start + step, shape[axis])),
-                *((0, size) for size in shape[axis + 1 :]),
-            )
+        before = tuple((at, at + 1) for at in outer)
+        for rows in _rows(shape[axis:], 1, elements) if shape else [()]:
+            yield (*before, *rows)
 
 
 def _unshuffle(data: bytes, item_bytes: int) -> bytes:

@@ -20,6 +20,7 @@ from ckptviewer.checkpoint.errors import (
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.formats.hdf5 import Hdf5File
 from ckptviewer.formats.keras_config import (
+    FREE_JSON_BYTES,
     MAX_JSON_BYTES,
     bounded_json,
     describe_model,
@@ -55,7 +56,7 @@ class KerasArchiveFormat(Format):
     def open(self, path: Path) -> Checkpoint:
         findings: list[Finding] = []
         if path.is_dir():
-            return _open(path, lambda name: _file_in(path, name), findings)
+            return _open(path, lambda name: _file_in(path, name), findings, MAX_JSON_BYTES)
         source = LocalFile(path)
         try:
             archive = read_archive(source)
@@ -65,7 +66,7 @@ class KerasArchiveFormat(Format):
                 member = archive.members.get(name)
                 return None if member is None else open_member(source, member)
 
-            return _open(path, part, findings)
+            return _open(path, part, findings, source.size)
         finally:
             source.release()
 
@@ -100,9 +101,10 @@ def _file_in(directory: Path, name: str) -> ByteSource | None:
     return LocalFile(directory / name) if (directory / name).is_file() else None
 
 
-def _open(path: Path, part: _Opener, findings: list[Finding]) -> Checkpoint:
-    config = _json(part, CONFIG, path, findings)
-    metadata = _json(part, METADATA, path, findings)
+def _open(path: Path, part: _Opener, findings: list[Finding], stored_bytes: int) -> Checkpoint:
+    """stored_bytes: size of the archive; what unpacks to many times that is not read as JSON."""
+    config = _json(part, CONFIG, path, findings, stored_bytes)
+    metadata = _json(part, METADATA, path, findings, stored_bytes)
     weights = part(WEIGHTS)
     if weights is None:
         if part(NPZ_WEIGHTS) is not None:
@@ -136,13 +138,15 @@ def _open(path: Path, part: _Opener, findings: list[Finding]) -> Checkpoint:
     )
 
 
-def _json(part: _Opener, name: str, path: Path, findings: list[Finding]) -> dict[str, Any]:
+def _json(
+    part: _Opener, name: str, path: Path, findings: list[Finding], stored_bytes: int
+) -> dict[str, Any]:
     """The object in one of the archive's JSON files; empty, with a finding, where it is damaged."""
     try:
         source = part(name)
         if source is None:
             raise DamagedFileError("it is missing", where=str(path))
-        if source.size > MAX_JSON_BYTES:
+        if source.size > max(FREE_JSON_BYTES, 4 * stored_bytes):
             raise DamagedFileError(f"{source.size:,} bytes are too many", where=str(path))
         value = bounded_json(source.read(0, source.size), f"{path} ({name})")
         source.release()

@@ -15,6 +15,7 @@ from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.checkpoint.text import plural
 
 MAX_JSON_BYTES = 64 << 20
+FREE_JSON_BYTES = 8 << 20
 _MAX_DEPTH = 60
 _MAX_TEXT = 200
 
@@ -55,6 +56,8 @@ class Layer:
     trainable: bool | None
     config: dict[str, Any]
     children: dict[str, Layer] = field(default_factory=dict)
+    _by_name: dict[str, Layer | None] = field(default_factory=dict)
+    _positions: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_ordered(self) -> bool:
@@ -69,13 +72,29 @@ class Layer:
         """
         return True if self.trainable is None and self.is_ordered else self.trainable
 
+    def child_named(self, name: str) -> Layer | None:
+        """The sublayer of that name; None where there is none, or more than one."""
+        if not self._by_name:
+            for child in self.children.values():
+                self._by_name[child.name] = None if child.name in self._by_name else child
+        return self._by_name.get(name)
+
+    def position(self, part: str) -> int | None:
+        """Where the child that files call `part` stands among the others; None if there is none."""
+        if not self._positions:
+            self._positions = {key: index for index, key in enumerate(self.children)}
+        return self._positions.get(part)
+
     def walk(self) -> Iterator[Layer]:
-        """This layer and all below it."""
+        """This layer and all below it, each once."""
         pending = [self]
+        seen: set[int] = set()
         while pending:
             layer = pending.pop()
-            yield layer
-            pending += layer.children.values()
+            if id(layer) not in seen:  # both directions of a bidirectional layer are one
+                seen.add(id(layer))
+                yield layer
+                pending += layer.children.values()
 
 
 def model_of(config: Any) -> Layer | None:

@@ -47,7 +47,9 @@ class KerasH5Format(Format):
     def open(self, path: Path) -> Checkpoint:
         source = LocalFile(path)
         try:
-            return _open(Hdf5File(source), path)
+            file = Hdf5File(source)
+            with file.metadata.counting():
+                return _open(file, path)
         finally:
             source.release()
 

@@ -35,6 +35,8 @@ _TRAINED = frozenset(
     """kernel bias gamma beta recurrent_kernel depthwise_kernel pointwise_kernel embeddings
     alpha""".split()
 )
+_MAX_PARTS = 40
+_MAX_LEAF = 500
 _NUMBERED = re.compile(r"_\d+")
 
 
@@ -85,8 +87,7 @@ class LegacyNames:
         return found
 
     def _layer(self, name: str) -> Layer | None:
-        children = self._model.children.values() if self._model is not None else ()
-        return next((child for child in children if child.name == name), None)
+        return self._model.child_named(name) if self._model is not None else None
 
     def _describe_weight(self, key: str, layer: str, name: str, above: Layer | None) -> Description:
         plain = name.removesuffix(":0")
@@ -107,9 +108,9 @@ class LegacyNames:
         layer, flags = above, [self._model.trains, above.trains]
         *scopes, leaf = name.split("/")
         for scope in scopes[1:]:
-            inner = [child for child in layer.children.values() if child.name == scope]
-            if len(inner) == 1:
-                layer = inner[0]
+            inner = layer.child_named(scope)
+            if inner is not None:
+                layer = inner
                 flags.append(layer.trains)
         if False in flags:
             return False
@@ -219,6 +220,8 @@ def _owner_in_name(
 
     `Adam/dense/kernel/m`, `Adam/m/dense/kernel` and `adam/dense_kernel_momentum`.
     """
+    if len(parts) > _MAX_PARTS or len(parts[-1]) > _MAX_LEAF:
+        return "", ""
     for owner_parts, slot in _readings(parts):
         owner = by_name.get("/".join(owner_parts))
         if owner is not None:

@@ -28,6 +28,7 @@ Entry = tuple[str, str, tuple[int, ...]]
 """Key, dtype, shape."""
 
 VARS = "vars"
+_LAST = 1 << 30
 _LISTS = frozenset(("layers", "_layer_checkpoint_dependencies"))
 _METRICS = frozenset(
     ("metrics", "_metrics", "compile_metrics", "_compile_metrics", "_loss_tracker")
@@ -187,16 +188,15 @@ class KerasPaths:
         if not is_layer:  # a list or a dictionary of layers: it hands on what is above it
             names = above.names if part in _LISTS else (*above.names, part)
             return above._replace(names=names, sequence=(*above.sequence, part))
-        children = above.layer.children if above.layer is not None else {}
-        layer = children.get(part)
-        if layer is None and stated:
-            namesakes = [child for child in children.values() if child.name == stated]
-            layer = namesakes[0] if len(namesakes) == 1 else None
+        model = above.layer
+        layer = model.children.get(part) if model is not None else None
+        if layer is None and model is not None and stated:
+            layer = model.child_named(stated)
         parent = "/".join(parents)
         in_list = bool(parents) and f"{parent}/{VARS}" not in self._names
         if layer is not None:
             class_name = layer.class_name
-            order: int | None = list(children).index(part) if part in children else None
+            order = model.position(part) if model is not None else None
         else:
             class_name = class_of_part(above.class_name, part)
             class_name = class_name or (known_class(part) if in_list else known_class(stated))
@@ -211,7 +211,7 @@ class KerasPaths:
             class_name=class_name,
             layer=layer,
             trainable=trainable,
-            order=(*above.order, len(children) if order is None else order),
+            order=(*above.order, _LAST if order is None else order),
             is_ordered=above.is_ordered and order is not None,
             sequence=(*above.sequence, _without_number(part) if in_list else part),
         )

@@ -83,7 +83,9 @@ def open_weights(
     names: dict[str, str] = {}
     for shard, (file, content) in enumerate(zip(files, contents, strict=True)):
         noted += content.findings
-        for group, name in _layer_names(file, content).items():
+        with file.metadata.counting():
+            found = _layer_names(file, content)
+        for group, name in found.items():
             names[group] = name or names.get(group, "")  # later shards leave it out
         for key, dataset in content.datasets.items():
             if key in stored:

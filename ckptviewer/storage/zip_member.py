@@ -23,10 +23,10 @@ _ZIP64 = Struct("<QQ")
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED, _SIZES_BEHIND = 1, 8
 _IN_64_BITS = 0xFFFFFFFF
-# 40,000 members or so; a directory of more would take hundreds of megabytes to list.
-_MAX_DIRECTORY_BYTES = 4 << 20
+# 15,000 members or so; zipfile takes many times the bytes of a directory to list it.
+_MAX_DIRECTORY_BYTES = 1 << 20
 # Deflated members are unpacked into memory: no more than that, or this many times the archive.
-_FREE_BYTES = 256 << 20
+_FREE_BYTES = 128 << 20
 _MAX_EXPANSION = 16
 _COPY_AGAIN = "Copy the file again from where it was saved."
 

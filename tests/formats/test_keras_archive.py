@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import shutil
@@ -340,7 +341,24 @@ def test_odd_configurations_are_taken_as_they_are(tmp_path: Path) -> None:
             assert len(checkpoint.variables) == len(values_in(made() / "net.keras"))
 
 
+def test_layers_nested_in_both_directions_are_counted_once(tmp_path: Path) -> None:
+    """Each bidirectional layer is its inner one twice: 2 ** 50 of them, if one is careless."""
+    config: dict[str, object] = {"class_name": "LSTM", "config": {"name": "inner"}}
+    for _ in range(50):
+        config = {"class_name": "Bidirectional", "config": {"name": "b", "layer": config}}
+    text = json.dumps(config).encode()
+    with FORMAT.open(repacked(tmp_path / "x.keras", config__json=text)) as checkpoint:
+        assert checkpoint.facts["Layers"] == "50 layers"
+
+
 # Bombs
+
+
+def test_a_configuration_that_unpacks_to_much_is_left_out(tmp_path: Path) -> None:
+    path = repacked(tmp_path / "x.keras", config__json=b"[" + b"[]," * (4 << 20) + b"1]")
+    with opened(path) as checkpoint:
+        assert [each.code for each in checkpoint.findings] == ["damaged-config"]
+        assert "too many" in checkpoint.findings[0].message
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
