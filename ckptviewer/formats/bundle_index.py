@@ -147,7 +147,13 @@ def parse_entries(pairs: Sequence[Entry]) -> EntryTable[bytes]:
 
     described = _Described({b"": ("", ())})
     widths = np.where(usual, 4 + shape_bytes, 0).tolist()
-    descriptions = [described[value[:width]] for value, width in zip(values, widths, strict=True)]
+    try:
+        starting = zip(values, widths, strict=True)
+        descriptions = [described[value[:width]] for value, width in starting]
+    except DamagedFileError:
+        for key, value in pairs:
+            _named(key, value)  # raises with the right name
+        raise
     sliced: dict[int, Slices] = {}
     for row in np.flatnonzero(~usual).tolist():
         entry = _named(keys[row], values[row])
