@@ -23,8 +23,8 @@ MAGIC = bytes.fromhex("57fb808b247547db")
 _TRAILER_BYTES = 5
 _NO_COMPRESSION, _SNAPPY = 0, 1
 
-# Writers spell out every 16th key: honest keys take at most 16 times their block, some more where it
-# is compressed. Without a limit a megabyte could stand for terabytes of keys.
+# Writers spell out every 16th key: honest keys take at most 16 times their block, more where it is
+# compressed. Without a limit a megabyte could stand for terabytes of keys.
 _LARGEST_KEYS_RATIO = 64
 _KEYS_ALLOWANCE = 1 << 20
 
