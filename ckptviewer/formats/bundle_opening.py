@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError, PathNotFoundError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import Columns
 from ckptviewer.checkpoint.text import natural_keys, plural, size_text
@@ -20,6 +22,10 @@ from ckptviewer.formats.sstable import Entry, Table
 from ckptviewer.formats.tf_bundle import BundleCheckpoint, BundleContents, shard_path
 from ckptviewer.storage.byte_source import LocalFile
 
+if TYPE_CHECKING:
+    import numpy as np
+
+_MOST_NAMED = 20
 _COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
@@ -36,9 +42,10 @@ def open_bundle(index: str) -> BundleCheckpoint:
             contents = _read_index(source, findings)
         finally:
             source.release()
-        data_bytes = _check_data(contents, findings)
+        sources = _check_data(contents, findings)
         described, facts, written_by = describe_bundle(contents, findings)
-        facts["Data files"] = f"{contents.header.shards}, {size_text(sum(data_bytes.values()))}"
+        data_bytes = sum(each.size for each in sources.values())
+        facts["Data files"] = f"{contents.header.shards}, {size_text(data_bytes)}"
         facts["Index"] = size_text(source.size)
         if contents.header.big_endian:
             facts["Byte order"] = "big-endian"
@@ -48,6 +55,7 @@ def open_bundle(index: str) -> BundleCheckpoint:
             written_by=written_by,
             findings=findings,
             facts=facts,
+            sources=sources,
         )
 
 
@@ -66,11 +74,12 @@ def _collection_paused() -> Iterator[None]:
 def _read_index(source: LocalFile, findings: list[Finding]) -> BundleContents:
     prefix = source.name.removesuffix(".index")
     pairs = _read_pairs(Table(source), findings)
-    if pairs and pairs[0][0] == b"":
-        header = parse_header(pairs.pop(0)[1])
-    else:
-        header = _guess_header(prefix, findings, source)
     try:
+        if pairs and pairs[0][0] == b"":
+            header = parse_header(pairs.pop(0)[1])
+        else:
+            header = _guess_header(prefix, findings, source)
+            pairs = [pair for pair in pairs if pair[0]]
         parsed = parse_entries(pairs)
     except DamagedFileError as error:
         raise DamagedFileError(error.what, where=source.name, remedy=_COPY_AGAIN) from error
@@ -130,81 +139,129 @@ def _guess_header(prefix: str, findings: list[Finding], source: LocalFile) -> He
     return Header(shards=max(counts, default=1), big_endian=False, version=0)
 
 
-def _check_data(contents: BundleContents, findings: list[Finding]) -> dict[int, int]:
-    """The size of each data file that is there; findings for what is missing or cut short."""
-    import numpy as np
+def _check_data(contents: BundleContents, findings: list[Finding]) -> dict[int, LocalFile]:
+    """The data files that are there, closed again; findings for what is missing or cut short.
 
-    ends: dict[int, int] = {}
-    for table in (contents.entries, contents.slices):
-        shards, reached = table.numbers.shards, table.numbers.offsets + table.numbers.sizes
-        for shard in np.unique(shards).tolist():
-            ends[shard] = max(ends.get(shard, 0), int(reached[shards == shard].max()))
-    sizes: dict[int, int] = {}
-    for shard, end in sorted(ends.items()):
+    They are remembered as they were on opening, so that what another save replaces is noticed.
+    """
+    sources: dict[int, LocalFile] = {}
+    problems: dict[int, _Problem] = {}
+    stored = _Stored.of(contents)
+    for shard, end in stored.needed_bytes().items():
         path = shard_path(contents.prefix, shard, contents.header.shards)
         name = os.path.basename(path)
         try:
-            sizes[shard] = size = os.stat(path).st_size
-        except OSError:
-            hit = _report_variables(
-                contents, findings, shard, 0, f"its data file {name} is missing"
-            )
-            findings.append(
-                Finding(
-                    code="missing-shard",
-                    severity=Severity.ERROR,
-                    message=f"The data file {name} is missing; "
-                    f"{plural(hit, 'variable')} cannot be read.",
-                    remedy="Copy it from where the checkpoint was saved.",
-                )
-            )
+            source = LocalFile(path)
+        except PathNotFoundError:
+            problems[shard] = _Problem("missing-shard", f"data file {name} is missing", -1)
             continue
-        if end > size:
-            hit = _report_variables(
-                contents,
-                findings,
-                shard,
-                size,
-                f"{name} ends at byte {size:,}, before its values do",
-            )
-            findings.append(
-                Finding(
-                    code="truncated-shard",
-                    severity=Severity.ERROR,
-                    message=f"The data file {name} ends at byte {size:,}, and the index needs "
-                    f"{end:,}; {plural(hit, 'variable')} cannot be read.",
-                    remedy=_COPY_AGAIN,
-                )
-            )
-    return sizes
+        except CkptviewerError as error:
+            what = f"data file {name} cannot be read: {error.what}"
+            problems[shard] = _Problem("unreadable-shard", what, -1)
+            continue
+        source.release()
+        sources[shard] = source
+        if end > source.size:
+            what = f"data file {name} ends at byte {source.size:,}, and the index needs {end:,}"
+            problems[shard] = _Problem("truncated-shard", what, source.size)
+    if problems:
+        _report(problems, _lost_variables(contents, stored, problems), findings)
+    return sources
 
 
-def _report_variables(
-    contents: BundleContents, findings: list[Finding], shard: int, size: int, why: str
-) -> int:
-    """A finding for each variable that needs bytes of `shard` behind `size`; their number."""
-    hit = 0
-    for key, entry in contents.entries.items():
-        if entry.slices:
-            parts = [
-                part
-                for extents in entry.slices
-                if (part := contents.slices.get(encode_slice_key(key, extents)))
-            ]
+class _Problem(NamedTuple):
+    """What is wrong with a data file, and how many bytes of it can be read; -1 for none."""
+
+    code: str
+    what: str
+    readable_bytes: int
+
+
+class _Stored(NamedTuple):
+    """Data file and end of everything that is stored: rows of the entries, then of the slices.
+
+    What is stored in slices has no bytes of its own; its data file is -1.
+    """
+
+    shards: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, contents: BundleContents) -> _Stored:
+        import numpy as np
+
+        numbers = (contents.entries.numbers, contents.slices.numbers)
+        shards = np.concatenate([each.shards for each in numbers])
+        shards[[row for row, _, _ in contents.entries.sliced()]] = -1
+        return cls(shards, np.concatenate([each.offsets + each.sizes for each in numbers]))
+
+    def needed_bytes(self) -> dict[int, int]:
+        """How long each data file has to be."""
+        import numpy as np
+
+        shards, places = np.unique(self.shards, return_inverse=True)
+        ends = np.zeros(len(shards), np.int64)
+        np.maximum.at(ends, places, self.ends)
+        found = zip(shards.tolist(), ends.tolist(), strict=True)
+        return {shard: end for shard, end in found if shard >= 0}
+
+
+def _lost_variables(
+    contents: BundleContents, stored: _Stored, problems: dict[int, _Problem]
+) -> dict[str, list[int]]:
+    """The variables that need bytes that cannot be read, and the data files to blame."""
+    import numpy as np
+
+    numbers = np.array(sorted(problems), np.int64)
+    readable = np.array([problems[number].readable_bytes for number in numbers.tolist()], np.int64)
+    at = np.minimum(np.searchsorted(numbers, stored.shards), len(numbers) - 1)
+    rows = np.flatnonzero((numbers[at] == stored.shards) & (stored.ends > readable[at]))
+    keys, slice_keys = list(contents.entries), list(contents.slices)
+    lost: dict[str, list[int]] = {}
+    lost_slices: dict[bytes, int] = {}
+    for row, shard in zip(rows.tolist(), stored.shards[rows].tolist(), strict=True):
+        if row < len(keys):
+            lost[keys[row]] = [shard]
         else:
-            parts = [entry]
-        if any(part.shard == shard and part.offset + part.size > size for part in parts):
-            hit += 1
-            findings.append(
-                Finding(
-                    code="unreadable-variable",
-                    severity=Severity.ERROR,
-                    message=f"{key} cannot be read: {why}.",
-                    remedy=_COPY_AGAIN,
-                    variable=key,
-                )
+            lost_slices[slice_keys[row - len(keys)]] = shard
+    if lost_slices:
+        for _, key, entry in contents.entries.sliced():
+            parts = (encode_slice_key(key, extents) for extents in entry.slices)
+            blamed = {lost_slices[part] for part in parts if part in lost_slices}
+            if blamed:
+                lost[key] = sorted(blamed)
+    return lost
+
+
+def _report(
+    problems: dict[int, _Problem], lost: dict[str, list[int]], findings: list[Finding]
+) -> None:
+    """A finding for each data file with a problem, and one for each variable that is lost."""
+    counts = Counter(shard for shards in lost.values() for shard in shards)
+    for number, (shard, problem) in enumerate(problems.items()):
+        message = f"The {problem.what}; {plural(counts[shard], 'variable')} cannot be read."
+        if number == _MOST_NAMED and len(problems) > number + 1:
+            message = f"And {plural(len(problems) - number, 'data file')} more like these."
+        findings.append(
+            Finding(
+                code=problem.code,
+                severity=Severity.ERROR,
+                message=message,
+                remedy="Copy the data file again from where the checkpoint was saved.",
             )
-    return hit
+        )
+        if number == _MOST_NAMED:
+            break
+    for key, shards in lost.items():
+        findings.append(
+            Finding(
+                code="unreadable-variable",
+                severity=Severity.ERROR,
+                message=f"{key} cannot be read: its {problems[shards[0]].what}.",
+                remedy=_COPY_AGAIN,
+                variable=key,
+            )
+        )
 
 
 def _variables(contents: BundleContents, described: Columns) -> list[Variable]:

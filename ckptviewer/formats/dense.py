@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Region
+from ckptviewer.checkpoint.errors import (
+    DamagedFileError,
+    OpaqueVariableError,
+    UnreadableFileError,
+)
 from ckptviewer.storage.byte_source import ByteSource
 
 if TYPE_CHECKING:
@@ -14,6 +20,10 @@ if TYPE_CHECKING:
 
 Box = tuple[tuple[int, int], ...]
 """Start and stop along each axis, within the shape."""
+
+LARGEST_RANK = 64  # NumPy's own limit
+_MOST_CORNERS = 1 << 21
+_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
 def box_of(region: Region | None, shape: tuple[int, ...]) -> Box:
@@ -33,6 +43,69 @@ def box_of(region: Region | None, shape: tuple[int, ...]) -> Box:
 def box_shape(box: Box) -> tuple[int, ...]:
     """The shape of what lies in the box."""
     return tuple(stop - start for start, stop in box)
+
+
+def overlap(one: Box, other: Box) -> Box:
+    """What two boxes have in common; empty along the axes where that is nothing."""
+    starts = [max(a, b) for (a, _), (b, _) in zip(one, other, strict=True)]
+    stops = [min(a, b) for (_, a), (_, b) in zip(one, other, strict=True)]
+    return tuple((start, max(start, stop)) for start, stop in zip(starts, stops, strict=True))
+
+
+def shifted(box: Box, frame: Box) -> Box:
+    """The box as it lies within the frame, whose start counts as zero."""
+    return tuple((low - at, high - at) for (low, high), (at, _) in zip(box, frame, strict=True))
+
+
+def new_array(shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.ndarray:
+    """An array for values of `where` that the file was found to hold; its content is undefined.
+
+    Raises OpaqueVariableError (more axes than NumPy has), DamagedFileError (no element, and other
+    axes beyond any memory), UnreadableFileError (more than this machine's memory).
+    """
+    import numpy as np
+
+    if len(shape) > LARGEST_RANK:
+        raise OpaqueVariableError(
+            f"it has {len(shape)} axes, and an array has at most {LARGEST_RANK}",
+            where=where,
+            remedy="Its values can still be read in chunks, in their order.",
+        )
+    try:
+        return np.empty(shape, dtype)
+    except ValueError as error:
+        raise DamagedFileError(
+            "its shape is larger than any memory", where=where, remedy=_COPY_AGAIN
+        ) from error
+    except MemoryError as error:
+        raise UnreadableFileError(
+            "its values are more than memory can hold",
+            where=where,
+            remedy="Read it in regions or in chunks.",
+        ) from error
+
+
+def fill_exactly(shape: tuple[int, ...], boxes: Sequence[Box]) -> bool:
+    """Whether boxes that lie within `shape` leave no gap and do not overlap.
+
+    The corners of each box count +1 and -1 by turns, as the whole's count -1 and +1. All of them
+    cancel out exactly if the boxes make the whole: what is constant between its corners is known by
+    its steps at the corners. Costs 2 to the number of cut axes for each box; what would cost too
+    much is no cut that anybody makes, and counts as a No.
+    """
+    if 0 in shape:
+        return True
+    whole: Box = tuple((0, size) for size in shape)
+    cut = [axis for axis, full in enumerate(whole) if any(box[axis] != full for box in boxes)]
+    if len(boxes) << len(cut) > _MOST_CORNERS:
+        return False
+    counts: dict[tuple[int, ...], int] = {}
+    for box, sign in ((whole, -1), *((box, 1) for box in boxes)):
+        for ends in product((0, 1), repeat=len(cut)):
+            corner = tuple(box[axis][end] for axis, end in zip(cut, ends, strict=True))
+            turn = -sign if sum(ends) % 2 else sign
+            counts[corner] = counts.get(corner, 0) + turn
+    return not any(counts.values())
 
 
 def read_dense(

@@ -27,7 +27,17 @@ from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.bundle_index import BundleEntry, EntryTable, Header
 from ckptviewer.formats.bundle_strings import split_strings
-from ckptviewer.formats.dense import Box, box_of, box_shape, dense_chunks, read_dense
+from ckptviewer.formats.dense import (
+    Box,
+    box_of,
+    box_shape,
+    dense_chunks,
+    fill_exactly,
+    new_array,
+    overlap,
+    read_dense,
+    shifted,
+)
 from ckptviewer.formats.ordered_code import Extent, encode_slice_key
 from ckptviewer.formats.registry import Confidence, Format, Match
 from ckptviewer.formats.sstable import Table, is_table, mask
@@ -84,7 +94,7 @@ def _judge(source: LocalFile) -> tuple[Confidence, str]:
         return Confidence.NO, "it is not a table"
     table = Table(source)
     handles = table.handles()
-    key, value = next(iter(table.entries(handles[0])), (b"", b"")) if handles else (b"", b"")
+    key, value = next(iter(table.entries(handles[0])), (b"-", b"")) if handles else (b"-", b"")
     # A bundle's header begins with its number of shards (08), a V1 file's with a message (0a).
     if key == b"" and value[:1] != b"\x0a":
         return Confidence.CERTAIN, "a table whose first record is a bundle's header"
@@ -116,7 +126,9 @@ class BundleCheckpoint(Checkpoint):
         written_by: str | None = None,
         findings: Sequence[Finding] = (),
         facts: Mapping[str, str] | None = None,
+        sources: Mapping[int, LocalFile] | None = None,
     ) -> None:
+        """`sources` are data files as they were on opening, by number; others open when read."""
         super().__init__(
             path=contents.prefix,
             format_name=TensorBundleFormat.name,
@@ -126,51 +138,38 @@ class BundleCheckpoint(Checkpoint):
             facts=facts,
         )
         self._contents = contents
-        self._shards: dict[int, LocalFile] = {}
+        self._sources = dict(sources or {})
 
     def read(self, variable: Variable, region: Region | None = None) -> np.ndarray:
-        import numpy as np
-
         entry = self._readable_entry(variable)
         box = box_of(region, entry.shape)
-        if entry.dtype == "string":
-            # With the ellipsis a scalar stays an array.
-            window: Any = (*(slice(*pair) for pair in box), ...)
-            strings: np.ndarray = self._strings(variable, entry)[window].copy()
-            return strings
-        native = numpy_dtype(entry.dtype)
-        if entry.slices:
-            self._require_size(variable, entry)
-            out = np.empty(box_shape(box), native)
-            for extents, part in self._parts(variable, entry):
-                self._read_part(part, extents, box, out)
-            return out
-        source = self._require_size(variable, entry)
-        if box_shape(box) != entry.shape:
-            out = np.empty(box_shape(box), native)
-            read_dense(source, entry.offset, entry.shape, self._stored(native), box, out)
-            return out
-        whole = np.empty(entry.shape, native)
-        raw = whole.reshape(-1).view(np.uint8).data
-        source.read_into(raw, entry.offset)
-        self._verify(variable, entry, _crc32c(raw))
-        return whole.byteswap(inplace=True) if self._swapped(native) else whole
+        wanted = []
+        for place, part in self._parts(variable, entry):
+            inside = overlap(place, box)
+            if not entry.slices or all(low < high for low, high in inside):
+                self._source(part.shard).require(part.offset, part.size)
+                wanted.append((part, shifted(inside, box), shifted(inside, place)))
+        out = new_array(box_shape(box), numpy_dtype(entry.dtype), variable.key)
+        for part, target, inside in wanted:
+            self._fill(out[_window(target)], variable, part, inside)
+        return out
 
     def chunks(self, variable: Variable, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray]:
         entry = self._readable_entry(variable)
-        if entry.dtype == "string":
-            strings = self._strings(variable, entry).reshape(-1)
-            if strings.size:
-                yield strings
-            return
-        self._require_size(variable, entry)
-        parts = self._parts(variable, entry) if entry.slices else (((), entry),)
         native = numpy_dtype(entry.dtype)
-        for _, part in parts:
+        for _, part in self._parts(variable, entry):
+            if part.dtype == "string":
+                strings = self._strings(variable, part)
+                if strings.size:
+                    yield strings
+                continue
             crc = 0
-            source = self._require_size(variable, part)
             for values, raw in dense_chunks(
-                source, part.offset, prod(part.shape), self._stored(native), chunk_bytes
+                self._source(part.shard),
+                part.offset,
+                prod(part.shape),
+                self._stored(native),
+                chunk_bytes,
             ):
                 crc = _crc32c(raw, crc)
                 yield values.astype(native) if self._swapped(native) else values
@@ -178,15 +177,16 @@ class BundleCheckpoint(Checkpoint):
 
     def checksum(self, variable: Variable) -> int | None:
         """The masked crc32c in the index; None for partitioned variables, which have several."""
-        entry = self._contents.entries[variable.key]
+        entry = self._entry(variable)
         return None if entry.slices else entry.checksum
 
     def details(self, variable: Variable) -> dict[str, str]:
-        entry = self._contents.entries[variable.key]
+        entry = self._entry(variable)
         if entry.slices:
-            return {"Partitioned": f"{len(entry.slices)} slices"} | {
-                f"Slice {number}": _place(part)
-                for number, (_, part) in enumerate(self._parts(variable, entry))
+            parts = [self._slice(variable, extents) for extents in entry.slices]
+            return {"Partitioned": f"{len(parts)} slices"} | {
+                f"Slice {number}": _place(part) if part else "missing"
+                for number, part in enumerate(parts)
             }
         return {
             "Data file": os.path.basename(self._shard_path(entry.shard)),
@@ -195,14 +195,18 @@ class BundleCheckpoint(Checkpoint):
         }
 
     def release(self) -> None:
-        for source in self._shards.values():
+        for source in list(self._sources.values()):
             source.release()
 
-    def _readable_entry(self, variable: Variable) -> BundleEntry:
+    def _entry(self, variable: Variable) -> BundleEntry:
         entry = self._contents.entries.get(variable.key)
         if entry is None:
             self[variable.key]  # raises with the right words
             raise AssertionError("a variable without an entry")
+        return entry
+
+    def _readable_entry(self, variable: Variable) -> BundleEntry:
+        entry = self._entry(variable)
         if kind_of(entry.dtype) is Kind.OPAQUE:
             raise OpaqueVariableError(
                 f"dtype {entry.dtype} has no values that can be shown",
@@ -211,25 +215,8 @@ class BundleCheckpoint(Checkpoint):
             )
         return entry
 
-    def _require_size(self, variable: Variable, entry: BundleEntry) -> LocalFile:
-        """The data file of `entry`, once shape, stored size and the file's size agree."""
-        needed = prod(entry.shape) * BY_NAME[entry.dtype].item_bytes
-        if entry.slices:
-            there = sum(part.size for _, part in self._parts(variable, entry))
-        else:
-            there = entry.size
-        if needed != there:
-            raise DamagedFileError(
-                f"its shape needs {needed:,} bytes, and {there:,} are stored",
-                where=variable.key,
-                remedy=_COPY_AGAIN,
-            )
-        source = self._source(entry.shard)
-        source.require(entry.offset, entry.size)
-        return source
-
     def _source(self, shard: int) -> LocalFile:
-        source = self._shards.get(shard)
+        source = self._sources.get(shard)
         if source is None:
             path = self._shard_path(shard)
             try:
@@ -240,67 +227,95 @@ class BundleCheckpoint(Checkpoint):
                     where=path,
                     remedy="Copy it from where the checkpoint was saved.",
                 ) from None
-            self._shards[shard] = source
+            self._sources[shard] = source
         return source
 
     def _shard_path(self, shard: int) -> str:
         return shard_path(self._contents.prefix, shard, self._contents.header.shards)
 
-    def _parts(
-        self, variable: Variable, entry: BundleEntry
-    ) -> Iterator[tuple[tuple[Extent, ...], BundleEntry]]:
-        """The extents and the entry of each slice of a partitioned variable."""
-        for extents in entry.slices:
-            part = self._contents.slices.get(encode_slice_key(variable.key, extents))
-            full = tuple(
-                (start, size - start if length < 0 else length)
-                for (start, length), size in zip(extents, entry.shape, strict=False)
-            )
-            fits = len(full) == len(entry.shape) and all(
-                0 <= start and 0 <= length and start + length <= size
-                for (start, length), size in zip(full, entry.shape, strict=True)
-            )
-            if part is None or not fits or part.shape != tuple(n for _, n in full):
-                raise DamagedFileError(
-                    "a slice of this partitioned variable is missing or has the wrong shape",
-                    where=variable.key,
-                    remedy=_COPY_AGAIN,
+    def _slice(self, variable: Variable, extents: tuple[Extent, ...]) -> BundleEntry | None:
+        return self._contents.slices.get(encode_slice_key(variable.key, extents))
+
+    def _parts(self, variable: Variable, entry: BundleEntry) -> list[tuple[Box, BundleEntry]]:
+        """What is stored of a variable and where in it that belongs: itself, or its slices.
+
+        Shapes, sizes and dtypes agree, and slices make the whole. Raises DamagedFileError.
+        """
+        if entry.slices:
+            parts = [self._placed_slice(variable, entry, extents) for extents in entry.slices]
+            if not fill_exactly(entry.shape, [place for place, _ in parts]):
+                raise self._damaged(variable, "its slices overlap or leave gaps")
+        else:
+            parts = [(box_of(None, entry.shape), entry)]
+        item_bytes = BY_NAME[entry.dtype].item_bytes
+        for _, part in parts:
+            # A string takes at least the byte of its length.
+            needed = prod(part.shape) * (item_bytes or 1)
+            if needed > part.size or (item_bytes and needed != part.size):
+                raise self._damaged(
+                    variable, f"its shape needs {needed:,} bytes, and {part.size:,} are stored"
                 )
-            yield full, part
+        return parts
 
-    def _read_part(
-        self, part: BundleEntry, extents: tuple[Extent, ...], box: Box, out: np.ndarray
-    ) -> None:
-        """Fill what the slice at `extents` has of the box into `out`, which has the box's shape."""
-        wanted: list[slice] = []
-        inside: list[tuple[int, int]] = []
-        for (start, length), (low, high) in zip(extents, box, strict=True):
-            first, last = max(start, low), min(start + length, high)
-            if first >= last:
-                return
-            inside.append((first - start, last - start))
-            wanted.append(slice(first - low, last - low))
-        dtype = self._stored(numpy_dtype(part.dtype))
-        source = self._source(part.shard)
-        target = out[tuple(wanted)] if wanted else out
-        read_dense(source, part.offset, part.shape, dtype, tuple(inside), target)
+    def _placed_slice(
+        self, variable: Variable, entry: BundleEntry, extents: tuple[Extent, ...]
+    ) -> tuple[Box, BundleEntry]:
+        part = self._slice(variable, extents)
+        if part is None:
+            raise self._damaged(variable, "a slice of this partitioned variable is missing")
+        if len(extents) != len(entry.shape) or part.slices or part.dtype != entry.dtype:
+            raise self._damaged(variable, "a slice of it is not of its rank or dtype")
+        place = tuple(
+            (start, size if length < 0 else start + length)
+            for (start, length), size in zip(extents, entry.shape, strict=True)
+        )
+        within = all(
+            0 <= low <= high <= size for (low, high), size in zip(place, entry.shape, strict=True)
+        )
+        if not within or part.shape != box_shape(place):
+            raise self._damaged(variable, "a slice of it does not fit where it belongs")
+        return place, part
 
-    def _strings(self, variable: Variable, entry: BundleEntry) -> np.ndarray:
+    def _fill(self, target: np.ndarray, variable: Variable, part: BundleEntry, box: Box) -> None:
+        """Put a box of what is stored as `part` into `target`; verified, if it is all of it."""
         import numpy as np
 
-        if entry.slices:
-            raise DamagedFileError("partitioned strings are not known to exist", where=variable.key)
-        source = self._source(entry.shard)
-        data = source.read(entry.offset, entry.size)
+        source = self._source(part.shard)
+        if part.dtype == "string":
+            strings = self._strings(variable, part)
+            if target.size:
+                target[...] = strings.reshape(part.shape)[_window(box)]
+            return
+        stored = self._stored(target.dtype)
+        if box_shape(box) != part.shape:
+            read_dense(source, part.offset, part.shape, stored, box, target)
+            return
+        values = target if target.flags.c_contiguous else np.empty(target.shape, target.dtype)
+        raw = values.reshape(-1).view(np.uint8).data
+        source.read_into(raw, part.offset)
+        self._verify(variable, part, _crc32c(raw))
+        if self._swapped(values.dtype):
+            values.byteswap(inplace=True)
+        if values is not target:
+            target[...] = values
+
+    def _strings(self, variable: Variable, part: BundleEntry) -> np.ndarray:
+        """All strings of what is stored as `part`, in a row."""
+        import numpy as np
+
+        data = self._source(part.shard).read(part.offset, part.size)
         try:
             strings = split_strings(
-                data, prod(entry.shape), entry.checksum, self._contents.header.big_endian
+                data, prod(part.shape), part.checksum, self._contents.header.big_endian
             )
         except DamagedFileError as error:
             raise type(error)(error.what, where=variable.key, remedy=_COPY_AGAIN) from error
         flat = np.empty(len(strings), object)
         flat[:] = strings
-        return flat.reshape(entry.shape)
+        return flat
+
+    def _damaged(self, variable: Variable, what: str) -> DamagedFileError:
+        return DamagedFileError(what, where=variable.key, remedy=_COPY_AGAIN)
 
     def _verify(self, variable: Variable, entry: BundleEntry, crc: int) -> None:
         if mask(crc) != entry.checksum:
@@ -316,6 +331,11 @@ class BundleCheckpoint(Checkpoint):
 
     def _swapped(self, native: np.dtype) -> bool:
         return self._contents.header.big_endian and native.itemsize > 1
+
+
+def _window(box: Box) -> Any:
+    """The index that selects a box. With the ellipsis a scalar stays an array."""
+    return (*(slice(*pair) for pair in box), ...)
 
 
 def _crc32c(data: memoryview, crc: int = 0) -> int:
