@@ -56,9 +56,8 @@ def dense_objects(metadata: Metadata, heap: int, tree: int, kind: int) -> list[b
     kind: GROUP_NAMES or ATTRIBUTE_NAMES, the type of the tree. Raises DamagedFileError.
     """
     _check_fields(metadata, heap, tree, kind)
-    with warnings.catch_warnings():
-        # pyfive imports numcodecs, which warns of a library that it would rather not find.
-        warnings.simplefilter("ignore")
+    # pyfive imports numcodecs, which insists on a warning of a library that it finds.
+    with warnings.catch_warnings(record=True):
         from pyfive.btree import BTreeV2AttrNames, BTreeV2GroupNames
         from pyfive.misc_low_level import FractalHeap
     file = _GuardedFile(metadata)

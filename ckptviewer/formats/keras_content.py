@@ -7,12 +7,13 @@ from pathlib import Path
 from struct import error
 
 from ckptviewer.checkpoint.errors import CkptviewerError, NotACheckpointError
-from ckptviewer.formats.hdf5 import Hdf5File
+from ckptviewer.formats.hdf5 import Contents, Hdf5File
 from ckptviewer.formats.hdf5_types import attribute_names
 from ckptviewer.formats.registry import Confidence
 from ckptviewer.storage.byte_source import ByteSource, LocalFile
 
 _MAX_OBJECTS = 500
+_MAX_ASKED = 20
 _HEAD_BYTES = 4096
 
 
@@ -67,14 +68,22 @@ def classify(source: ByteSource) -> Content:
     def is_enough(path: str) -> bool:
         nonlocal count, found
         count += 1
-        parent, _, leaf = path.rpartition("/")
-        found = found or leaf == "vars" or (leaf.isdigit() and parent.endswith("vars"))
+        *_, parent, leaf = ("", *path.split("/"))
+        found = parent == "vars" and leaf.isdigit()
         return found or count > _MAX_OBJECTS
 
     contents = file.walk(is_enough)
-    if found:
+    if found or _has_named_layers(file, contents):
         return Content.WEIGHTS
     return Content.LEGACY if "model_weights" in contents.groups else Content.PLAIN
+
+
+def _has_named_layers(file: Hdf5File, contents: Contents) -> bool:
+    """Whether layers without numbered variables show Keras' hand all the same."""
+    groups = [path for path in contents.groups if path.split("/")[-1] == "vars"]
+    if groups and "layers" in contents.groups:
+        return True
+    return any("name" in file.attributes(contents.groups[path]) for path in groups[:_MAX_ASKED])
 
 
 def looks_like_json_map(path: Path) -> tuple[Confidence, str]:

@@ -25,6 +25,7 @@ from ckptviewer.formats.keras_config import (
 )
 from ckptviewer.formats.keras_content import Content, content_of
 from ckptviewer.formats.keras_legacy_names import LegacyNames, WeightList
+from ckptviewer.formats.keras_optimizers import INFERRED
 from ckptviewer.formats.registry import Format, Match
 from ckptviewer.storage.byte_source import LocalFile
 
@@ -78,6 +79,8 @@ def _open(file: Hdf5File, path: Path) -> Checkpoint:
     findings += _missing(names, contents)
     facts = {"Kind": "whole model" if config else "weights only"}
     facts |= describe_model(model) | describe_training(training)
+    if names.slots_are_inferred:
+        facts["Owners of slots"] = INFERRED
     backend = _text(root.get("backend") or weights.get("backend"))
     if backend:
         facts["Backend"] = backend

@@ -52,6 +52,7 @@ class LegacyNames:
 
     model_weights: by layer, in the model's order. optimizer_weights: in the optimizer's.
     shapes: dtype and shape of every dataset, by key.
+    slots_are_inferred: whether their owners follow from order and shapes, once `describe` has run.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class LegacyNames:
         self._model = model
         self._optimizer = optimizer
         self._version = keras_version
+        self.slots_are_inferred = False
 
     def describe(self) -> dict[str, Description]:
         """What each dataset is; those that no list names are told from their paths."""
@@ -174,6 +176,7 @@ class LegacyNames:
             )
             if score < 3:
                 continue
+            self.slots_are_inferred = True
             for key, slot in zip(keys, slots, strict=True):
                 if slot.owner is not None and slot.name != UNUSED:
                     shown = f"{name}/{found[slot.owner].name}/{slot.name}"

@@ -28,6 +28,7 @@ class Slot(NamedTuple):
     owner: str | None = None
 
 
+INFERRED = "inferred from their order and shapes"
 UNUSED = "unused"
 LOSS_SCALING = "loss_scale_optimizer"
 _LOSS_SCALING_STATE = (

@@ -16,6 +16,7 @@ from ckptviewer.formats.hdf5 import Contents, Hdf5File
 from ckptviewer.formats.hdf5_checkpoint import Hdf5Checkpoint, Stored, variables_of
 from ckptviewer.formats.keras_config import Layer, Optimizer, bounded_json
 from ckptviewer.formats.keras_content import Content, content_of, looks_like_json_map
+from ckptviewer.formats.keras_optimizers import INFERRED
 from ckptviewer.formats.keras_paths import VARS, KerasPaths, natural_entries
 from ckptviewer.formats.registry import Confidence, Format, Match
 from ckptviewer.storage.byte_source import LocalFile
@@ -102,6 +103,8 @@ def open_weights(
         about.setdefault("Model", names[VARS])
     if names.get(f"optimizer/{VARS}"):
         about.setdefault("Optimizer", names[f"optimizer/{VARS}"])
+    if any(variable.slot_of for variable in variables):
+        about["Owners of slots"] = INFERRED
     about["Layers with weights"] = str(
         len({v.key.rpartition(f"{VARS}/")[0] for v in variables if v.in_model})
     )

@@ -106,6 +106,7 @@ def test_slots_belong_to_what_keras_says() -> None:
     with h5py.File(made() / "net.h5") as oracle:
         expected = {str(name) for name in oracle["optimizer_weights"].attrs["weight_names"]}
     with opened(made() / "net.h5") as checkpoint:
+        assert "Owners of slots" not in checkpoint.facts  # the names tell them
         slots = [each for each in checkpoint.variables if each.role is Role.OPTIMIZER_SLOT]
         assert len(slots) == len(expected) - 2
         for slot in slots:
@@ -150,6 +151,7 @@ def test_slots_by_order_in_a_file_of_keras_2_0(corpus: Path) -> None:
             owners = [e.slot_of for e in checkpoint.variables if e.slot_name == slot_name]
             assert len(owners) == len(trained)
             assert set(owners) == trained
+        assert "inferred" in checkpoint.facts["Owners of slots"]
         first = checkpoint["optimizer_weights/Variable_139:0"]
         assert first.slot_of == "model_weights/conv2d_7/conv2d_7_1/kernel:0"
         # Adam's second moments are squares: none is negative. Its first moments are not.

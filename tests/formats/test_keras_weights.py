@@ -152,6 +152,26 @@ def test_a_group_of_vars_is_not_enough_without_hdf5(tmp_path: Path) -> None:
     assert FORMAT.probe(tmp_path / "x.weights.h5").confidence is Confidence.NO
 
 
+def test_a_group_called_vars_is_not_enough(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["vars/temperature"] = np.arange(3)
+    assert FORMAT.probe(tmp_path / "x.h5").confidence is Confidence.NO
+
+
+def test_variables_that_a_layer_names_itself(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        group = file.create_group("block/vars")
+        group.attrs["name"] = "my_block"
+        group["kernel"] = np.ones((2, 3), np.float32)
+        group["ema_bias"] = np.ones(3, np.float32)
+    with opened(tmp_path / "x.h5") as checkpoint:
+        names = {each.key: each.name for each in checkpoint.variables}
+        assert names == {
+            "block/vars/ema_bias": "my_block/ema_bias",
+            "block/vars/kernel": "my_block/kernel",
+        }
+
+
 # Shards
 
 
