@@ -62,7 +62,7 @@ def run_app(
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C in the terminal ends it
     for_picture = options.screenshot is not None
     # A picture must not depend on, nor change, what the user's own windows remember.
-    settings = Settings(Path("/nonexistent/ckptviewer")) if for_picture else Settings()
+    settings = Settings(remembered=not for_picture)
     choice = options.theme or ("light" if for_picture else settings.get("theme", "system"))
     windows = Windows(Appearance(app, choice), settings)
     window = windows.make()
@@ -74,6 +74,8 @@ def run_app(
     window.show()
     if paths:
         window.open_path(paths[0], opening)
+    elif picture is not None:
+        picture.draw_soon()
     for path in paths[1:]:
         windows.show_path(path)
     QTimer.singleShot(0, lambda: _load_later(app))
@@ -113,11 +115,15 @@ class Picture(QObject):
         if not self._is_open or self._window.jobs.running:
             return
         self._is_open = False
+        self.draw_soon()
+
+    def draw_soon(self) -> None:
+        """Draw what is in sight now."""
         # Layouts that follow from what was just shown settle in the next turns of the event loop.
         QTimer.singleShot(150, self._draw)
 
     def _draw(self) -> None:
-        if self._window.grab().save(str(self._path)):
+        if self._window.grab().save(str(self._path), "PNG"):
             self.status = GOOD
         else:
             print(f"ckptviewer: {self._path}: the picture cannot be written", file=sys.stderr)  # noqa: T201

@@ -7,7 +7,7 @@ import os
 from concurrent.futures import Future
 
 from PySide6.QtCore import QByteArray, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
 from PySide6.QtWidgets import (
     QFileDialog,
     QMainWindow,
@@ -96,9 +96,20 @@ class MainWindow(QMainWindow):
         self._opening = job
         job.succeeded.connect(self._show_session)
         job.failed.connect(self._show_problem)
-        job.cancelled.connect(self.show_welcome if self.session is None else self._show_browser)
+        job.cancelled.connect(self._go_back)
         self.opening.show_path(path)
         self._show_page(self.opening)
+
+    def _go_back(self) -> None:
+        """Show what was there before an opening that was cancelled."""
+        self._opening = None
+        if self.session is None:
+            self._asked = ""
+            self.show_welcome()
+        else:
+            self._asked = self.session.asked
+            self.setWindowTitle(f"{_title(self.session.checkpoint.path)} - ckptviewer")
+            self._show_browser()
 
     def reload(self) -> None:
         """Open again what is open, or what could not be opened."""
@@ -178,7 +189,7 @@ class MainWindow(QMainWindow):
         self.problem.try_again.connect(self.reload)
         self.opening.cancel_wanted.connect(self._cancel_opening)
         self.top_bar.filter.textChanged.connect(self.browser.apply_filter)
-        self.top_bar.leave_downwards.connect(self.browser.table.setFocus)
+        self.top_bar.leave_downwards.connect(self.browser.table.enter)
         self.browser.inspector.variable_panel.copied.connect(self.status_line.say)
         self.browser.reload_wanted.connect(self.reload)
         self.status_line.findings_wanted.connect(self.browser.show_overview)
@@ -188,6 +199,14 @@ class MainWindow(QMainWindow):
             self._opening.cancel()
 
     # Qt's events.
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() != Qt.Key.Key_Escape:
+            super().keyPressEvent(event)
+        elif self._opening is None and self.top_bar.filter.text():
+            self.top_bar.filter.clear()
+        else:
+            self.status_line.cancel_running()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):

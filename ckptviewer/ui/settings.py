@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ def settings_path() -> Path:
 class Settings:
     """The window's memory. A file that is missing or damaged means the defaults."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, remembered: bool = True) -> None:
+        """remembered: False for the defaults, and nothing is ever written."""
         self._path = path or settings_path()
-        self._values: dict[str, Any] = _load(self._path)
+        self._remembered = remembered
+        self._values: dict[str, Any] = _load(self._path) if remembered else {}
 
     def get(self, name: str, default: Any) -> Any:
         """The value of `name`; the default where it is not set or of another type."""
@@ -47,14 +50,17 @@ class Settings:
 
     def save(self) -> None:
         """Write the file; a place that cannot be written costs the memory, not the work."""
+        if not self._remembered:
+            return
         text = json.dumps(self._values, indent=2, ensure_ascii=False) + "\n"
         aside = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             aside.write_text(text, encoding="utf-8", errors="surrogateescape")
             aside.replace(self._path)
-        except OSError:
-            aside.unlink(missing_ok=True)
+        except (OSError, UnicodeError):
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -165,13 +165,11 @@ class Browser(QWidget):
 
     def expand_all(self) -> None:
         """Open all groups."""
-        if model := self.table.rows_model():
-            model.expand_all()
+        self.table.expand_all()
 
     def collapse_all(self) -> None:
         """Close all groups."""
-        if model := self.table.rows_model():
-            model.collapse_all()
+        self.table.collapse_all()
 
     def copy_keys(self) -> None:
         """Put the keys of the selected variables on the clipboard, a line each."""

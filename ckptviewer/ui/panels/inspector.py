@@ -126,12 +126,16 @@ class Inspector(QWidget):
         job = self._read("Statistics", read)
         job.succeeded.connect(lambda statistics: self._show_statistics(variable, statistics))
         job.failed.connect(self._show_failure)
-        job.cancelled.connect(lambda: panel.distribution.show_message("Cancelled."))
+        job.cancelled.connect(lambda: self._show_cancelled(job))
 
     def _show_statistics(self, variable: Variable, statistics: Statistics) -> None:
         if self._session is not None:
             self._session.keep_statistics(variable, statistics)
             self.variable_panel.distribution.show_statistics(variable, statistics)
+
+    def _show_cancelled(self, job: Job[Any]) -> None:
+        if job is self._reading:  # whoever replaced it has something else to say
+            self.variable_panel.distribution.show_message("Cancelled.")
 
     def _show_failure(self, error: BaseException) -> None:
         what, where, remedy = error_text(error)
@@ -163,8 +167,7 @@ class Inspector(QWidget):
 
     def _stop_reading(self) -> None:
         job, self._reading = self._reading, None
-        if job is not None and not job.is_over:
-            job.cancelled.disconnect()  # whoever replaces it has something else to say
+        if job is not None:
             job.cancel()
 
 

@@ -94,8 +94,8 @@ class VariablePanel(QWidget):
         self._snippet.setText(python_to_read(checkpoint, variable).rstrip())
 
     def copy_as_python(self) -> None:
-        """Put the Python that reads the variable on the clipboard."""
-        if self._snippet.text():
+        """Put the Python that reads the variable in sight on the clipboard."""
+        if self.isVisible() and self._snippet.text():
             QGuiApplication.clipboard().setText(self._snippet.text() + "\n")
             self.copied.emit("Copied the Python that reads this variable")
 

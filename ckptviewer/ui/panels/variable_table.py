@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QItemSelection, QModelIndex, Qt, Signal
 from PySide6.QtGui import (
     QAction,
@@ -130,6 +132,23 @@ class VariableTable(QTableView):
             self.setCurrentIndex(index)
             self.scrollTo(index, QAbstractItemView.ScrollHint.EnsureVisible)
 
+    def enter(self) -> None:
+        """Take the keyboard; something is selected then, the first row unless another is."""
+        self.setFocus()
+        model = self.rows_model()
+        if model is not None and model.rowCount() and not self.selected_items():
+            self._go_to(0)
+
+    def expand_all(self) -> None:
+        """Open all groups; what is selected stays so."""
+        if model := self.rows_model():
+            self._keeping_selection(model.expand_all)
+
+    def collapse_all(self) -> None:
+        """Close all groups; what is selected stays so where it is in sight."""
+        if model := self.rows_model():
+            self._keeping_selection(model.collapse_all)
+
     def copy_rows(self) -> None:
         """Put the selected rows on the clipboard as tab-separated values, with a header."""
         model = self.rows_model()
@@ -153,6 +172,8 @@ class VariableTable(QTableView):
         key = event.key()
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy_rows()
+        elif key == Qt.Key.Key_Asterisk:
+            self.expand_all()
         elif model is None or row < 0:
             super().keyPressEvent(event)
         elif key == Qt.Key.Key_Right and model.is_expandable(row):
@@ -169,8 +190,6 @@ class VariableTable(QTableView):
                     self._go_to(parent)
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self._toggle(row)
-        elif key == Qt.Key.Key_Asterisk:
-            model.expand_all()
         else:
             super().keyPressEvent(event)
 
@@ -213,6 +232,12 @@ class VariableTable(QTableView):
         model = self.rows_model()
         if model is not None:
             model.set_expanded(row, not model.is_expanded(row))
+
+    def _keeping_selection(self, change: Callable[[], None]) -> None:
+        selected = self.selected_items()
+        change()
+        if len(selected) == 1:
+            self.show_item(selected[0])
 
     def _go_to(self, row: int) -> None:
         model = self.rows_model()
