@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import StrEnum
+from operator import attrgetter
 
 from ckptviewer.checkpoint.text import natural_keys
 from ckptviewer.checkpoint.variable import Role, Variable
@@ -47,6 +48,8 @@ _PATHS: dict[ViewBy, Callable[[Variable], str]] = {
     ViewBy.DTYPE: _path_by_dtype,
     ViewBy.SHARD: _path_by_shard,
 }
+_KEY_OF, _NAME_OF = attrgetter("key"), attrgetter("name")
+_ROLE_OF, _SLOT_OF = attrgetter("role"), attrgetter("slot_of")
 _FOLDS_SLOTS = frozenset({ViewBy.NAME, ViewBy.OBJECT_PATH})
 
 
@@ -95,14 +98,17 @@ class VariableTree:
         self.view_by = view_by
         self.root = Group("", None)
         self.slots: dict[int, list[int]] = {}
-        path_of = _PATHS[view_by]
-        self.paths = [path_of(variable) for variable in variables]
+        if view_by is ViewBy.NAME:
+            self.paths = list(map(_NAME_OF, variables))
+        else:
+            self.paths = list(map(_PATHS[view_by], variables))
         self.group_of: list[Group] = [self.root] * len(variables)
         self._groups: dict[str, Group] = {"": self.root}
         self._owner_rows: dict[int, int] = {}
+        keys = list(map(_KEY_OF, variables))
         if view_by in _FOLDS_SLOTS:
-            self._fold_slots()
-        self._place()
+            self._fold_slots(keys)
+        self._place(keys)
         self._count()
         self._flatten_small_groups()
 
@@ -125,39 +131,49 @@ class VariableTree:
         """The row under which a slot folds; None for what is no folded slot."""
         return self._owner_rows.get(row)
 
-    def _fold_slots(self) -> None:
-        owned = [row for row, variable in enumerate(self.variables) if variable.slot_of is not None]
-        if not owned:
+    def _fold_slots(self, keys: list[str]) -> None:
+        owner_keys = list(map(_SLOT_OF, self.variables))
+        if owner_keys.count(None) == len(owner_keys):
             return
-        rows = {variable.key: row for row, variable in enumerate(self.variables)}
-        for row in owned:
-            owner = rows.get(self.variables[row].slot_of or "")
-            if owner is not None and self.variables[owner].slot_of is None:
-                self._owner_rows[row] = owner
-                self.slots.setdefault(owner, []).append(row)
+        rows = dict(zip(keys, range(len(keys)), strict=True))
+        slots, owner_rows = self.slots, self._owner_rows
+        for row, owner_key in enumerate(owner_keys):
+            if owner_key is None:
+                continue
+            owner = rows.get(owner_key)
+            if owner is not None and owner_keys[owner] is None:
+                owner_rows[row] = owner
+                if owner in slots:
+                    slots[owner].append(row)
+                else:
+                    slots[owner] = [row]
 
-    def _place(self) -> None:
+    def _place(self, keys: list[str]) -> None:
         """Hang each row that is not folded into the group of its path, in natural order."""
         order = list(range(len(self.paths)))
-        if any(path != v.key for path, v in zip(self.paths, self.variables, strict=True)):
+        if self.paths != keys:
             sortable = natural_keys(self.paths)
             order.sort(key=sortable.__getitem__)
         # Of least interest, and its name would often come first.
-        metadata = {row for row, v in enumerate(self.variables) if v.role is Role.METADATA}
-        if metadata:
+        roles = list(map(_ROLE_OF, self.variables))
+        if Role.METADATA in roles:
+            metadata = {row for row, role in enumerate(roles) if role is Role.METADATA}
             order = [row for row in order if row not in metadata] + sorted(metadata)
-        groups, folded = self._groups, self._owner_rows
+        groups, group_of, paths, folded = self._groups, self.group_of, self.paths, self._owner_rows
         for row in order:
             if row in folded:
                 continue
-            directory = self.paths[row].rpartition("/")[0]
-            group = groups.get(directory)
-            if group is None:
-                group = self._make_group(directory)
+            directory = paths[row].rpartition("/")[0]
+            group = groups.get(directory) or self._make_group(directory)
             group.children.append(row)
-            self.group_of[row] = group
-        for row, owner in folded.items():
-            self.group_of[row] = self.group_of[owner]
+            group_of[row] = group
+        self._place_slots()
+
+    def _place_slots(self) -> None:
+        """Slots are where their owners are."""
+        group_of = self.group_of
+        for row, owner in self._owner_rows.items():
+            group_of[row] = group_of[owner]
 
     def _make_group(self, path: str) -> Group:
         missing = []
@@ -186,29 +202,39 @@ class VariableTree:
         """Spare the reader groups of a few: they show their variables with longer names."""
         shown: dict[Group, int] = {}
         for group in reversed(self._groups.values()):
-            shown[group] = sum(
-                1 if isinstance(child, int) else shown[child] for child in group.children
-            )
-        for path, group in list(self._groups.items()):
-            if path not in self._groups:
-                continue
+            count = 0
+            for child in group.children:
+                count += 1 if isinstance(child, int) else shown[child]
+            shown[group] = count
+        kept: dict[str, Group] = {}
+        pending = [self.root]
+        while pending:
+            group = pending.pop()
+            kept[group.path] = group
             if shown[group] <= FLAT_BELOW:
-                self._inline_all(group)
+                self._take_rows(group, group)
             else:
-                self._inline_only_children(group, shown)
+                self._take_over_only_children(group, shown)
+                pending += [child for child in group.children if isinstance(child, Group)]
+        self._groups = kept
+        self._place_slots()
 
-    def _inline_all(self, group: Group) -> None:
-        if all(isinstance(child, int) for child in group.children):
-            return
-        rows = list(_rows_below(group))
-        self._drop_groups_below(group)
-        group.children = list(rows)
-        for row in rows:
-            self.group_of[row] = group
-            for slot in self.slots.get(row, ()):
-                self.group_of[slot] = group
+    def _take_rows(self, group: Group, taker: Group) -> list[int]:
+        """Let `taker` show all rows below `group`; returns them in order."""
+        rows: list[int] = []
+        pending: list[Item] = [group]
+        while pending:
+            item = pending.pop()
+            if isinstance(item, int):
+                rows.append(item)
+                self.group_of[item] = taker
+            else:
+                pending += reversed(item.children)
+        if group is taker:
+            group.children = list(rows)
+        return rows
 
-    def _inline_only_children(self, group: Group, shown: dict[Group, int]) -> None:
+    def _take_over_only_children(self, group: Group, shown: dict[Group, int]) -> None:
         """A child group of one variable is no group, and one of one group is that group."""
         children: list[Item] = []
         for child in group.children:
@@ -216,26 +242,13 @@ class VariableTree:
                 children.append(child)
                 continue
             while len(child.children) == 1 and isinstance(only := child.children[0], Group):
-                del self._groups[child.path]
                 child = only
                 child.parent = group
             if shown[child] == 1:
-                row = next(_rows_below(child))
-                self._drop_groups_below(child)
-                del self._groups[child.path]
-                children.append(row)
-                for slot in (row, *self.slots.get(row, ())):
-                    self.group_of[slot] = group
+                children += self._take_rows(child, group)
             else:
                 children.append(child)
         group.children = children
-
-    def _drop_groups_below(self, group: Group) -> None:
-        pending = [child for child in group.children if isinstance(child, Group)]
-        while pending:
-            dropped = pending.pop()
-            del self._groups[dropped.path]
-            pending += [child for child in dropped.children if isinstance(child, Group)]
 
     def matching_counts(self, rows: Collection[int]) -> Counter[Group]:
         """How many of `rows` each group shows, directly or below; groups without any are absent."""
@@ -246,17 +259,3 @@ class VariableTree:
                 counts[parent] += count
                 parent = parent.parent
         return counts
-
-
-def _rows_below(group: Group) -> Iterator[int]:
-    """The rows of a group's variables in order, slots left out."""
-    stack: list[Iterator[Item]] = [iter(group.children)]
-    while stack:
-        for item in stack[-1]:
-            if isinstance(item, int):
-                yield item
-            else:
-                stack.append(iter(item.children))
-                break
-        else:
-            stack.pop()

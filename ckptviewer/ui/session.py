@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.collector import collection_paused
 from ckptviewer.checkpoint.selection import filter_rows, haystacks, parse_filter
 from ckptviewer.checkpoint.tree import VariableTree, ViewBy
 from ckptviewer.checkpoint.variable import Variable
@@ -23,13 +24,13 @@ MOST_KEPT_STATISTICS = 100
 
 
 class Session:
-    """An open checkpoint, as the window works on it."""
+    """An open checkpoint, as the window works on it. seconds: how long opening took."""
 
-    def __init__(self, asked: str, checkpoint: Checkpoint, view_by: ViewBy, seconds: float) -> None:
-        """asked: the path as the user gave it. seconds: how long opening took."""
+    def __init__(self, asked: str, checkpoint: Checkpoint, view_by: ViewBy) -> None:
+        """asked: the path as the user gave it."""
         self.asked = asked
         self.checkpoint = checkpoint
-        self.seconds = seconds
+        self.seconds = 0.0
         self.tree = VariableTree(checkpoint.variables, view_by)
         self.total_bytes = sum(variable.stored_bytes for variable in checkpoint.variables)
         self.sketches: dict[int, Sketch] = {}
@@ -100,5 +101,8 @@ def open_session(path: str, view_by: ViewBy = ViewBy.NAME) -> Session:
     from ckptviewer.formats.resolve import open_checkpoint
 
     began = time.perf_counter()
-    checkpoint = open_checkpoint(path)
-    return Session(path, checkpoint, view_by, time.perf_counter() - began)
+    with collection_paused():
+        checkpoint = open_checkpoint(path)
+        session = Session(path, checkpoint, view_by)
+    session.seconds = time.perf_counter() - began
+    return session
