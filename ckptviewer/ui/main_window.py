@@ -6,7 +6,7 @@ import gc
 import os
 from concurrent.futures import Future
 
-from PySide6.QtCore import QByteArray, Qt, Signal
+from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -26,6 +26,7 @@ from ckptviewer.ui.panels.status import StatusLine
 from ckptviewer.ui.panels.top_bar import TopBar
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
+from ckptviewer.ui.watching import FileWatch
 
 DEFAULT_SIZE = (1280, 800)
 
@@ -67,6 +68,7 @@ class MainWindow(QMainWindow):
         column.addWidget(self.top_bar)
         column.addWidget(self.pages, 1)
         self.setCentralWidget(central)
+        self.watch = FileWatch(self.jobs)
         self.status_line = StatusLine(self.jobs, appearance)
         self.setStatusBar(self.status_line)
         self.actions_ = Actions(self)
@@ -153,6 +155,7 @@ class MainWindow(QMainWindow):
         self._show_browser()
         self.setWindowTitle(f"{_title(session.checkpoint.path)} - ckptviewer")
         self.status_line.show_session(session)
+        self.watch.start(session.checkpoint.path)
         self.settings.add_recent_file(os.path.abspath(session.asked))
         self.settings.save()
         self.actions_.update_for(session)
@@ -192,6 +195,7 @@ class MainWindow(QMainWindow):
         self.top_bar.leave_downwards.connect(self.browser.table.enter)
         self.browser.inspector.variable_panel.copied.connect(self.status_line.say)
         self.browser.reload_wanted.connect(self.reload)
+        self.watch.changed.connect(self.browser.tell_file_changed)
         self.status_line.findings_wanted.connect(self.browser.show_overview)
 
     def _cancel_opening(self) -> None:
@@ -208,6 +212,11 @@ class MainWindow(QMainWindow):
         else:
             self.status_line.cancel_running()
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.watch.look()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
@@ -222,6 +231,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
+        self.watch.stop()
         self.jobs.shut_down()
         if self.session is not None:
             self.session.checkpoint.close()

@@ -91,7 +91,7 @@ class Browser(QWidget):
         self._in_sight.timeout.connect(self._measure_in_sight)
         self.table.verticalScrollBar().valueChanged.connect(self._in_sight.start)
         self.table.selection_changed.connect(self.inspector.show_items)
-        self.inspector.file_changed.connect(self._banner.show)
+        self.inspector.file_changed.connect(self.tell_file_changed)
         self.choose_view(ViewBy.NAME)
 
     # What is shown.
@@ -117,6 +117,10 @@ class Browser(QWidget):
         """Show the checkpoint as a whole in the inspector."""
         self.table.clearSelection()
         self.inspector.show_items(())
+
+    def tell_file_changed(self) -> None:
+        """Say that what is shown is no longer what the file holds, and offer to read it again."""
+        self._banner.show()
 
     def select_variable(self, key: str) -> bool:
         """Bring a variable into sight and select it; whether there is one of that key or name."""

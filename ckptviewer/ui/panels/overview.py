@@ -194,7 +194,10 @@ class _RoleBreakdown(QWidget):
         self._lines = QVBoxLayout()
         column.addWidget(self._bar)
         column.addLayout(self._lines)
-        appearance.changed.connect(lambda: self.show_variables(self._variables))
+        appearance.changed.connect(self._repaint_theme)
+
+    def _repaint_theme(self) -> None:
+        self.show_variables(self._variables)
 
     def show_variables(self, variables: Sequence[Variable]) -> None:
         self._variables = variables
