@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shiboken6
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
@@ -703,31 +704,57 @@ def truncated(prefix: Path) -> None:
     os.truncate(data_of(prefix), 10)
 
 
-@pytest.mark.parametrize(
-    "change", [changed_in_place, replaced, deleted, truncated], ids=lambda change: change.__name__
-)
+CHANGES = [changed_in_place, replaced, deleted, truncated]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_file_that_changes_under_us_is_noticed(
     change: Any, opened: Open, bundle: Path, qtbot: QtBot
 ) -> None:
     window = opened(bundle)
-    key = largest(window)
     banner = window.browser._banner
     assert not banner.isVisible()
     change(bundle)
-    select(window, key)
     qtbot.waitUntil(banner.isVisible, timeout=TIMEOUT_MS)
     idle(window, qtbot)
     assert "changed" in texts(banner)
-    assert "Mean" not in facts(window.browser.inspector.variable_panel.distribution)
-    if change is deleted:
+    if change is not replaced:
         shutil.copy(data_of(Path(DEMO_PREFIX)), data_of(bundle))
     with qtbot.waitSignal(window.opened, timeout=TIMEOUT_MS):
         button(banner, "Reload").click()
     idle(window, qtbot)
     assert not banner.isVisible()
-    if change in (deleted, replaced):
-        select(window, key)
-        assert wait_for_statistics(window, qtbot)
+    select(window, largest(window))
+    assert wait_for_statistics(window, qtbot)
+
+
+def test_change_is_noticed_when_the_window_is_looked_at_again(
+    opened: Open, bundle: Path, qtbot: QtBot
+) -> None:
+    window = opened(bundle)
+    assert window.watch._watcher is not None
+    window.watch._watcher.removePaths(window.watch._watcher.files())  # as on a network share
+    replaced(bundle)
+    other = QWidget()
+    qtbot.addWidget(other)
+    other.show()
+    other.activateWindow()
+    qtbot.waitUntil(other.isActiveWindow, timeout=TIMEOUT_MS)
+    window.activateWindow()
+    qtbot.waitUntil(window.browser._banner.isVisible, timeout=TIMEOUT_MS)
+
+
+@pytest.mark.parametrize("change", [changed_in_place, truncated], ids=lambda c: c.__name__)
+def test_values_of_a_changed_file_are_not_shown_as_those_of_the_opened_one(
+    change: Any, opened: Open, bundle: Path, qtbot: QtBot
+) -> None:
+    window = opened(bundle)
+    window.watch.stop()  # reading notices by itself
+    change(bundle)
+    select(window, largest(window))
+    qtbot.waitUntil(window.browser._banner.isVisible, timeout=TIMEOUT_MS)
+    idle(window, qtbot)
+    assert "Mean" not in facts(window.browser.inspector.variable_panel.distribution)
 
 
 def test_reload_keeps_the_filter(opened: Open, qtbot: QtBot) -> None:
@@ -1011,3 +1038,18 @@ def test_theme_changes_at_run_time(opened: Open, qtbot: QtBot) -> None:
     assert dark < 90
     window.close()
     assert Settings().get("theme", "") == "dark"
+
+
+def test_window_that_is_closed_is_gone(
+    windows: Windows, opened: Open, bundle: Path, qtbot: QtBot
+) -> None:
+    opened()
+    other = windows.make()
+    other.show()
+    with qtbot.waitSignal(other.opened, timeout=TIMEOUT_MS):
+        other.open_path(str(bundle))
+    idle(other, qtbot)
+    appearance = other.appearance
+    other.close()
+    qtbot.waitUntil(lambda: not shiboken6.isValid(other), timeout=TIMEOUT_MS)
+    appearance.choose("dark")  # must not be drawn by what is no longer there
