@@ -73,6 +73,18 @@ def is_normalization_scope(word: str) -> bool:
     return end in _NORM_SHORT or start.partition("_")[0] in _NORM_SHORT
 
 
+def without_number(leaf: str) -> str:
+    """`leaf` with `#` for the digits it ends in: what tells as much as it does.
+
+    `weights_11` and `weights_12` give `weights_#`. Words in which the digits count (`beta_1` is a
+    decay rate) stay as they are.
+    """
+    if not leaf[-1:].isdigit():
+        return leaf
+    stem = leaf.rstrip(_DIGITS)
+    return leaf if stem.strip("_").lower() == "beta" else stem + "#"
+
+
 def depends_on_layer(leaf: str) -> bool:
     """Whether the layer's name may turn what `leaf` says into normalization."""
     word = leaf.lstrip("_").lower()
@@ -121,6 +133,8 @@ def _role_of_scalar(word: str, dtype: str) -> Role | None:
         return Role.OPTIMIZER_STATE
     if word in _COUNTERS:
         return Role.COUNTER
+    if word == "loss" or word.endswith("_loss"):
+        return Role.METRIC
     if kind_of(dtype) is Kind.INTEGER and (
         word in _INTEGER_COUNTERS or word.endswith(_INTEGER_COUNTER_ENDS)
     ):
@@ -132,6 +146,10 @@ def _role_of_ending(word: str) -> Role | None:
     if word.endswith(("_bias", "_biases")) or word.startswith("bias_"):
         return Role.BIAS
     if word.endswith(("_kernel", "_weight", "_weights", "_embedding", "_embeddings", "_matrix")):
+        return Role.WEIGHT
+    if word.startswith("bias_"):  # bias_ih, weight_hh_l0: recurrent layers of PyTorch
+        return Role.BIAS
+    if word.startswith("weight_"):
         return Role.WEIGHT
     if word.endswith(("_gamma", "_beta")):
         return Role.NORMALIZATION

@@ -114,6 +114,7 @@ def columns_by_name(
     naming = _Naming(shape_of, frozenset(moving_averages or ()))
     owners_shapes, plain, hinted = naming.shapes, naming.plain, naming.hinted
     sure_slots, normalising = naming.sure_slots, _NormalisingScopes()
+    without_number = leaf_names.without_number
     names = list(keys)
     roles: list[Role] = []
     owners: list[str | None] = [None] * len(keys)
@@ -126,11 +127,12 @@ def columns_by_name(
                 owners[position], words[position] = owner, leaf
                 roles.append(Role.OPTIMIZER_SLOT)
                 continue
-        role = plain.get((leaf, dtype, len(shape)))
+        word = without_number(leaf) if leaf[-1:].isdigit() else leaf
+        role = plain.get((word, dtype, len(shape)))
         if role is None or parent in owners_shapes or "ema" in key:
             reading = naming.read(key, parent, leaf, dtype, shape)
             names[position], role, owners[position], words[position] = reading
-        elif leaf in hinted:
+        elif word in hinted:
             scope = parent[parent.rfind("/") + 1 :].rstrip("0123456789_")
             if normalising[scope]:
                 role = Role.NORMALIZATION
@@ -164,9 +166,9 @@ class _NormalisingScopes(dict[str, bool]):
 class _Naming:
     """The names of one checkpoint, and what was learned of them so far.
 
-    shapes: shape by key. plain: role by (leaf, dtype, rank), for leaves that tell it all alone.
-    hinted: leaves whose role the layer's name may turn into normalization. sure_slots: leaves that
-    only slots bear.
+    shapes: shape by key. plain: role by (leaf, dtype, rank), for leaves that tell it all alone,
+    without the numbers they end in. hinted: leaves whose role the layer's name may turn into
+    normalization. sure_slots: leaves that only slots bear.
     """
 
     def __init__(self, shapes: dict[str, tuple[int, ...]], moving_averages: frozenset[str]) -> None:
@@ -194,6 +196,8 @@ class _Naming:
             return self._read_object_key(key, dtype, shape)
         name = key.removesuffix(":0")
         leaf = leaf.removesuffix(":0")
+        if not parent and "." in leaf:  # dotted names, as PyTorch's, which reach us by safetensors
+            return name, role_of_leaf(name, dtype, shape), None, ""
         if slot_names.is_slot_word(leaf):
             self.sure_slots.add(leaf)
         slot = self._slot(parent, leaf, shape)
@@ -217,12 +221,13 @@ class _Naming:
             return role
         if slot_names.is_average_word(leaf) or slot_names.split_marked_slot(leaf):
             return role
+        word = leaf_names.without_number(leaf)
         if leaf_names.depends_on_layer(leaf):
-            self.hinted.add(leaf)
+            self.hinted.add(word)
             alone = leaf_names.known_role(leaf, "", dtype, len(shape))
-            self.plain[leaf, dtype, len(shape)] = alone or leaf_names.default_role(dtype)
+            self.plain[word, dtype, len(shape)] = alone or leaf_names.default_role(dtype)
         else:
-            self.plain[leaf, dtype, len(shape)] = role
+            self.plain[word, dtype, len(shape)] = role
         return role
 
     def _looks_like_slot(self, parent: str, leaf: str, shape: tuple[int, ...]) -> bool:

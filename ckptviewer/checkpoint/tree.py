@@ -80,6 +80,13 @@ Item = Group | int
 """A node: a group, or the row of a variable in the checkpoint's list."""
 
 
+def _separated(names: list[str]) -> list[str]:
+    """The names with "/" between their parts: where none has that, dots separate them."""
+    if any("/" in name for name in names):
+        return names
+    return [name.replace(".", "/") for name in names]
+
+
 def relative_path(path: str, group: Group | None) -> str:
     """`path` as seen from `group`."""
     return path[len(group.path) + 1 :] if group and group.path else path
@@ -99,7 +106,7 @@ class VariableTree:
         self.root = Group("", None)
         self.slots: dict[int, list[int]] = {}
         if view_by is ViewBy.NAME:
-            self.paths = list(map(_NAME_OF, variables))
+            self.paths = _separated(list(map(_NAME_OF, variables)))
         else:
             self.paths = list(map(_PATHS[view_by], variables))
         self.group_of: list[Group] = [self.root] * len(variables)

@@ -63,7 +63,16 @@ class Format(ABC):
         """
 
 
-_FORMATS = (("ckptviewer.formats.tf_bundle", "TensorBundleFormat"),)
+_FORMATS = (
+    ("ckptviewer.formats.tf_bundle", "TensorBundleFormat"),
+    ("ckptviewer.formats.saved_model", "SavedModelFormat"),
+    ("ckptviewer.formats.keras_archive", "KerasArchiveFormat"),
+    ("ckptviewer.formats.keras_weights", "KerasWeightsFormat"),
+    ("ckptviewer.formats.keras_h5", "KerasH5Format"),
+    ("ckptviewer.formats.safetensors", "SafetensorsFormat"),
+    ("ckptviewer.formats.npz", "NpzFormat"),
+    ("ckptviewer.formats.tf_v1", "TfV1Format"),
+)
 
 
 def formats() -> Iterator[Format]:
