@@ -66,9 +66,9 @@ class Format(ABC):
 _FORMATS = (
     ("ckptviewer.formats.tf_bundle", "TensorBundleFormat"),
     ("ckptviewer.formats.saved_model", "SavedModelFormat"),
-    ("ckptviewer.formats.keras_archive", "KerasArchiveFormat"),
     ("ckptviewer.formats.keras_weights", "KerasWeightsFormat"),
     ("ckptviewer.formats.keras_h5", "KerasH5Format"),
+    ("ckptviewer.formats.keras_archive", "KerasArchiveFormat"),
     ("ckptviewer.formats.safetensors", "SafetensorsFormat"),
     ("ckptviewer.formats.npz", "NpzFormat"),
     ("ckptviewer.formats.tf_v1", "TfV1Format"),
