@@ -54,7 +54,7 @@ LIGHT = Theme(
     quiet_bar="#8a95a5",
     good="#00704f",
     warning="#875a00",
-    error="#b34700",
+    error="#ae4500",
     violet="#9c4a7c",
 )
 
@@ -65,7 +65,7 @@ DARK = Theme(
     raised="#262b35",
     line="#363c48",
     text="#e9edf3",
-    muted="#9ca7b7",
+    muted="#a1acbb",
     selected="#24415a",
     hover="#222833",
     track="#323844",
