@@ -143,7 +143,7 @@ def _role_of_scalar(word: str, dtype: str) -> Role | None:
 
 
 def _role_of_ending(word: str) -> Role | None:
-    if word.endswith(("_bias", "_biases")) or word.startswith("bias_"):
+    if word.endswith(("_bias", "_biases")):
         return Role.BIAS
     if word.endswith(("_kernel", "_weight", "_weights", "_embedding", "_embeddings", "_matrix")):
         return Role.WEIGHT

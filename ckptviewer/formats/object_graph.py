@@ -131,16 +131,18 @@ class _Describing:
         dtypes, shapes = self._dtypes, self._shapes
         edges, regions, full_names = walk.edges, walk.regions, parts.full_names
         trained, known, hinted = self._trained, self._known, self._hinted
+        without_number = leaf_names.without_number
         self._name_values()
         slots = parts.slots.owners
         for node, row in parts.values.items():
             if node in slots:
                 continue
             full_name = full_names[node]
-            leaf = full_name[full_name.rfind("/") + 1 :]
-            role = known.get((leaf, edges[node], dtypes[row], len(shapes[row])))
+            leaf = without_number(full_name[full_name.rfind("/") + 1 :])
+            edge = without_number(edges[node])
+            role = known.get((leaf, edge, dtypes[row], len(shapes[row])))
             if role is None:
-                role = self._learn(leaf, edges[node], dtypes[row], len(shapes[row]))
+                role = self._learn(leaf, edge, dtypes[row], len(shapes[row]))
             if leaf in hinted and self._normalises(full_name, self._paths[row]):
                 role = Role.NORMALIZATION
             if node in trained and role not in MODEL_ROLES:
@@ -161,10 +163,8 @@ class _Describing:
             full_name = full_names[node]
             if counts[full_name] == 1:
                 names[row] = full_name
-            elif path:
-                names[row] = path
             else:
-                names[row] = keys[row].removesuffix(VALUE_SUFFIX)
+                names[row] = path or keys[row].removesuffix(VALUE_SUFFIX)
         if REPEATED in self._walk.regions:
             for node, row in self._parts.values.items():
                 if self._walk.regions[node] == REPEATED and full_names[node]:
@@ -195,10 +195,10 @@ class _Describing:
 
     def _learn(self, leaf: str, edge: str, dtype: str, rank: int) -> Role:
         """The role that the last part of a full name tells, or else the last edge's name."""
-        told = "" if leaf.startswith(_GENERIC) else leaf
+        told = "" if leaf.startswith(_GENERIC) else leaf.replace("#", "0")
         role = leaf_names.known_role(told, "", dtype, rank) if told else None
-        role = role or leaf_names.known_role(edge, "", dtype, rank)
-        if leaf_names.depends_on_layer(told or edge):
+        role = role or leaf_names.known_role(edge.replace("#", "0"), "", dtype, rank)
+        if leaf_names.depends_on_layer(told or edge.replace("#", "0")):
             self._hinted.add(leaf)
         if slot_names.is_average_word(told):
             self._averages.add(leaf)
@@ -229,7 +229,7 @@ class _Describing:
             return Role.MOVING_AVERAGE
         full_name = self._parts.full_names[node]
         leaf = full_name[full_name.rfind("/") + 1 :]
-        if leaf in self._averages:
+        if leaf_names.without_number(leaf) in self._averages:
             owner = self._owner_by_name(full_name[: -len(leaf) - 1], row)
             if owner is not None or slot_names.is_average_for_sure(leaf):
                 self._words[row], self._owners[row] = leaf, owner

@@ -76,15 +76,13 @@ def find_slots(graph: Graph, slots: Slots) -> None:
         for name, edges in optimizer.lists.items():
             if name in _NO_SLOT_LISTS:
                 continue
-            own = [
-                (index, node)
-                for index, node in edges
-                if regions[node] == OPTIMIZER and node in graph.shapes
-            ]
-            if own and trained:
-                _add_by_index(name, own, trained, graph, names, slots)
-            elif own:
-                names.add_all((node for _, node in own), slots, _word_of_list(name))
+            if trained:
+                _add_by_index(name, edges, trained, graph, slots)
+            else:
+                own = [node for _, node in edges if regions[node] == OPTIMIZER]
+                names.add_all(
+                    (node for node in own if node in graph.shapes), slots, _word_of_list(name)
+                )
     others = _without_owner(graph, slots)
     if others:
         names.add_all(others, slots, "")
@@ -141,22 +139,38 @@ def _index(edge: tuple[str, int]) -> int:
 
 
 def _add_by_index(
-    name: str,
-    own: Edges,
-    trained: Mapping[str, int],
-    graph: Graph,
-    names: _Names,
-    slots: Slots,
+    name: str, edges: Edges, trained: Mapping[str, int], graph: Graph, slots: Slots
 ) -> None:
-    word = _word_of_list(name)
-    for index, node in own:
+    """Slots in a list whose order is that of the variables that are trained."""
+    regions, shapes = graph.walk.regions, graph.shapes
+    owners, words = slots.owners, slots.words
+    word = ""
+    for index, node in edges:
         owner = trained.get(index)
-        if owner is not None:
-            told = names.split(graph.full_names.get(node, ""), graph.full_names.get(owner, ""))
-            word = _better(word, told)
-            break
-    pairs = {node: trained[index] for index, node in own if index in trained}
-    slots.add_all(pairs, word)
+        if owner is None or regions[node] != OPTIMIZER or node not in shapes or node in owners:
+            continue
+        if not word:
+            told = _word_in(graph.full_names[node], graph.full_names.get(owner, ""))
+            word = _better(_word_of_list(name), told)
+        owners[node] = owner
+        words[node] = word
+
+
+def _word_in(slot_name: str, owner_name: str) -> str:
+    """The slot's word in its full name, given its owner's; "" where it does not say.
+
+    Keras 3: `adam/dense_kernel_velocity` of `dense/kernel`; tf_keras: `Adam/m/dense/kernel`.
+    """
+    if not owner_name:
+        return ""
+    flat = owner_name.replace("/", "_") + "_"
+    last = slot_name[slot_name.rfind("/") + 1 :]
+    if last.startswith(flat):
+        return last[len(flat) :]
+    if slot_name.endswith("/" + owner_name):
+        head = slot_name[: -len(owner_name) - 1]
+        return head[head.rfind("/") + 1 :]
+    return ""
 
 
 def _word_of_list(name: str) -> str:
@@ -182,23 +196,6 @@ class _Names:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._by_name: dict[str, list[int]] | None = None
-
-    @staticmethod
-    def split(slot_name: str, owner_name: str) -> str:
-        """The slot's word in its full name, given its owner's; "" where it does not say.
-
-        Keras 3: `adam/dense_kernel_velocity` of `dense/kernel`; tf_keras: `Adam/m/dense/kernel`.
-        """
-        if not owner_name:
-            return ""
-        flat = owner_name.replace("/", "_") + "_"
-        last = slot_name[slot_name.rfind("/") + 1 :]
-        if last.startswith(flat):
-            return last[len(flat) :]
-        if slot_name.endswith("/" + owner_name):
-            head = slot_name[: -len(owner_name) - 1]
-            return head[head.rfind("/") + 1 :]
-        return ""
 
     def add_all(self, nodes: Iterable[int], slots: Slots, word: str) -> None:
         """Add the slots among `nodes` whose full names tell their owners without doubt."""

@@ -289,18 +289,25 @@ class Walker:
 
     def _enter_list(self, optimizer: int, name: str, number: int) -> Edges:
         """Meet the variables in an optimizer's list; those that it trains are the model's."""
-        found = self._found
+        found, children, count = self._found, self._children, self._count
+        paths, names, regions = found.paths, found.edges, found.regions
         region = MODEL if name == "_trainable_variables" else OPTIMIZER
-        path = f"{found.paths[optimizer]}/{name}".lstrip("/")
-        found.paths[number] = found.paths[number] or path
-        edges = self.edges_of(number)
-        self._spend(len(path), edges)
-        for index, target in edges:
-            if found.paths[target] is None:
-                found.paths[target] = f"{path}/{index}"
-                found.edges[target] = index
-                found.regions[target] = region
-                if self._children[target] is not None:
+        path = f"{paths[optimizer]}/{name}".lstrip("/")
+        paths[number] = paths[number] or path
+        listed = children[number] or ()
+        self._spend(len(path), listed)
+        prefix = path + "/"
+        edges: Edges = []
+        for child in listed:
+            index, target = edge = child.local_name, child.node_id
+            if not 0 <= target < count:
+                raise _no_such_node(target, count)
+            edges.append(edge)
+            if paths[target] is None:
+                paths[target] = prefix + index
+                names[target] = index
+                regions[target] = region
+                if children[target] is not None:
                     self._ready.append(target)
         return edges
 

@@ -84,6 +84,7 @@ def described(entries: Iterable[Entry], **facts: set[str]) -> dict[str, Descript
         ("current_loss_scale", "float32", SCALAR, Role.OPTIMIZER_STATE),
         ("accuracy/total", "float32", SCALAR, Role.METRIC),
         ("accuracy/count", "float32", SCALAR, Role.METRIC),
+        ("losses_avg/problem_0/training_loss", "float32", SCALAR, Role.METRIC),
         ("auc/true_positives", "float32", (200,), Role.METRIC),
         ("normalization/count", "int64", SCALAR, Role.COUNTER),
         ("seed_generator/seed_generator_state", "uint32", (2,), Role.RNG),
@@ -200,6 +201,28 @@ def test_beta_is_normalization_and_its_powers_are_not() -> None:
 def test_moving_averages_belong_to_what_they_average(average: str, word: str) -> None:
     found = described(floats(("dense/kernel", MATRIX), (average, MATRIX)))
     assert found[average][1:4] == (Role.MOVING_AVERAGE, "dense/kernel", word)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "role"),
+    [("kernel_{}", Role.WEIGHT), ("b{}", Role.BIAS), ("beta_{}", Role.NORMALIZATION)],
+)
+def test_numbers_at_the_end_change_nothing(leaf: str, role: Role) -> None:
+    found = described(floats(*((f"scope/{leaf.format(number)}", VECTOR) for number in range(20))))
+    assert {told.role for told in found.values()} == {role}
+
+
+def test_numbers_at_the_end_of_decay_rates_and_slots_count() -> None:
+    entries = floats(("beta_1", SCALAR), ("beta_2", SCALAR), ("beta_7", VECTOR), ("w0", MATRIX))
+    entries += floats(*((f"w0/Adam_{number}", MATRIX) for number in range(3)))
+    found = described(entries)
+    assert [told.role for told in found.values()] == [
+        *[Role.OPTIMIZER_STATE] * 2,
+        Role.NORMALIZATION,
+        Role.WEIGHT,
+        *[Role.OPTIMIZER_SLOT] * 3,
+    ]
+    assert {told.slot_of for told in found.values()} == {None, "w0"}
 
 
 def test_words_that_merely_contain_ema_are_no_averages() -> None:
@@ -360,13 +383,13 @@ def test_corpus_roles_of_name_based_checkpoints(corpus: object) -> None:
 
     for prefix, counts in {
         "t2t_transformer_2shard/model.ckpt-1": {
-            Role.WEIGHT: 51,
+            Role.WEIGHT: 49,
             Role.BIAS: 8,
             Role.NORMALIZATION: 24,
             Role.OPTIMIZER_SLOT: 162,
             Role.OPTIMIZER_STATE: 2,
             Role.COUNTER: 2,
-            Role.METRIC: 1,
+            Role.METRIC: 3,
         },
         "tfx_estimator_2shard/model.ckpt-10000": {
             Role.WEIGHT: 14,
