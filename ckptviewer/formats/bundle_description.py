@@ -62,11 +62,9 @@ def _by_graph(
     dtypes: tuple[str, ...],
     shapes: tuple[tuple[int, ...], ...],
 ) -> Columns:
-    from ckptviewer.formats.object_graph import describe_object_graph
+    from ckptviewer.formats.object_graph import columns_of_object_graph
 
-    entries = list(zip(keys, dtypes, shapes, strict=True))
-    described = describe_object_graph(_graph_bytes(contents), entries)
-    return Columns(*zip(*described, strict=True))
+    return columns_of_object_graph(_graph_bytes(contents), keys, dtypes, shapes)
 
 
 def _with_meta(
