@@ -20,6 +20,7 @@ from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
 
 GOOD, COULD_NOT = 0, 2
+SWITCH_SECONDS = 0.0005
 
 
 class Windows(QObject):
@@ -59,6 +60,8 @@ def run_app(
     app.setApplicationName("ckptviewer")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("ckptviewer")
+    # Python passes its lock on every 5 ms by default; the event loop must not wait that long.
+    sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C in the terminal ends it
     for_picture = options.screenshot is not None
     # A picture must not depend on, nor change, what the user's own windows remember.

@@ -19,7 +19,15 @@ from ckptviewer.ui.session import Session
 READ_UNASKED_BYTES = 2_000_000_000
 """Of a larger checkpoint only the rows in sight are measured unasked."""
 
+MEASURED_UNASKED = 20_000
+"""Of a checkpoint with more variables, too: what so many small ones take is not reading."""
+
 _TELL_SECONDS = 0.08
+
+
+def _is_small(session: Session) -> bool:
+    few = len(session.checkpoint.variables) <= MEASURED_UNASKED
+    return few and session.total_bytes <= READ_UNASKED_BYTES
 
 
 class Measuring(QObject):
@@ -43,7 +51,7 @@ class Measuring(QObject):
         self.stop()
         self._session = session
         self._wanted = []
-        if session.total_bytes <= READ_UNASKED_BYTES:
+        if _is_small(session):
             self._measure(range(len(session.checkpoint.variables)))
 
     def stop(self) -> None:
@@ -57,10 +65,11 @@ class Measuring(QObject):
         session = self._session
         if session is None:
             return
+        self._wanted = list(rows)
         missing = [row for row in rows if row not in session.sketches]
         if self._schedule is not None:
             self._schedule.prefer([session.checkpoint.variables[row].key for row in missing])
-        elif session.total_bytes > READ_UNASKED_BYTES and self._job is None and missing:
+        elif self._job is None and missing and not _is_small(session):
             self._measure(missing)
 
     def _measure(self, rows: Sequence[int]) -> None:
@@ -116,3 +125,4 @@ class Measuring(QObject):
     def _forget(self, job: object) -> None:
         if job is self._job:
             self._job, self._schedule = None, None
+            self.prefer(self._wanted)  # others may have come into sight meanwhile

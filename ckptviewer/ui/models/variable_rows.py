@@ -79,6 +79,7 @@ class VariableRowsModel(QAbstractTableModel):
         self._expanded: set[Item] = set()
         self._expanded_before_filter: set[Item] | None = None
         self._matches: frozenset[int] | None = None
+        self._match_count: int | None = None
         self._match_counts: Mapping[Group, int] = {}
         self._items: list[Item] = []
         self._depths: list[int] = []
@@ -126,7 +127,7 @@ class VariableRowsModel(QAbstractTableModel):
 
     def match_count(self) -> int | None:
         """How many variables match the filter; None without one."""
-        return None if self._matches is None else len(self._matches)
+        return self._match_count
 
     def sketch(self, row: int) -> Sketch | None:
         """What is known of the values of the variable in `row`."""
@@ -205,7 +206,8 @@ class VariableRowsModel(QAbstractTableModel):
     def set_matches(self, rows: Sequence[int] | None) -> None:
         """Show only these rows of the checkpoint's list, and the groups they are in; None: all."""
         self.beginResetModel()
-        if rows is None:
+        self._match_count = None if rows is None else len(rows)
+        if rows is None or len(rows) == len(self.tree.variables):
             self._matches = None
             if self._expanded_before_filter is not None:
                 self._expanded = self._expanded_before_filter

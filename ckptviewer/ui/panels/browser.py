@@ -110,6 +110,8 @@ class Browser(QWidget):
         self._show_tree()
         self.inspector.show_session(session)
         self.measuring.start(session)
+        if len(checkpoint.variables) > FILTERED_IN_PLACE:  # the first keystroke shall not wait
+            self._jobs.start("Indexing", lambda _cancel, _report: session.texts)
         if self._filter_text:
             self.apply_filter(self._filter_text)
 
@@ -226,7 +228,7 @@ class Browser(QWidget):
         variables = session.checkpoint.variables
         model = self.table.rows_model()
         matches = model.match_count() if model is not None and self._filter_text else None
-        total = size_text(sum(variable.stored_bytes for variable in variables))
+        total = size_text(session.total_bytes)
         count = plural(len(variables), "variable")
         if matches is not None:
             count = f"{count_text(matches)} of {count}"
