@@ -48,6 +48,7 @@ FORMAT_TITLES = {
     "npz": "NumPy arrays",
 }
 MOST_CARDS = 50
+MOST_NAMED = 3
 _SHADES = {
     Role.BIAS: 150,
     Role.MOVING_AVERAGE: 135,
@@ -108,7 +109,7 @@ class OverviewPanel(QWidget):
         self._show_head(title, FORMAT_TITLES.get(checkpoint.format_name, ""), variables)
         self._show_findings(checkpoint.findings)
         self._show_training(training)
-        facts = {"Path": checkpoint.path}
+        facts = {"Path": os.path.abspath(checkpoint.path)}
         if checkpoint.written_by:
             facts["Written by"] = checkpoint.written_by
         self._facts.show_facts((facts | checkpoint.facts).items())
@@ -144,11 +145,12 @@ class OverviewPanel(QWidget):
     def _show_findings(self, findings: Sequence[Finding]) -> None:
         clear_layout(self._findings)
         self._findings_title.setVisible(bool(findings))
-        ordered = sorted(findings, key=lambda f: (f.variable is not None, _RANK[f.severity]))
-        for finding in ordered[:MOST_CARDS]:
+        whole = [finding for finding in findings if finding.variable is None]
+        shown = sorted(whole + _folded(findings), key=lambda finding: _RANK[finding.severity])
+        for finding in shown[:MOST_CARDS]:
             self._findings.addWidget(FindingCard(finding, self._appearance))
-        if len(findings) > MOST_CARDS:
-            rest = plural(len(findings) - MOST_CARDS, "more finding")
+        if len(shown) > MOST_CARDS:
+            rest = plural(len(shown) - MOST_CARDS, "more finding")
             self._findings.addWidget(
                 wrapped_label(f"{rest}: `ckptviewer list` prints all.", "muted")
             )
@@ -178,6 +180,31 @@ class OverviewPanel(QWidget):
     def _repaint_theme(self) -> None:
         if self._shown is not None:
             self.show_checkpoint(*self._shown)
+
+
+def _folded(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings about single variables, those of one kind told as one; a lone one stays itself."""
+    kinds: dict[tuple[str, Severity], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.variable is not None:
+            kinds[finding.code, finding.severity].append(finding)
+    folded = []
+    for (code, severity), alike in kinds.items():
+        if len(alike) == 1:
+            folded += alike
+            continue
+        names = ", ".join(finding.variable or "" for finding in alike[:MOST_NAMED])
+        more = len(alike) - MOST_NAMED
+        folded.append(
+            Finding(
+                code=code,
+                severity=severity,
+                message=f"{plural(len(alike), 'variable')}: {code.replace('-', ' ')}. {names}"
+                + (f" and {count_text(more)} more" if more > 0 else ""),
+                remedy=alike[0].remedy,
+            )
+        )
+    return folded
 
 
 class _RoleBreakdown(QWidget):

@@ -89,7 +89,9 @@ class RowPainter(QStyledItemDelegate):
         if note:
             painter.setPen(QColor(theme.muted))
             painter.setFont(self._appearance.small_font)
-            _draw_text(painter, rect.adjusted(width + 7, 0, 0, 0), note, Qt.AlignmentFlag.AlignLeft)
+            room = rect.adjusted(width + 7, 0, 0, 0)
+            if painter.fontMetrics().horizontalAdvance(note) <= room.width():
+                _draw_text(painter, room, note, Qt.AlignmentFlag.AlignLeft)
 
     def _paint_size(
         self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
