@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.text import count_text, plural
 from ckptviewer.checkpoint.variable import Role, Variable
 
@@ -62,6 +63,16 @@ def training_state(checkpoint: Checkpoint) -> TrainingState:
     keeps_state = any(map(_is_of_optimizer, variables))
     complete = not any(coverage.missing for coverage in slots.values()) and not without
     resumable = (bool(slots) and complete) or (not slots and keeps_state)
+    doubt = _doubt(checkpoint, slots)
+    if doubt:
+        return TrainingState(
+            step=step,
+            step_key=step_variable.key if step_variable else "",
+            learning_rate=rate,
+            slots=slots,
+            resumable=False,
+            explanation=doubt,
+        )
     return TrainingState(
         step=step,
         step_key=step_variable.key if step_variable else "",
@@ -72,6 +83,30 @@ def training_state(checkpoint: Checkpoint) -> TrainingState:
             _moment(step, step_variable), slots, len(trained), without, keeps_state
         ),
     )
+
+
+def _doubt(checkpoint: Checkpoint, slots: Mapping[str, SlotCoverage]) -> str:
+    """Why nothing good can be said, whatever the names tell; empty where there is no reason."""
+    damaged = {
+        finding.variable
+        for finding in checkpoint.findings
+        if finding.severity is Severity.ERROR and finding.variable in checkpoint.by_key
+    }
+    if damaged:
+        return (
+            f"Training cannot resume from this file as it is: "
+            f"{plural(len(damaged), 'variable')} cannot be read."
+        )
+    nameless = sum(
+        variable.role is Role.OPTIMIZER_SLOT and not variable.slot_name
+        for variable in checkpoint.variables
+    )
+    if nameless and not slots:
+        return (
+            f"Whether training could resume cannot be told: it holds {plural(nameless, 'slot')}, "
+            "and the file does not say of which variables."
+        )
+    return ""
 
 
 def _leaf(variable: Variable) -> str:

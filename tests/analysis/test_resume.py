@@ -312,3 +312,31 @@ def test_corpus(corpus: Path, path: str, step: int | None, resumable: bool) -> N
     with opened(corpus / f"{path}.index") as checkpoint:
         state = training_state(checkpoint)
     assert (state.step, state.resumable) == (step, resumable)
+
+
+def test_a_damaged_checkpoint_is_not_said_to_resume(tmp_path: Path) -> None:
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "m"),
+        tensor_names=["w", "w/Adam", "w/Adam_1", "beta1_power"],
+        shape_and_slices=[""] * 4,
+        tensors=[tf.ones((4, 4))] * 3 + [tf.ones(())],
+    )
+    data = tmp_path / "m.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:100])
+    found = best_match(tmp_path / "m.index")
+    assert found is not None
+    with found[0].open(found[1].path) as checkpoint:
+        state = training_state(checkpoint)
+    assert not state.resumable
+    assert "3 variables cannot be read" in state.explanation
+
+
+def test_slots_of_nobody_knows_whom_are_no_proof() -> None:
+    values = {
+        "model/w/.ATTRIBUTES/VARIABLE_VALUE": np.ones((2, 2), np.float32),
+        "optimizer/_variables/2/.ATTRIBUTES/VARIABLE_VALUE": np.ones((2, 2), np.float32),
+        "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE": np.array(7),
+    }
+    state = training_state(Remembered(values))
+    assert not state.resumable
+    assert "cannot be told" in state.explanation
