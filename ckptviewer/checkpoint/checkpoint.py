@@ -98,6 +98,17 @@ class Checkpoint(ABC):
         """
         return None
 
+    def stored_chunks(
+        self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
+    ) -> Iterator[memoryview] | None:
+        """The bytes of `variable` as a little-endian tensor bundle stores them, for copying.
+
+        They have the masked crc32c that `checksum` tells; whether they do is known at the end of
+        the iteration, which raises as `read` does. Each piece is valid until the next is asked
+        for. None where the variable is not stored so: then its values have to be encoded.
+        """
+        return None
+
     def details(self, variable: Variable) -> dict[str, str]:
         """Where and how the variable is stored: label to text, in the order to show them."""
         return {}

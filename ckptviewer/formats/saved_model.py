@@ -342,6 +342,11 @@ class SavedModelCheckpoint(Checkpoint):
         """As the bundle's: the masked crc32c in its index."""
         return self._values_of(variable).checksum(variable)
 
+    def stored_chunks(
+        self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
+    ) -> Iterator[memoryview] | None:
+        return self._values_of(variable).stored_chunks(variable, chunk_bytes)
+
     def details(self, variable: Variable) -> dict[str, str]:
         return self._values_of(variable).details(variable)
 

@@ -26,7 +26,7 @@ from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.bundle_index import BundleEntry, EntryTable, Header
-from ckptviewer.formats.bundle_strings import split_strings
+from ckptviewer.formats.bundle_strings import split_strings, variants_crc
 from ckptviewer.formats.dense import (
     Box,
     box_of,
@@ -179,6 +179,41 @@ class BundleCheckpoint(Checkpoint):
         """The masked crc32c in the index; None for partitioned variables, which have several."""
         entry = self._entry(variable)
         return None if entry.slices else entry.checksum
+
+    def stored_chunks(
+        self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
+    ) -> Iterator[memoryview] | None:
+        """As Checkpoint's; None for partitioned, big-endian, and unknown dtypes."""
+        entry = self._entry(variable)
+        known = kind_of(entry.dtype) is not Kind.OPAQUE or entry.dtype == "variant"
+        if entry.slices or self._contents.header.big_endian or not known:
+            return None
+        return self._stored_chunks(variable, entry, chunk_bytes)
+
+    def _stored_chunks(
+        self, variable: Variable, entry: BundleEntry, chunk_bytes: int
+    ) -> Iterator[memoryview]:
+        self._parts(variable, entry)  # raises where shape and size contradict
+        source = self._source(entry.shard)
+        if entry.dtype in ("string", "variant"):
+            data = source.read(entry.offset, entry.size)
+            if entry.dtype == "string":
+                self._strings(variable, entry)
+            elif entry.size:
+                crc = variants_crc(data, prod(entry.shape), variable.key)
+                self._verify(variable, entry, crc)
+            for first in range(0, entry.size, chunk_bytes):
+                yield memoryview(data)[first : first + chunk_bytes]
+            return
+        source.require(entry.offset, entry.size)
+        buffer = memoryview(bytearray(min(chunk_bytes, entry.size)))
+        crc = 0
+        for first in range(0, entry.size, chunk_bytes):
+            piece = buffer[: min(chunk_bytes, entry.size - first)]
+            source.read_into(piece, entry.offset + first)
+            crc = _crc32c(piece, crc)
+            yield piece
+        self._verify(variable, entry, crc)
 
     def details(self, variable: Variable) -> dict[str, str]:
         entry = self._entry(variable)
