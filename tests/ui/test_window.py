@@ -311,7 +311,7 @@ def dropped(window: MainWindow, target: QWidget, *paths: Path | str) -> QDropEve
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
-    entering = QDragEnterEvent(QPointF(at), copy, data, left, none)
+    entering = QDragEnterEvent(at, copy, data, left, none)
     window.dragEnterEvent(entering)
     assert entering.isAccepted()
     drop = QDropEvent(QPointF(at), copy, data, left, none)
@@ -342,7 +342,7 @@ def test_dragged_text_and_remote_files_are_refused(window: MainWindow) -> None:
     remote.setUrls([QUrl("https://example.org/model.index")])
     for data in (words, remote):
         event = QDragEnterEvent(
-            QPointF(5, 5),
+            QPoint(5, 5),
             Qt.DropAction.CopyAction,
             data,
             Qt.MouseButton.LeftButton,
