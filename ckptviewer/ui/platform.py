@@ -82,7 +82,10 @@ def explain_import_error(error: ImportError) -> str:
     if _MISSING.search(text):
         return str(_missing_library(text))
     if "PySide6" in text or (error.name and error.name.startswith("PySide6")):
-        return "Qt for Python is not installed. Install it with `pip install PySide6-Essentials`."
+        return (
+            "Qt for Python is not installed. "
+            "Install it with `pip install 'PySide6-Essentials>=6.8,<6.12'`."
+        )
     return f"a part of it cannot be loaded: {text}"
 
 
