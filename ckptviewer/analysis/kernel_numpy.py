@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +20,22 @@ if TYPE_CHECKING:
 
 _BLAS_ROW = 4096
 """Dot products are taken in rows so short that BLAS starts no threads for them."""
+
+
+class _Scratch(threading.local):
+    """Room for a segment, a thread its own: asking for it each time takes longer than the work."""
+
+    def __init__(self) -> None:
+        self.floats = np.empty(SEGMENT_ELEMENTS)
+        self.more_floats = np.empty(SEGMENT_ELEMENTS)
+        self.keys = np.empty(SEGMENT_ELEMENTS, np.intp)
+        self.more_keys = np.empty(SEGMENT_ELEMENTS, np.intp)
+        self.patterns = np.empty(16 * SEGMENT_ELEMENTS, np.intp)  # costs nothing until used
+
+
+@cache
+def _scratch() -> _Scratch:
+    return _Scratch()
 
 
 def accumulate(values: np.ndarray, sums: Sums, exponent: int = 0) -> None:
@@ -34,15 +53,20 @@ def accumulate(values: np.ndarray, sums: Sums, exponent: int = 0) -> None:
 
 
 def _accumulate_finite(values: np.ndarray, sums: Sums, exponent: int) -> None:
-    sums.low = min(sums.low, float(values.min()))
-    sums.high = max(sums.high, float(values.max()))
-    count_upper_bits(values, sums)
+    if values.dtype == np.float32:
+        _count_float32(values, sums)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for start in range(0, values.size, SEGMENT_ELEMENTS):
-            segment = values[start : start + SEGMENT_ELEMENTS].astype(np.float64)
+            segment = values[start : start + SEGMENT_ELEMENTS]
+            sums.low = min(sums.low, float(segment.min()))
+            sums.high = max(sums.high, float(segment.max()))
+            if values.dtype == np.float64:
+                _count_float64(segment, sums)
+            wide = _scratch().floats[: segment.size]
+            np.copyto(wide, segment)
             if exponent:
-                np.ldexp(segment, -exponent, out=segment)
-            sums.add_state(powers(segment))
+                np.ldexp(wide, -exponent, out=wide)
+            sums.add_state(powers(wide))
 
 
 def accumulate_integers(values: np.ndarray, sums: Sums) -> None:
@@ -50,9 +74,9 @@ def accumulate_integers(values: np.ndarray, sums: Sums) -> None:
     wide = values.astype(np.float64)
     sums.low = min(sums.low, float(wide.min()))
     sums.high = max(sums.high, float(wide.max()))
-    count_upper_bits(wide, sums)
     for start in range(0, values.size, SEGMENT_ELEMENTS):
         segment = values[start : start + SEGMENT_ELEMENTS]
+        _count_float64(wide[start : start + SEGMENT_ELEMENTS], sums)
         low, high = int(segment.min()), int(segment.max())
         if high - low >= 1 << 53 or max(abs(low), abs(high)) < 1 << 53:
             sums.add_state(powers(segment.astype(np.float64)))
@@ -66,7 +90,7 @@ def accumulate_integers(values: np.ndarray, sums: Sums) -> None:
 def powers(values: NDArray[np.float64]) -> State:
     """The state of one segment of finite values; `values` is overwritten."""
     n = values.size
-    scratch = np.abs(values)
+    scratch = np.abs(values, out=_scratch().more_floats[:n])
     absolute = float(scratch.sum())
     mean = float(values.sum()) / n
     np.subtract(values, mean, out=values)
@@ -83,27 +107,59 @@ def powers(values: NDArray[np.float64]) -> State:
     )
 
 
-def count_upper_bits(values: np.ndarray, sums: Sums) -> None:
-    """Add finite float32 or float64 values to the table, zeros and denormals to their counts."""
-    if values.dtype == np.float32:
-        patterns = (values.view(np.uint32) >> np.uint32(16)).astype(np.intp)
-        normal, smallest = 1 << 7, float(np.finfo(np.float32).smallest_normal)
-    else:
-        patterns = (values.view(np.uint64) >> np.uint64(44)).astype(np.intp)
-        normal, smallest = 1 << 8, float(np.finfo(np.float64).smallest_normal)
-    counts = np.bincount(patterns)
-    sums.table[: len(counts)] += counts.astype(sums.table.dtype)
-    # Zeros and denormals have patterns of their own; most tensors have none of them.
+def _count_float32(values: NDArray[np.float32], sums: Sums) -> None:
+    """Add finite values to the table, zeros and denormals to their own counts, too."""
+    small = _count_small_patterns(sums.table, 1 << 7)
+    upper_halves = values.view(np.uint16)[1 if sys.byteorder == "little" else 0 :: 2]
+    count_patterns(upper_halves, sums.table)
+    if _count_small_patterns(sums.table, 1 << 7) > small:
+        _count_small(values, sums)
+
+
+def _count_float64(values: NDArray[np.float64], sums: Sums) -> None:
+    """Add up to a segment of finite values to the table; see `_count_float32`.
+
+    Few magnitudes occur in it: a table of these alone, one half for each sign, stays in the cache.
+    """
     half = len(sums.table) // 2
-    if counts[:normal].any() or counts[half : half + normal].any():
-        zeros = int(values.size - np.count_nonzero(values))
-        sums.zero += zeros
-        sums.denormal += int(np.count_nonzero(np.abs(values) < smallest)) - zeros
+    scratch = _scratch()
+    patterns, magnitudes = (room[: values.size] for room in (scratch.keys, scratch.more_keys))
+    np.right_shift(values.view(np.uint64), np.uint64(44), out=patterns, casting="unsafe")
+    np.bitwise_and(patterns, half - 1, out=magnitudes)
+    low = int(magnitudes.min())
+    width = int(magnitudes.max()) + 1 - low
+    patterns >>= half.bit_length() - 1
+    patterns *= width
+    patterns += magnitudes
+    patterns -= low
+    counts = np.bincount(patterns, minlength=2 * width).astype(sums.table.dtype)
+    sums.table[low : low + width] += counts[:width]
+    sums.table[half + low : half + low + width] += counts[width:]
+    if low < 1 << 8:  # the exponent's bits are all zero
+        _count_small(values, sums)
+
+
+def _count_small_patterns(table: NDArray[np.uint32], normal: int) -> int:
+    half = len(table) // 2
+    return int(table[:normal].sum()) + int(table[half : half + normal].sum())
+
+
+def _count_small(values: np.ndarray, sums: Sums) -> None:
+    zeros = int(values.size - np.count_nonzero(values))
+    smallest = float(np.finfo(values.dtype).smallest_normal)
+    sums.zero += zeros
+    sums.denormal += int(np.count_nonzero(np.abs(values) < smallest)) - zeros
 
 
 def count_patterns(patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> None:
     """Add to `table` how often each pattern of 16 bits comes."""
-    table += np.bincount(patterns.astype(np.intp), minlength=1 << 16).astype(np.uint32)
+    room = _scratch().patterns
+    for start in range(0, patterns.size, room.size):
+        part = patterns[start : start + room.size]
+        keys = room[: part.size]
+        np.copyto(keys, part)
+        counts = np.bincount(keys)
+        np.add(table[: len(counts)], counts, out=table[: len(counts)], casting="unsafe")
 
 
 def _finite(values: np.ndarray, sums: Sums) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The inner loops as Numba compiles them, and how they become a file of machine code.
 
-A block that stays in the first cache is gone over four times: extremes by integer comparisons
-(the bits of a float in an order of their own), sums, powers about the block's mean, buckets.
+A block that stays in the first cache is gone over three times: extremes by integer comparisons of
+the bits, sums of powers about the mean of the block before, buckets. Where that mean turns out to
+be too far off, the sums are taken again about the right one.
 
 Run as a module it writes the machine code to the path that it is given. Only then is Numba
 imported: the code needs no Numba, see `kernel_compiled`.
@@ -19,7 +20,11 @@ import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from ckptviewer.analysis import moments
+from ckptviewer.analysis.chunks import SEGMENT_ELEMENTS
 from ckptviewer.analysis.kernel_compiled import BLOCK, store
+
+FAR = 16.0
+"""Sums about a pivot more than so many variances from the mean (squared) have lost digits."""
 
 # Sums may be taken in any order, which is what lets the processor add eight at a time; NaN and
 # infinities keep their meaning.
@@ -42,22 +47,32 @@ _combine = _linked(moments.combine)
 
 
 @_plain
-def _scan(bits, mask, sign):  # type: ignore[no-untyped-def]
-    """Least and greatest value in the order of the bits, least and greatest magnitude."""
-    first = bits[0]
-    low = first ^ ((first >> sign) & mask)
-    high = low
-    small = first & mask
-    large = small
+def _scan(bits, mask):  # type: ignore[no-untyped-def]
+    """Of float bits: least and greatest value, least and greatest magnitude, all as bits.
+
+    As integers with a sign, the bits of positive floats are in order; so are those of negative
+    ones, from zero downwards, once the sign's bit is turned.
+    """
+    narrow = bits.dtype.type  # integers would be made 64 bits wide
+    turn = narrow(~mask)
+    positive = bits[0]
+    negative = narrow(positive ^ turn)
+    small = narrow(positive & mask)
     for i in range(bits.size):
         b = bits[i]
-        magnitude = b & mask
-        ordered = b ^ ((b >> sign) & mask)
-        low = min(low, ordered)
-        high = max(high, ordered)
-        small = min(small, magnitude)
-        large = max(large, magnitude)
-    return low, high, small, large
+        positive = max(positive, b)
+        negative = max(negative, narrow(b ^ turn))
+        small = min(small, narrow(b & mask))
+    negative = negative ^ turn  # the greatest magnitude below zero, if anything is there
+    high = positive if positive >= 0 else small | turn
+    low = negative if negative < 0 else small
+    return low, high, small, max(low & mask, high & mask)
+
+
+@_plain
+def _ordered(bits, mask, sign):  # type: ignore[no-untyped-def]
+    """The bits of a float as an integer that compares as the float does."""
+    return bits ^ ((bits >> sign) & mask)
 
 
 @_plain
@@ -69,30 +84,22 @@ def _count_below(bits, mask, limit):  # type: ignore[no-untyped-def]
 
 
 @_vector
-def _sums(values):  # type: ignore[no-untyped-def]
-    total = 0.0
+def _powers(values, pivot):  # type: ignore[no-untyped-def]
     absolute = 0.0
-    for i in range(values.size):
-        x = np.float64(values[i])
-        total += x
-        absolute += abs(x)
-    return total, absolute
-
-
-@_vector
-def _powers(values, mean):  # type: ignore[no-untyped-def]
     s1 = 0.0
     s2 = 0.0
     s3 = 0.0
     s4 = 0.0
     for i in range(values.size):
-        d = np.float64(values[i]) - mean
+        x = np.float64(values[i])
+        absolute += abs(x)
+        d = x - pivot
         square = d * d
         s1 += d
         s2 += square
         s3 += square * d
         s4 += square * square
-    return s1, s2, s3, s4
+    return s1, s2, s3, s4, absolute
 
 
 @_plain
@@ -136,11 +143,14 @@ def _accumulate(  # type: ignore[no-untyped-def]
     done = (
         state[0], state[1], state[2], state[3], state[4], state[5], state[6],
     )  # fmt: skip
+    pivot = 0.0
+    fresh = True
     for start in range(0, values.size, BLOCK):
+        fresh = fresh or start % SEGMENT_ELEMENTS == 0
         x = values[start : start + BLOCK]
         b = bits[start : start + BLOCK]
         p = patterns[start : start + BLOCK]
-        low, high, small, large = _scan(b, mask, sign)
+        low, high, small, large = _scan(b, mask)
         if large >= infinity:
             count = _keep_finite(x, b, mask, infinity, facts, kept)
             if count == 0:
@@ -148,23 +158,30 @@ def _accumulate(  # type: ignore[no-untyped-def]
             x = kept[:count]
             b = kept_bits[:count]
             p = kept_patterns[:count]
-            low, high, small, large = _scan(b, mask, sign)
+            low, high, small, large = _scan(b, mask)
         if small < normal:
             zeros = _count_below(b, mask, limits[4])
             facts[3] += zeros
             facts[4] += _count_below(b, mask, normal) - zeros
-        extremes[0] = min(extremes[0], low)
-        extremes[1] = max(extremes[1], high)
+        extremes[0] = min(extremes[0], _ordered(low, mask, sign))
+        extremes[1] = max(extremes[1], _ordered(high, mask, sign))
         n = np.float64(x.size)
+        if fresh:
+            pivot = np.float64(x[0])
+            fresh = False
         if low == high:
-            value = np.float64(x[0])
-            product, error = two_product(n, value)
-            block = (n, product, error, 0.0, 0.0, 0.0, n * abs(value))
+            pivot = np.float64(x[0])
+            product, error = two_product(n, pivot)
+            block = (n, product, error, 0.0, 0.0, 0.0, n * abs(pivot))
         else:
-            total, absolute = _sums(x)
-            mean = total / n
-            s1, s2, s3, s4 = _powers(x, mean)
-            block = _piece(n, mean, s1, s2, s3, s4, absolute)
+            s1, s2, s3, s4, absolute = _powers(x, pivot)
+            off = s1 / n
+            if n * off * off > FAR * (s2 - n * off * off):
+                pivot += off
+                s1, s2, s3, s4, absolute = _powers(x, pivot)
+                off = s1 / n
+            block = _piece(n, pivot, s1, s2, s3, s4, absolute)
+            pivot += off
         done = _combine(done, block)
         _count_buckets(p, shift, table, low == high)
     for i in range(7):
