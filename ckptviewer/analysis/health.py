@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ckptviewer.analysis.summary import Statistics
+from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.text import count_text, number_text
 from ckptviewer.checkpoint.variable import Role, Variable
 
+if TYPE_CHECKING:
+    import numpy as np
+
 FEWEST_TO_JUDGE = 4
 """Of fewer elements nothing unusual can be said: a bias of one zero is no dead layer."""
+
+FLOAT16_OVERFLOW = 65520.0
+"""The least magnitude that float16 rounds to infinity."""
+
+FLOAT16_UNDERFLOW = 2.0**-25
+"""The greatest magnitude that float16 rounds to zero."""
+
+_WIDER_THAN_FLOAT16 = frozenset(("float32", "float64", "bfloat16"))
+_JUDGED_ROLES = frozenset((Role.WEIGHT, Role.MOVING_AVERAGE, Role.OTHER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """What is noticeable about a variable.
 
-    code: one word, also for the filter ("nan", "inf", "zero", "constant", "fresh", "negative").
+    code: the code of the finding that tells more of it, and a word for the filter: "nan", "inf",
+    "all-zero", "constant", "fresh-statistics", "negative-variance".
     text: for the tree, in a few characters ("3 NaN"). severity: error or warning.
     """
 
@@ -26,29 +41,89 @@ class Mark:
     severity: Severity
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Float16Loss:
+    """What a cast to float16 would do to a tensor.
+
+    overflow: how many values would become infinite; at least that many, if not `exact`.
+    underflow: how many that are not zero would become zero. nonzero: how many are not zero.
+    """
+
+    overflow: int
+    underflow: int
+    nonzero: int
+    exact: bool
+
+
 def mark_of(variable: Variable, statistics: Statistics) -> Mark | None:
     """The most serious thing that the statistics of `variable` show; None where all is well."""
+    return next(iter(marks_of(variable, statistics)), None)
+
+
+def marks_of(variable: Variable, statistics: Statistics) -> list[Mark]:
+    """All that the statistics of `variable` show, the most serious first."""
+    marks = []
     if statistics.nan:
-        return Mark(code="nan", text=f"{count_text(statistics.nan)} NaN", severity=Severity.ERROR)
+        text = f"{count_text(statistics.nan)} NaN"
+        marks.append(Mark(code="nan", text=text, severity=Severity.ERROR))
     if statistics.inf:
-        return Mark(code="inf", text=f"{count_text(statistics.inf)} Inf", severity=Severity.ERROR)
-    name = variable.name.lower()
+        text = f"{count_text(statistics.inf)} Inf"
+        marks.append(Mark(code="inf", text=text, severity=Severity.ERROR))
     if variable.role is Role.MOVING_STATISTIC:
-        return _mark_of_moving_statistic(name, statistics)
-    worth_judging = statistics.count >= FEWEST_TO_JUDGE and statistics.constant
-    if variable.role is Role.WEIGHT and worth_judging and len(variable.shape) > 1:
-        if statistics.min == 0:
-            return Mark(code="zero", text="all zero", severity=Severity.WARNING)
-        text = f"all {number_text(statistics.min, 3)}"
-        return Mark(code="constant", text=text, severity=Severity.WARNING)
-    return None
+        mark = _mark_of_moving_statistic(variable.name.lower(), statistics)
+    else:
+        mark = _mark_of_constant(variable, statistics)
+    return [*marks, mark] if mark else marks
+
+
+def float16_loss(variable: Variable, statistics: Statistics) -> Float16Loss | None:
+    """What casting `variable` to float16 would lose; None where that makes no sense.
+
+    Counted from the fine buckets: exact but for the one bucket that the limit goes through.
+    """
+    import numpy as np
+
+    if variable.dtype not in _WIDER_THAN_FLOAT16 or not statistics.finite:
+        return None
+    near, far = _magnitudes(statistics)
+    counts = statistics.buckets.counts
+    overflow = int(counts[near >= FLOAT16_OVERFLOW].sum())
+    underflow = int(counts[far <= FLOAT16_UNDERFLOW].sum())
+    split = bool(np.any((near < FLOAT16_OVERFLOW) & (far >= FLOAT16_OVERFLOW)))
+    if statistics.min is not None and statistics.max is not None:
+        ends = (abs(statistics.min) >= FLOAT16_OVERFLOW, abs(statistics.max) >= FLOAT16_OVERFLOW)
+        overflow = max(overflow, int(any(ends)))
+    return Float16Loss(
+        overflow=overflow, underflow=underflow, nonzero=int(counts.sum()), exact=not split
+    )
+
+
+def _magnitudes(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest magnitude in each bucket."""
+    import numpy as np
+
+    lower, upper = (np.abs(bound) for bound in statistics.buckets.bounds)
+    return np.minimum(lower, upper), np.maximum(lower, upper)
+
+
+def _mark_of_constant(variable: Variable, statistics: Statistics) -> Mark | None:
+    judged = variable.role in _JUDGED_ROLES and len(variable.shape) > 1
+    if not judged or kind_of(variable.dtype) is not Kind.FLOAT:
+        return None
+    if statistics.count < FEWEST_TO_JUDGE or not statistics.constant:
+        return None
+    if statistics.min == 0:
+        return Mark(code="all-zero", text="all zero", severity=Severity.WARNING)
+    text = f"all {number_text(statistics.min, 3)}"
+    return Mark(code="constant", text=text, severity=Severity.WARNING)
 
 
 def _mark_of_moving_statistic(name: str, statistics: Statistics) -> Mark | None:
-    is_variance = "var" in name
+    is_variance = "var" in name[name.rfind("/") + 1 :]
     if is_variance and statistics.min is not None and statistics.min < 0:
-        return Mark(code="negative", text="negative", severity=Severity.ERROR)
+        return Mark(code="negative-variance", text="negative", severity=Severity.ERROR)
     initial = 1 if is_variance else 0
     if statistics.constant and statistics.count > 1 and statistics.min == initial:
-        return Mark(code="fresh", text=f"still {initial}.0", severity=Severity.WARNING)
+        text = f"still {initial}.0"
+        return Mark(code="fresh-statistics", text=text, severity=Severity.WARNING)
     return None

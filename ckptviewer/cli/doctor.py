@@ -1,0 +1,128 @@
+"""`ckptviewer doctor`: whether a checkpoint is sound, and what to do where it is not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+
+from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.progress import Progress
+from ckptviewer.checkpoint.text import count_text, plural, printable, size_text
+
+_MOST_WORKERS = 8
+_COMPILE_BYTES = 1 << 29
+_BAR_WIDTH = 30
+_MOST_OF_A_KIND = 8
+_ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+_TITLES = {
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.INFO: "note",
+}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand to the command line."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="whether it is sound: damage, NaN, dead layers, and what to do",
+        description="Examine the files of a checkpoint, their checksums and all values. Exit "
+        "status: 0 healthy (no error was found), 1 not healthy, 2 it could not be examined.",
+    )
+    parser.add_argument("path", metavar="PATH", help="any path of the checkpoint")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the findings; 0 if none is an error, else 1."""
+    from ckptviewer.analysis.doctor import is_healthy
+
+    findings = find(options.path)
+    healthy = is_healthy(findings)
+    if options.json:
+        from ckptviewer.cli.list import finding_document
+
+        documents = [finding_document(finding) for finding in findings]
+        print(json.dumps({"healthy": healthy, "findings": documents}, indent=1))
+    else:
+        print_for_people(options.path, findings)
+    return 0 if healthy else 1
+
+
+def find(path: str) -> list[Finding]:
+    """All findings, the errors first; a progress bar shows on a terminal meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ckptviewer.analysis import kernel
+    from ckptviewer.analysis.doctor import examine
+
+    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
+    prepared = False
+    with ThreadPoolExecutor(workers) as executor, _bar() as show:
+
+        def report(progress: Progress) -> None:
+            nonlocal prepared
+            if not prepared and progress.total > _COMPILE_BYTES:
+                kernel.prepare(timeout_seconds=0)  # what is not there yet is made meanwhile
+            prepared = True
+            show(progress)
+
+        findings = list(examine(path, progress=report, executor=executor, workers=workers))
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def print_for_people(path: str, findings: list[Finding]) -> None:
+    """A verdict in the first line, then the findings by severity and kind, the worst first."""
+    counts = {each: sum(f.severity is each for f in findings) for each in _ORDER}
+    told = ", ".join(plural(counts[each], _TITLES[each]) for each in _ORDER if counts[each])
+    verdict = "not healthy" if counts[Severity.ERROR] else "healthy"
+    print(f"{printable(path)}: {verdict}{f' ({told})' if told else ', nothing to tell'}")
+    for severity in _ORDER:
+        chosen = [finding for finding in findings if finding.severity is severity]
+        if chosen:
+            print(f"\n{plural(len(chosen), _TITLES[severity]).upper()}")
+        for _, alike in groupby(sorted(chosen, key=_kind), key=_kind):
+            _print_alike(list(alike))
+
+
+def _kind(finding: Finding) -> tuple[str, str]:
+    return finding.code, finding.remedy
+
+
+def _print_alike(alike: list[Finding]) -> None:
+    """Findings of one code and remedy: the remedy once."""
+    print(f"  {alike[0].code}")
+    for finding in alike[:_MOST_OF_A_KIND]:
+        print(f"    {printable(finding.message)}")
+    if len(alike) > _MOST_OF_A_KIND:
+        print(f"    and {count_text(len(alike) - _MOST_OF_A_KIND)} more; --json lists all")
+    first, *rest = (alike[0].remedy or "").splitlines() or [""]
+    if first:
+        print(f"    -> {printable(first)}")
+    for line in rest:
+        print(f"         {printable(line)}")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    """A function that draws a progress bar on standard error; none where that is no terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+
+    def show(progress: Progress) -> None:
+        filled = round(_BAR_WIDTH * progress.fraction)
+        bar = "#" * filled + "." * (_BAR_WIDTH - filled)
+        text = f"{size_text(progress.done)} of {size_text(progress.total)}"
+        print(f"\r[{bar}] {progress.fraction:4.0%}  {text} ", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
