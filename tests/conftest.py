@@ -11,6 +11,12 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep tests and the programs that they start away from the user's cache."""
+    os.environ["CKPTVIEWER_CACHE"] = str(tmp_path_factory.mktemp("cache") / "results.sqlite")
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """The directory of real checkpoints that nobody of this project wrote."""

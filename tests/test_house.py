@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,10 +16,19 @@ NEVER = {"tensorflow", "keras", "tf_keras", "h5py", "scipy", "sklearn"}
 QT = {"PySide6", "shiboken6", "pyqtgraph"}
 
 
+RUN = """
+import json, sys
+from ckptviewer.__main__ import main
+status = main(sys.argv[1:])
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+sys.exit(status)
+"""
+
+
 def modules_of_a_run(*arguments: str, directory: Path) -> set[str]:
     """The names of all modules that `ckptviewer ARGUMENTS` imports until it ends, with status 0."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "ckptviewer", *arguments],
+        [sys.executable, "-c", RUN, *arguments],
         cwd=directory,
         env=os.environ | {"QT_QPA_PLATFORM": "offscreen"},
         capture_output=True,
@@ -26,8 +36,7 @@ def modules_of_a_run(*arguments: str, directory: Path) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    return {line.rsplit("|", 1)[1].strip() for line in lines}
+    return set(json.loads(done.stderr.splitlines()[-1]))
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["people", "json"])

@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from ckptviewer.checkpoint.errors import (
@@ -195,10 +196,11 @@ class LocalFile(ByteSource):
     def _changed(self, what: str) -> ChangedFileError:
         return ChangedFileError(what, where=self.name, remedy="Reload the checkpoint.")
 
-    def __del__(self) -> None:
-        # A forgotten handle must not keep a deleted file's bytes on the disk.
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # A forgotten handle must not keep a deleted file's bytes on the disk. When Python ends, the
+        # module `os` may be gone before this.
         if getattr(self, "_descriptor", -1) >= 0:
-            self._close()
+            close(self._descriptor)
 
 
 def _flat(buffer: bytearray | memoryview) -> memoryview:

@@ -49,7 +49,9 @@ CREATE TABLE entry (
 
 
 def default_path() -> Path:
-    """Where the cache lies on this system."""
+    """Where the cache lies on this system; CKPTVIEWER_CACHE names another file."""
+    if named := os.environ.get("CKPTVIEWER_CACHE"):
+        return Path(named)
     from platformdirs import user_cache_path
 
     return user_cache_path("ckptviewer", appauthor=False) / "results.sqlite"

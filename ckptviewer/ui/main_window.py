@@ -233,6 +233,7 @@ class MainWindow(QMainWindow):
         self._remember()
         self.watch.stop()
         self.jobs.shut_down()
+        self.browser.measuring.close()
         if self.session is not None:
             self.session.checkpoint.close()
         self.closed.emit(self)

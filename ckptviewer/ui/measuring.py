@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
@@ -16,6 +16,11 @@ from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.jobs import Job, Jobs, Report
 from ckptviewer.ui.session import Session
 
+if TYPE_CHECKING:
+    from ckptviewer.analysis.remembered import Remembered
+    from ckptviewer.analysis.statistics import Statistics
+    from ckptviewer.storage.cache import Cache
+
 READ_UNASKED_BYTES = 2_000_000_000
 """Of a larger checkpoint only the rows in sight are measured unasked."""
 
@@ -23,6 +28,7 @@ MEASURED_UNASKED = 20_000
 """Of a checkpoint with more variables, too: what so many small ones take is not reading."""
 
 _TELL_SECONDS = 0.08
+_KEPT_TOGETHER = 64
 
 
 def _is_small(session: Session) -> bool:
@@ -44,6 +50,7 @@ class Measuring(QObject):
         self._session: Session | None = None
         self._job: Job[None] | None = None
         self._schedule: Any = None
+        self._cache: Cache | None = None
         self._wanted: list[int] = []
 
     def start(self, session: Session) -> None:
@@ -59,6 +66,12 @@ class Measuring(QObject):
         if self._job is not None:
             self._job.cancel()
         self._job, self._schedule, self._session = None, None, None
+
+    def close(self) -> None:
+        """Stop, and give the cache back."""
+        self.stop()
+        if self._cache is not None:
+            self._cache.close()
 
     def prefer(self, rows: Sequence[int]) -> None:
         """These rows are in sight: do them next, or at all."""
@@ -99,24 +112,48 @@ class Measuring(QObject):
         from ckptviewer.analysis.scheduling import Schedule
 
         checkpoint = session.checkpoint
-        schedule = Schedule(checkpoint, [checkpoint[key] for key in chosen], cancel=cancel)
+        remembered = self._remembered(session)
+        known = remembered.known(chosen)
+        for key, statistics in known.items():
+            session.sketches[chosen[key]] = sketch_of(checkpoint[key], statistics)
+        yield [chosen[key] for key in known]
+        missing = [checkpoint[key] for key in chosen if key not in known]
+        schedule = Schedule(checkpoint, missing, cancel=cancel)
         self._schedule = schedule
         done: list[int] = []
+        measured: dict[str, Statistics] = {}
         told = time.monotonic()
-        for key, outcome in schedule.run(self._jobs.workers):
-            row = chosen[key]
-            if isinstance(outcome, CkptviewerError):
-                session.sketches[row] = Sketch(heights=(), text="", summary="", mark=None)
-                session.problems.setdefault(key, outcome.what)
-            else:
-                session.sketches[row] = sketch_of(checkpoint[key], outcome)
-            done.append(row)
-            if time.monotonic() - told > _TELL_SECONDS:
-                told = time.monotonic()
-                report(schedule.progress)
-                yield done
-                done = []
+        try:
+            for key, outcome in schedule.run(self._jobs.workers):
+                row = chosen[key]
+                if isinstance(outcome, CkptviewerError):
+                    session.sketches[row] = Sketch(heights=(), text="", summary="", mark=None)
+                    session.problems.setdefault(key, outcome.what)
+                else:
+                    session.sketches[row] = sketch_of(checkpoint[key], outcome)
+                    measured[key] = outcome
+                done.append(row)
+                if time.monotonic() - told > _TELL_SECONDS:
+                    told = time.monotonic()
+                    report(schedule.progress)
+                    yield done
+                    done = []
+                if len(measured) >= _KEPT_TOGETHER:
+                    remembered.keep(measured)
+                    measured = {}
+        finally:
+            remembered.keep(measured)
         yield done
+
+    def _remembered(self, session: Session) -> Remembered:
+        if session.remembered is None:
+            from ckptviewer.analysis.remembered import Remembered
+            from ckptviewer.storage.cache import Cache
+
+            if self._cache is None:
+                self._cache = Cache()
+            session.remembered = Remembered(session.checkpoint, self._cache)
+        return session.remembered
 
     def _tell(self, session: Session, rows: list[int]) -> None:
         if session is self._session and rows:

@@ -17,6 +17,7 @@ from ckptviewer.checkpoint.tree import VariableTree, ViewBy
 from ckptviewer.checkpoint.variable import Variable
 
 if TYPE_CHECKING:
+    from ckptviewer.analysis.remembered import Remembered
     from ckptviewer.analysis.sketch import Sketch
     from ckptviewer.analysis.statistics import Statistics
 
@@ -24,7 +25,11 @@ MOST_KEPT_STATISTICS = 100
 
 
 class Session:
-    """An open checkpoint, as the window works on it. seconds: how long opening took."""
+    """An open checkpoint, as the window works on it.
+
+    seconds: how long opening took. sketches: by row, as they are measured. remembered: statistics
+    from earlier sessions, once somebody has looked for them.
+    """
 
     def __init__(self, asked: str, checkpoint: Checkpoint, view_by: ViewBy) -> None:
         """asked: the path as the user gave it."""
@@ -34,6 +39,7 @@ class Session:
         self.tree = VariableTree(checkpoint.variables, view_by)
         self.total_bytes = sum(variable.stored_bytes for variable in checkpoint.variables)
         self.sketches: dict[int, Sketch] = {}
+        self.remembered: Remembered | None = None
         self._statistics: OrderedDict[str, Statistics] = OrderedDict()
 
     @cached_property

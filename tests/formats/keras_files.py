@@ -125,6 +125,7 @@ def made() -> Path:
     """A directory with the models of Keras 3: see the names of its files."""
     keras = imported("keras")
     directory = _directory()
+    keras.utils.clear_session()  # names must not depend on what was built before
     keras.utils.set_random_seed(11)
     model = functional(keras)
     model.save(directory / "net.keras")
@@ -187,6 +188,7 @@ def made_by_tf_keras() -> Path:
     """A directory with the models of TF-Keras, the Keras 2 that lives on."""
     tf_keras = imported("tf_keras")
     directory = _directory()
+    tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(12)
     model = functional(tf_keras)
     model.save(directory / "net.h5")

@@ -39,7 +39,8 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the settings of this test lie: nobody's own are touched."""
     path = tmp_path / "settings" / "settings.json"
     monkeypatch.setenv("CKPTVIEWER_SETTINGS", str(path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # What is remembered would be shown where a test wants to see it being read.
+    monkeypatch.setenv("CKPTVIEWER_CACHE", "/nonexistent/results.sqlite")
     return path
 
 

@@ -121,6 +121,10 @@ class Inspector(QWidget):
         def read(cancel: CancelToken, report: Report) -> Statistics:
             from ckptviewer.analysis.statistics import statistics_of
 
+            if session.remembered is not None:
+                known = session.remembered.known((variable.key,))
+                if known:
+                    return known[variable.key]
             return statistics_of(session.checkpoint, variable, cancel=cancel, progress=report)
 
         job = self._read("Statistics", read)
