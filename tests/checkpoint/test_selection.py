@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
@@ -305,7 +304,7 @@ texts = st.text(alphabet="ab/*?[]!-\n.", max_size=8)
 
 @given(name=texts, glob=texts)
 def test_one_glob_and_many_agree_with_fnmatch(name: str, glob: str) -> None:
-    bare = re.sub("/+$", "", glob)
+    bare = glob.rstrip("/")
     expected = fnmatchcase(name, bare) or fnmatchcase(name, bare + "/*")
     assert matches_glob(name, glob) == expected
     variable = Variable(name, "\x01other", "int8", (), 1)
