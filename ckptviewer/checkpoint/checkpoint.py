@@ -98,6 +98,10 @@ class Checkpoint(ABC):
         """
         return None
 
+    def in_order(self, variable: Variable) -> bool:
+        """Whether `chunks` gives the elements in C order: not so where they lie in slices."""
+        return True
+
     def stored_chunks(
         self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
     ) -> Iterator[memoryview] | None:

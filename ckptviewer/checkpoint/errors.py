@@ -61,6 +61,14 @@ class UnreadableFileError(CkptviewerError, OSError):
     """The operating system refused to read the file (permission, input/output error)."""
 
 
+class UnwritableFileError(CkptviewerError, OSError):
+    """What was to be written could not be, or does not read back as it should."""
+
+
+class TargetExistsError(CkptviewerError, FileExistsError):
+    """There is something where a file was to be written, and nobody said to replace it."""
+
+
 class UnknownVariableError(CkptviewerError, KeyError):
     """The checkpoint has no variable of that key."""
 

@@ -342,6 +342,9 @@ class SavedModelCheckpoint(Checkpoint):
         """As the bundle's: the masked crc32c in its index."""
         return self._values_of(variable).checksum(variable)
 
+    def in_order(self, variable: Variable) -> bool:
+        return self._values_of(variable).in_order(variable)
+
     def stored_chunks(
         self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
     ) -> Iterator[memoryview] | None:

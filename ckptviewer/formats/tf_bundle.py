@@ -180,6 +180,9 @@ class BundleCheckpoint(Checkpoint):
         entry = self._entry(variable)
         return None if entry.slices else entry.checksum
 
+    def in_order(self, variable: Variable) -> bool:
+        return not self._entry(variable).slices
+
     def stored_chunks(
         self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
     ) -> Iterator[memoryview] | None:
@@ -228,6 +231,11 @@ class BundleCheckpoint(Checkpoint):
             "Offset": f"{count_text(entry.offset)} bytes",
             "Checksum": f"{entry.checksum:08x} (masked crc32c)",
         }
+
+    def files(self) -> list[str]:
+        """The files that hold it: the index, and the data files that it names."""
+        shards = range(self._contents.header.shards)
+        return [f"{self.path}.index", *map(self._shard_path, shards)]
 
     def release(self) -> None:
         for source in list(self._sources.values()):

@@ -143,6 +143,9 @@ class V1Checkpoint(Checkpoint):
                 yield piece.astype(native, copy=False)
             check.finish()
 
+    def in_order(self, variable: Variable) -> bool:
+        return len(self._tensors[variable.key].parts) == 1
+
     def details(self, variable: Variable) -> dict[str, str]:
         parts = self._tensors[variable.key].parts
         if len(parts) == 1:
