@@ -18,6 +18,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from ckptviewer.analysis.remembered import Remembered
 from ckptviewer.checkpoint.errors import MissingShardError
 from ckptviewer.checkpoint.tree import Group, ViewBy
 from ckptviewer.resources import demo_checkpoint
@@ -541,7 +542,15 @@ def test_group_shows_the_sum_of_what_is_in_it(opened: Open) -> None:
 
 
 @pytest.fixture
-def slow_statistics(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is selected is read, whatever earlier runs have measured."""
+    monkeypatch.setattr(Remembered, "known", lambda _self, _keys: {})
+
+
+@pytest.fixture
+def slow_statistics(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, nothing_remembered: None
+) -> Iterator[Gate]:
     """The statistics of the first variable that is asked for wait at the gate."""
     from ckptviewer.analysis import statistics
 
@@ -744,6 +753,7 @@ def test_change_is_noticed_when_the_window_is_looked_at_again(
     qtbot.waitUntil(window.browser._banner.isVisible, timeout=TIMEOUT_MS)
 
 
+@pytest.mark.usefixtures("nothing_remembered")
 @pytest.mark.parametrize("change", [changed_in_place, truncated], ids=lambda c: c.__name__)
 def test_values_of_a_changed_file_are_not_shown_as_those_of_the_opened_one(
     change: Any, opened: Open, bundle: Path, qtbot: QtBot
@@ -767,6 +777,7 @@ def test_reload_keeps_the_filter(opened: Open, qtbot: QtBot) -> None:
     assert shown_keys(window) == before
 
 
+@pytest.mark.usefixtures("nothing_remembered")
 def test_error_while_reading_is_shown_in_its_place(
     opened: Open, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1053,3 +1064,19 @@ def test_window_that_is_closed_is_gone(
     other.close()
     qtbot.waitUntil(lambda: not shiboken6.isValid(other), timeout=TIMEOUT_MS)
     appearance.choose("dark")  # must not be drawn by what is no longer there
+
+
+def test_statistics_that_are_remembered_are_those_of_the_file(
+    windows: Windows, opened: Open, truth: Mapping[str, np.ndarray], qtbot: QtBot
+) -> None:
+    window = opened()
+    key = largest(window)
+    window.close()
+    again = windows.make()
+    again.show()
+    with qtbot.waitSignal(again.opened, timeout=TIMEOUT_MS):
+        again.open_path(DEMO)
+    idle(again, qtbot)
+    select(again, key)
+    labels = wait_for_statistics(again, qtbot)
+    assert float(labels["Mean"].toolTip()) == pytest.approx(truth[key].astype(np.float64).mean())
