@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 
@@ -44,6 +44,7 @@ from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.text import count_text, plural
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.nearby import Listing
 
 _COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
@@ -96,14 +97,17 @@ def _examined(
     executor: Executor | None,
     workers: int,
 ) -> Iterator[Finding]:
-    opened = list(_of_files(checkpoint))
+    prefix = bundle_prefix(checkpoint)
+    listing = listing_beside(prefix or checkpoint.path)
+    lost = pointers(prefix, listing) if prefix and listing else {}
+    opened = list(_of_files(checkpoint, prefix, listing, lost))
     yield from opened
     yield from unused_bytes(checkpoint)
     cancel.raise_if_cancelled()
     yield from content_findings(checkpoint)
     known = {finding.variable for finding in opened if finding.variable is not None}
     if read_values:
-        found = _Pass(checkpoint, known, cancel)
+        found = _Pass(checkpoint, known, set(lost), cancel)
         yield from found.run(progress, executor, workers)
     else:
         stored = {
@@ -117,27 +121,35 @@ def _examined(
         )
 
 
-def _of_files(checkpoint: Checkpoint) -> Iterator[Finding]:
-    """What was noticed on opening, told better where more is known; and what lies beside."""
-    prefix = bundle_prefix(checkpoint)
-    listing = listing_beside(prefix or checkpoint.path)
-    lost = pointers(prefix, listing) if prefix and listing else []
+def _of_files(
+    checkpoint: Checkpoint, prefix: str, listing: Listing | None, lost: Mapping[int, str]
+) -> Iterator[Finding]:
+    """What was noticed on opening, told better where more is known; and what lies beside.
+
+    lost: number and name of the data files that are no data.
+    """
     state = None
     if listing is not None and checkpoint.format_name in ("tf-bundle", "tf-v1"):
         state = state_finding(listing)
     for finding in checkpoint.findings:
         if state is not None and finding.code in STATE_CODES:
             continue
-        if finding.variable is None and any(name in finding.message for name in lost):
+        if finding.variable is None and any(name in finding.message for name in lost.values()):
             continue  # cut short, says the reader, who took it for data
         if finding.code == "damaged-index":
             intact = plural(len(checkpoint.variables), "variable")
             finding = replace(
                 finding,
+                message=f"{finding.message.removesuffix('.')}.",
                 remedy=f"{finding.remedy} Until then: {intact} of its intact blocks can be read.",
             )
         yield finding
-    yield from map(pointer_finding, lost)
+    known = {finding.variable for finding in checkpoint.findings}
+    for shard, name in lost.items():
+        yield pointer_finding(name)
+        for variable in checkpoint.variables:
+            if variable.shard == shard and variable.key not in known:  # fits into the pointer
+                yield _unreadable(variable.key, f"its data file {name} is a Git LFS pointer", "")
     if state is not None:
         yield state
     if listing is not None:
@@ -147,10 +159,15 @@ def _of_files(checkpoint: Checkpoint) -> Iterator[Finding]:
 class _Pass:
     """The pass over all data, and what comes of it once all is read."""
 
-    def __init__(self, checkpoint: Checkpoint, known: set[str], cancel: CancelToken) -> None:
-        """`known` are variables that something was said of already."""
+    def __init__(
+        self, checkpoint: Checkpoint, known: set[str], lost: set[int], cancel: CancelToken
+    ) -> None:
+        """
+        known: variables that something was said of already. lost: data files that are no data.
+        """
         self._checkpoint = checkpoint
         self._known = known
+        self._lost = lost
         self._cancel = cancel
         self._shares = Shares()
         self._damaged: dict[int, dict[str, ChecksumError]] = defaultdict(dict)
@@ -164,7 +181,11 @@ class _Pass:
         checkpoint = self._checkpoint
         alike = [v for group in may_be_duplicates(checkpoint).values() for v in group]
         digests = {v.key for v in alike if checkpoint.checksum(v) is None}
-        readable = [v for v in checkpoint.variables if kind_of(v.dtype) is not Kind.OPAQUE]
+        readable = [
+            v
+            for v in checkpoint.variables
+            if kind_of(v.dtype) is not Kind.OPAQUE and v.shard not in self._lost
+        ]
         for reading in readings(
             checkpoint,
             readable,
@@ -201,13 +222,7 @@ class _Pass:
         elif isinstance(outcome, ChecksumError):
             self._damaged[variable.shard][variable.key] = outcome
         elif not isinstance(outcome, OpaqueVariableError) and variable.key not in self._known:
-            yield Finding(
-                code="unreadable-variable",
-                severity=Severity.ERROR,
-                message=f"{variable.key} cannot be read: {outcome.what}.",
-                remedy=outcome.remedy or _COPY_AGAIN,
-                variable=variable.key,
-            )
+            yield _unreadable(variable.key, outcome.what, outcome.remedy)
 
     def _mismatches(self, shard: int, damaged: dict[str, ChecksumError]) -> Iterator[Finding]:
         """One finding for a data file most of which is wrong; else one for each variable."""
@@ -237,6 +252,16 @@ class _Pass:
             f"checksums ({named}).",
             remedy="Copy index and data files again, all from one save.",
         )
+
+
+def _unreadable(key: str, what: str, remedy: str) -> Finding:
+    return Finding(
+        code="unreadable-variable",
+        severity=Severity.ERROR,
+        message=f"{key} cannot be read: {what}.",
+        remedy=remedy or _COPY_AGAIN,
+        variable=key,
+    )
 
 
 def _changed(error: ChangedFileError) -> Finding:

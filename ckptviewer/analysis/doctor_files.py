@@ -57,11 +57,15 @@ def listing_beside(path: str) -> Listing | None:
         return None
 
 
-def pointers(prefix: str, listing: Listing) -> list[str]:
-    """The names of the bundle's data files that are Git LFS pointers."""
+def pointers(prefix: str, listing: Listing) -> dict[int, str]:
+    """Number and name of each of the bundle's data files that is a Git LFS pointer."""
     base = os.path.basename(prefix)
     names = [f for f in listing.files if BUNDLE_DATA_FILE.search(f) and base_of(f) == base]
-    return sorted(n for n in names if _is_pointer(os.path.join(listing.directory, n)))
+    return {
+        int(name.rpartition(".data-")[2].partition("-of-")[0]): name
+        for name in sorted(names)
+        if _is_pointer(os.path.join(listing.directory, name))
+    }
 
 
 def pointer_finding(name: str) -> Finding:
@@ -145,7 +149,7 @@ def failure_findings(path: str, error: CkptviewerError) -> Iterator[Finding]:
         if _is_pointer(candidate):
             yield pointer_finding(os.path.basename(candidate))
             return
-    if isinstance(error, DamagedFileError):
+    if isinstance(error, DamagedFileError) or _is_index_of_data(error, listing):
         code = "damaged-index" if error.where.endswith(".index") else "damaged-file"
         message = f"{error.where or shown(path)}: {error.what}; nothing in it can be shown."
         yield Finding(code=code, severity=Severity.ERROR, message=message, remedy=error.remedy)
@@ -158,6 +162,15 @@ def failure_findings(path: str, error: CkptviewerError) -> Iterator[Finding]:
         )
     if listing is not None and isinstance(error, NotACheckpointError | PathNotFoundError):
         yield from _unfinished_alone(path, listing)
+
+
+def _is_index_of_data(error: CkptviewerError, listing: Listing | None) -> bool:
+    """Whether what is no checkpoint is an index by its name, with data files of its own."""
+    if not isinstance(error, NotACheckpointError) or not error.where.endswith(".index"):
+        return False
+    base = os.path.basename(base_of(error.where))
+    files = listing.files if listing else ()
+    return any(BUNDLE_DATA_FILE.search(name) and base_of(name) == base for name in files)
 
 
 def _unfinished_alone(path: str, listing: Listing) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckptviewer.analysis.health import Mark, float16_loss, marks_of
+from ckptviewer.analysis.health import FLOAT16_OVERFLOW, Mark, float16_loss, marks_of
 from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
@@ -153,11 +153,13 @@ def _message(variable: Variable, statistics: Statistics, mark: Mark, place: str)
 
 
 def _overflow(variable: Variable, statistics: Statistics) -> Iterator[Finding]:
+    low, high = float(statistics.min or 0), float(statistics.max or 0)
+    if max(abs(low), abs(high)) < FLOAT16_OVERFLOW:
+        return
     loss = float16_loss(variable, statistics)
     if loss is None or not loss.overflow:
         return
     count = f"{'' if loss.exact else 'at least '}{plural(loss.overflow, 'value')}"
-    low, high = float(statistics.min or 0), float(statistics.max or 0)
     most = high if abs(high) >= abs(low) else low
     yield Finding(
         code="float16-overflow",

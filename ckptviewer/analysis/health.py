@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.text import count_text, number_text
 from ckptviewer.checkpoint.variable import Role, Variable
-
-if TYPE_CHECKING:
-    import numpy as np
 
 FEWEST_TO_JUDGE = 4
 """Of fewer elements nothing unusual can be said: a bias of one zero is no dead layer."""
@@ -22,6 +18,9 @@ FLOAT16_OVERFLOW = 65520.0
 
 FLOAT16_UNDERFLOW = 2.0**-25
 """The greatest magnitude that float16 rounds to zero."""
+
+_UNDERFLOW_PATTERNS = {"float32": (127 - 25) << 7, "float64": (1023 - 25) << 8}
+"""The upper bits (16 of float32, 20 of float64) of FLOAT16_UNDERFLOW."""
 
 _WIDER_THAN_FLOAT16 = frozenset(("float32", "float64", "bfloat16"))
 _JUDGED_ROLES = frozenset((Role.WEIGHT, Role.MOVING_AVERAGE, Role.OTHER))
@@ -79,31 +78,45 @@ def marks_of(variable: Variable, statistics: Statistics) -> list[Mark]:
 def float16_loss(variable: Variable, statistics: Statistics) -> Float16Loss | None:
     """What casting `variable` to float16 would lose; None where that makes no sense.
 
-    Counted from the fine buckets: exact but for the one bucket that the limit goes through.
+    Counted from the fine buckets: exact but for the one bucket that the upper limit goes through.
     """
-    import numpy as np
-
     if variable.dtype not in _WIDER_THAN_FLOAT16 or not statistics.finite:
         return None
-    near, far = _magnitudes(statistics)
-    counts = statistics.buckets.counts
-    overflow = int(counts[near >= FLOAT16_OVERFLOW].sum())
-    underflow = int(counts[far <= FLOAT16_UNDERFLOW].sum())
-    split = bool(np.any((near < FLOAT16_OVERFLOW) & (far >= FLOAT16_OVERFLOW)))
-    if statistics.min is not None and statistics.max is not None:
-        ends = (abs(statistics.min) >= FLOAT16_OVERFLOW, abs(statistics.max) >= FLOAT16_OVERFLOW)
-        overflow = max(overflow, int(any(ends)))
+    overflow, exact = _overflow(statistics)
     return Float16Loss(
-        overflow=overflow, underflow=underflow, nonzero=int(counts.sum()), exact=not split
+        overflow=overflow,
+        underflow=_underflow(statistics),
+        nonzero=statistics.finite - statistics.buckets.zeros,
+        exact=exact,
     )
 
 
-def _magnitudes(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest magnitude in each bucket."""
+def _overflow(statistics: Statistics) -> tuple[int, bool]:
     import numpy as np
 
+    low, high = statistics.min or 0, statistics.max or 0
+    if max(abs(low), abs(high)) < FLOAT16_OVERFLOW:
+        return 0, True
     lower, upper = (np.abs(bound) for bound in statistics.buckets.bounds)
-    return np.minimum(lower, upper), np.maximum(lower, upper)
+    sure = np.minimum(lower, upper) >= FLOAT16_OVERFLOW
+    maybe = np.maximum(lower, upper) >= FLOAT16_OVERFLOW
+    ends = (abs(low) >= FLOAT16_OVERFLOW) + (abs(high) >= FLOAT16_OVERFLOW and low != high)
+    count = int(statistics.buckets.counts[sure].sum())
+    return max(count, ends), bool((sure == maybe).all())
+
+
+def _underflow(statistics: Statistics) -> int:
+    import numpy as np
+
+    buckets = statistics.buckets
+    if buckets.scheme.value == "points":
+        small = np.abs(buckets.ranks) <= FLOAT16_UNDERFLOW
+        return int(buckets.counts[small].sum())
+    # Buckets are powers of two cut evenly, and this limit is a bound of one: those near the middle.
+    half = 1 << (buckets.scheme.bits - 1)
+    limit = _UNDERFLOW_PATTERNS[buckets.scheme.value]
+    first, last = np.searchsorted(buckets.ranks, (half - limit, half + limit))
+    return int(buckets.counts[first:last].sum())
 
 
 def _mark_of_constant(variable: Variable, statistics: Statistics) -> Mark | None:
