@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,29 +66,37 @@ class Display:
         """Start ckptviewer."""
         return self.start(sys.executable, "-m", "ckptviewer", *map(str, arguments))
 
-    def xdotool(self, *arguments: str, attempts: int = 1) -> str:
-        """Run xdotool; it fails where a window goes while it looks at all of them."""
-        for _ in range(attempts):
-            done = subprocess.run(
-                ["xdotool", *arguments],
-                env=self._environment,
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=False,
-            )
-            if done.returncode == 0:
-                return done.stdout.strip()
-        raise AssertionError(f"xdotool {' '.join(arguments)}: {done.stderr}")
+    def xdotool(self, *arguments: str) -> str:
+        done = self._run_xdotool(*arguments)
+        assert done.returncode == 0, f"xdotool {' '.join(arguments)}: {done.stderr}"
+        return done.stdout.strip()
 
-    def window(self, title: str) -> str:
-        """The number of the window whose title matches, once there is one; it gets the keyboard."""
-        found = self.xdotool(
-            "search", "--sync", "--onlyvisible", "--name", title, attempts=ATTEMPTS
+    def window(self, process: subprocess.Popen[str], title: str) -> str:
+        """The number of the process's window of this title; it gets the keyboard."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            # It also fails where another window goes while it looks at all of them.
+            done = self._run_xdotool("search", "--onlyvisible", "--name", title)
+            if done.returncode == 0 and done.stdout.strip():
+                window = done.stdout.split()[-1]
+                self.xdotool("windowfocus", "--sync", window)
+                return window
+            try:
+                process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            raise AssertionError(f"it ended instead: {ended(process)}")
+        raise AssertionError(f"no window of the title {title}")
+
+    def _run_xdotool(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["xdotool", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
-        window = found.splitlines()[-1]
-        self.xdotool("windowfocus", "--sync", window)
-        return window
 
     def look(self, picture: Path) -> str:
         """The clipboard's text; the screen is saved as `picture`."""
@@ -175,7 +184,7 @@ def test_filter_copy_and_close_by_keyboard(display: Display, tmp_path: Path) -> 
     )
     assert len(expected) > 1
     process = display.open(index)
-    window = display.window(f"^{name.replace('.', '[.]')} - ckptviewer$")
+    window = display.window(process, f"^{name.replace('.', '[.]')} - ckptviewer$")
     assert display.xdotool("getwindowname", window) == f"{name} - ckptviewer"
 
     display.xdotool("key", "ctrl+f")
@@ -211,8 +220,8 @@ def rows_are_drawn(screen: QImage) -> bool:
 def test_two_paths_have_two_windows(display: Display, bundle: Path) -> None:
     early = demo_checkpoint().with_name("digits.ckpt-40.index")
     process = display.open(early, index_of(bundle))
-    first = display.window("^digits[.]ckpt-40 - ckptviewer$")
-    second = display.window("^digits[.]ckpt-600 - ckptviewer$")
+    first = display.window(process, "^digits[.]ckpt-40 - ckptviewer$")
+    second = display.window(process, "^digits[.]ckpt-600 - ckptviewer$")
     assert first != second
     display.xdotool("key", "ctrl+w")
     display.xdotool("windowfocus", "--sync", first)
@@ -223,7 +232,7 @@ def test_two_paths_have_two_windows(display: Display, bundle: Path) -> None:
 
 def test_bad_path_is_told_in_the_window(display: Display, tmp_path: Path) -> None:
     process = display.open(tmp_path / "no-such.index")
-    display.window("^no-such[.]index - ckptviewer$")
+    display.window(process, "^no-such[.]index - ckptviewer$")
     picture = tmp_path / "problem.png"
     for _ in range(ATTEMPTS):
         display.look(picture)
@@ -237,6 +246,6 @@ def test_bad_path_is_told_in_the_window(display: Display, tmp_path: Path) -> Non
 
 def test_empty_window_opens_by_its_name(display: Display) -> None:
     process = display.open()
-    display.window("^ckptviewer$")
+    display.window(process, "^ckptviewer$")
     display.xdotool("key", "ctrl+w")
     assert ended(process) == (0, "", "")
