@@ -260,9 +260,9 @@ class VariableTree:
     def matching_counts(self, rows: Collection[int]) -> Counter[Group]:
         """How many of `rows` each group shows, directly or below; groups without any are absent."""
         counts = Counter(map(self.group_of.__getitem__, rows))
-        for group, count in list(counts.items()):
-            parent = group.parent
-            while parent is not None:
-                counts[parent] += count
-                parent = parent.parent
+        # Groups come after their parents, so from the end each is complete when its turn comes.
+        for group in reversed(self._groups.values()):
+            count = counts.get(group)
+            if count and group.parent is not None:
+                counts[group.parent] += count
         return counts

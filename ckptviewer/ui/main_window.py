@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from concurrent.futures import Future
 
@@ -146,11 +145,9 @@ class MainWindow(QMainWindow):
 
     def _show_session(self, session: Session) -> None:
         self._opening = None
-        # A million variables would stall the event loop at each of the collector's full rounds.
-        gc.freeze()
         previous, self.session = self.session, session
         if previous is not None:
-            previous.checkpoint.close()
+            previous.close()
         self.browser.show_session(session)
         self._show_browser()
         self.setWindowTitle(f"{_title(session.checkpoint.path)} - ckptviewer")
@@ -235,7 +232,7 @@ class MainWindow(QMainWindow):
         self.jobs.shut_down()
         self.browser.measuring.close()
         if self.session is not None:
-            self.session.checkpoint.close()
+            self.session.close()
         self.closed.emit(self)
         super().closeEvent(event)
 

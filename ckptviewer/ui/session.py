@@ -5,6 +5,7 @@ No Qt here: opening begins in a thread while Qt is still being loaded.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import OrderedDict, defaultdict
 from functools import cached_property
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.statistics import Statistics
 
 MOST_KEPT_STATISTICS = 100
+FROZEN_ABOVE = 50_000
 
 
 class Session:
@@ -41,6 +43,12 @@ class Session:
         self.sketches: dict[int, Sketch] = {}
         self.remembered: Remembered | None = None
         self._statistics: OrderedDict[str, Statistics] = OrderedDict()
+
+    def close(self) -> None:
+        """Give all back."""
+        self.checkpoint.close()
+        if len(self.checkpoint.variables) > FROZEN_ABOVE:
+            gc.unfreeze()
 
     @cached_property
     def problems(self) -> dict[str, str]:
@@ -110,5 +118,8 @@ def open_session(path: str, view_by: ViewBy = ViewBy.NAME) -> Session:
     with collection_paused():
         checkpoint = open_checkpoint(path)
         session = Session(path, checkpoint, view_by)
+        if len(checkpoint.variables) > FROZEN_ABOVE:
+            # They would stall the event loop at each of the collector's full rounds.
+            gc.freeze()
     session.seconds = time.perf_counter() - began
     return session
