@@ -1,7 +1,7 @@
 """The doctor's one pass over all values: statistics and checksums, each byte read once.
 
-Large tensors that lie in their file as they are are read in parts by several workers; the checksums
-of the parts are put together to that of the whole.
+A tensor that makes up most of the bytes is read in parts by several workers, if it lies in its file
+as it is in memory; the checksums of the parts are put together to that of the whole.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def readings(
     total = sum(variable.stored_bytes for variable in variables)
     done = 0
     assembling: dict[str, list[_Part]] = {}
-    pieces = _pieces(checkpoint, variables, frozenset(digests), stop)
+    # Whole tensors are read faster; only one that others would have to wait for is cut.
+    whole = total // workers if executor else total
+    pieces = _pieces(checkpoint, variables, frozenset(digests), stop, whole)
     try:
         for found in _performed(pieces, executor, workers, cancel):
             for part in found:
@@ -142,11 +144,13 @@ def _pieces(
     variables: Sequence[Variable],
     digests: frozenset[str],
     stop: CancelToken,
+    whole: int,
 ) -> Iterator[_Piece]:
+    """The work in its order; tensors of more than `whole` bytes in parts, if they can be cut."""
     batch: list[Variable] = []
     size = 0
     for variable in variables:
-        if _can_be_split(checkpoint, variable):
+        if variable.stored_bytes > whole and _can_be_split(checkpoint, variable):
             regions = part_regions(variable)
             for number, region in enumerate(regions):
                 yield _Piece(

@@ -560,12 +560,12 @@ def test_large_tensors_in_parts(threads: int, tmp_path: Path) -> None:
     seen: list[Progress] = []
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         executor = pool if threads else None
-        assert found(prefix, executor=executor, workers=3, progress=seen.append) == {}
+        assert found(prefix, executor=executor, workers=8, progress=seen.append) == {}
         assert seen[-1].done == seen[-1].total == data_file(prefix).stat().st_size
         bundle = Bundle.of(prefix)
         bundle.shards[0][bundle.entries[b"wide/kernel"].offset + 2_000_001] ^= 1
         bundle.write(prefix)
-        finding = only(prefix, "checksum-mismatch", executor=executor)
+        finding = only(prefix, "checksum-mismatch", executor=executor, workers=8)
     assert finding.variable == "wide/kernel"
 
 
@@ -595,7 +595,7 @@ def test_each_byte_is_read_once(
 
     monkeypatch.setattr(LocalFile, "read_into", counted)
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        assert found(prefix, executor=pool if threads else None) == {}
+        assert found(prefix, executor=pool if threads else None, workers=8) == {}
     assert set(reads.values()) == {1}
     assert len(reads) == data_file(prefix).stat().st_size // 4
 
