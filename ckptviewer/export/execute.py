@@ -97,9 +97,8 @@ def execute(
             taken_counts=set(data_files(prefix).values()),
         )
         _verify(plan, source, staged[-1], progress)
-        final = [os.path.join(os.path.dirname(prefix), os.path.basename(path)) for path in staged]
-        bytes_after = bytes_of([Path(path) for path in staged])
-        staging.publish(list(zip(staged, final, strict=True)), replace_last=overwrite)
+        bytes_after = bytes_of(staged)
+        final = staging.publish(staged, replace_last=overwrite)
         remove_files([path for path in data_files(prefix) if path not in final])
     return Receipt(
         source=plan.source,

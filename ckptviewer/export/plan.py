@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.dtypes import BY_NAME
@@ -64,16 +64,16 @@ def written_bytes(variable: Variable) -> int:
     return variable.element_count * known.item_bytes
 
 
-def files_of_source(checkpoint: Checkpoint) -> list[Path]:
+def files_of_source(checkpoint: Checkpoint) -> list[str]:
     """The files that hold a checkpoint."""
     from ckptviewer.formats.tf_bundle import BundleCheckpoint
     from ckptviewer.storage.cache import files_of
 
     if isinstance(checkpoint, BundleCheckpoint):
-        return [path for path in map(Path, checkpoint.files()) if path.is_file()]
-    return files_of(checkpoint.path)
+        return [path for path in checkpoint.files() if os.path.isfile(path)]
+    return list(map(os.fspath, files_of(checkpoint.path)))
 
 
-def bytes_of(paths: list[Path]) -> int:
+def bytes_of(paths: Sequence[str]) -> int:
     """The size of files, all together; what is gone counts nothing."""
-    return sum(os.path.getsize(path) for path in paths if path.is_file())
+    return sum(os.path.getsize(path) for path in paths if os.path.isfile(path))

@@ -107,13 +107,14 @@ class Staging:
                 remedy="Free some space, or write to another disk.",
             )
 
-    def publish(self, moves: Sequence[tuple[str, str]], *, replace_last: bool) -> None:
-        """Give files their final names: pairs of path here and final path, in this order.
+    def publish(self, paths: Sequence[str], *, replace_last: bool) -> list[str]:
+        """Put files of this directory beside it, in this order; returns their final paths.
 
         The last is the commit point and replaces a file of its name if `replace_last`; all else
         must not be there. Raises TargetExistsError, UnwritableFileError; then none of the files
         is there, except where the message says that only the last flush failed.
         """
+        moves = [(path, os.path.join(self.directory, os.path.basename(path))) for path in paths]
         *first, (last, final) = moves
         try:
             for staged, path in first:
@@ -139,6 +140,7 @@ class Staging:
                 where=final,
                 remedy="Check the disk before you rely on it.",
             ) from error
+        return [path for _, path in moves]
 
     def __enter__(self) -> Self:
         return self
@@ -256,8 +258,21 @@ def _remove_abandoned(directory: str, base: str) -> None:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take_back(path, directory)
             shutil.rmtree(path, ignore_errors=True)
         except OSError:
             continue  # somebody is at work there
         finally:
             os.close(descriptor)
+
+
+def _take_back(staged: str, directory: str) -> None:
+    """Remove what a run that was killed before its commit point had put in place already.
+
+    After the commit point nothing is left in `staged` that is not in place.
+    """
+    names = os.listdir(staged)
+    moves = [(os.path.join(staged, name), os.path.join(directory, name)) for name in names]
+    placed = [path for source, path in moves if _is_placed(source, path)]
+    if len(placed) < len(moves):
+        remove_files(placed)

@@ -15,16 +15,16 @@ from ckptviewer.storage import atomic
 from ckptviewer.storage.atomic import PARTIAL_SUFFIX, NewFile, Staging
 
 
-def staged(staging: Staging, **contents: bytes) -> list[tuple[str, str]]:
-    """Files written in `staging`, and their final paths: the moves that `publish` takes."""
-    moves = []
+def staged(staging: Staging, **contents: bytes) -> list[str]:
+    """Files written in `staging`: their paths, as `publish` takes them."""
+    paths = []
     for name, content in contents.items():
         path = os.path.join(staging.path, name)
         with NewFile(path) as file:
             file.write(content)
             file.flush()
-        moves.append((path, os.path.join(staging.directory, name)))
-    return moves
+        paths.append(path)
+    return paths
 
 
 def contents_of(directory: Path) -> dict[str, bytes]:
@@ -37,10 +37,10 @@ def partial_directories(directory: Path) -> list[Path]:
 
 def test_files_get_their_names_and_nothing_else_stays(tmp_path: Path) -> None:
     with Staging(str(tmp_path / "m")) as staging:
-        moves = staged(staging, data=b"12", index=b"3")
+        paths = staged(staging, data=b"12", index=b"3")
         assert contents_of(tmp_path) == {}
         assert partial_directories(tmp_path) == [Path(staging.path)]
-        staging.publish(moves, replace_last=False)
+        staging.publish(paths, replace_last=False)
     assert contents_of(tmp_path) == {"data": b"12", "index": b"3"}
     assert partial_directories(tmp_path) == []
 
@@ -64,10 +64,10 @@ def test_nothing_is_replaced_unasked(
     if not links:
         _refuse_links(monkeypatch)
     with Staging(str(tmp_path / "m")) as staging:
-        moves = staged(staging, data=b"12", index=b"3")
+        paths = staged(staging, data=b"12", index=b"3")
         (tmp_path / taken).write_bytes(b"old")
         with pytest.raises(TargetExistsError):
-            staging.publish(moves, replace_last=False)
+            staging.publish(paths, replace_last=False)
     assert contents_of(tmp_path) == {taken: b"old"}
 
 
@@ -107,9 +107,9 @@ def test_a_refused_commit_leaves_what_was_there(
 
     monkeypatch.setattr(os, name, refuse)
     with Staging(str(tmp_path / "m")) as staging:
-        moves = staged(staging, data=b"12", more=b"4", index=b"3")
+        paths = staged(staging, data=b"12", more=b"4", index=b"3")
         with pytest.raises(UnwritableFileError, match="input/output"):
-            staging.publish(moves, replace_last=True)
+            staging.publish(paths, replace_last=True)
     assert contents_of(tmp_path) == {"index": b"old"}
 
 
@@ -125,9 +125,9 @@ def test_an_interruption_after_the_commit_takes_nothing_back(
 
     monkeypatch.setattr(os, "link", link)
     with Staging(str(tmp_path / "m")) as staging:
-        moves = staged(staging, data=b"12", index=b"3")
+        paths = staged(staging, data=b"12", index=b"3")
         with pytest.raises(KeyboardInterrupt):
-            staging.publish(moves, replace_last=False)
+            staging.publish(paths, replace_last=False)
     assert contents_of(tmp_path) == {"data": b"12", "index": b"3"}
 
 
@@ -187,6 +187,28 @@ def test_what_killed_processes_left_is_removed_and_no_more(tmp_path: Path) -> No
         with Staging(str(tmp_path / "m")):
             assert Path(running.path).is_dir()
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks that tell")
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_a_killed_process_had_put_in_place(committed: bool, tmp_path: Path) -> None:
+    """Before its commit point it is taken back; after it, it stands."""
+    abandoned = tmp_path / f".m.abcd_123{PARTIAL_SUFFIX}"
+    abandoned.mkdir()
+    for name in ("first", "second", "index"):
+        (abandoned / name).write_bytes(name.encode())
+    os.link(abandoned / "first", tmp_path / "first")
+    (tmp_path / "second").write_bytes(b"of somebody else")
+    if committed:
+        os.replace(abandoned / "second", tmp_path / "second")
+        os.replace(abandoned / "index", tmp_path / "index")
+    with Staging(str(tmp_path / "m")):
+        pass
+    assert contents_of(tmp_path) == (
+        {"first": b"first", "second": b"second", "index": b"index"}
+        if committed
+        else {"second": b"of somebody else"}
+    )
 
 
 def test_no_directory(tmp_path: Path) -> None:
