@@ -9,6 +9,7 @@ from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
 from PySide6.QtWidgets import (
     QFileDialog,
+    QLineEdit,
     QMainWindow,
     QStackedWidget,
     QVBoxLayout,
@@ -71,6 +72,8 @@ class MainWindow(QMainWindow):
         self.status_line = StatusLine(self.jobs, appearance)
         self.setStatusBar(self.status_line)
         self.actions_ = Actions(self)
+        for edit in self.findChildren(QLineEdit):
+            edit.setAcceptDrops(False)  # a file that is dropped there is to be opened, too
         self._connect()
         self._restore()
         self.show_welcome()

@@ -132,8 +132,9 @@ def test_shutting_down_cancels_what_waits(jobs: Jobs, gate: Gate) -> None:
     ]
     heard = [Heard(job) for job in jobs_started]
     assert gate.entered.wait(60)
-    gate.release()
     one.shut_down()
+    gate.release()
+    one._pool.shutdown(wait=True)
     assert [h.told for h in heard] == [[("cancelled", None)]] * 2
     assert began == []
 

@@ -50,7 +50,6 @@ class TopBar(QWidget):
         self.open_button.setAccessibleName("Open")
         self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.filter = FilterBox()
-        self.filter.setAcceptDrops(False)  # a file that is dropped here is to be opened, too
         self.filter.setPlaceholderText(FILTER_HINT)
         self.filter.setAccessibleName("Filter")
         self.filter.setToolTip(_FILTER_HELP)
