@@ -43,8 +43,9 @@ class Inspector(QWidget):
         self._training: TrainingState | None = None
         self._reading: Job[Any] | None = None
         self.overview = OverviewPanel(appearance)
-        self.variable_panel = VariablePanel(appearance)
+        self.variable_panel = VariablePanel(jobs, appearance)
         self.variable_panel.distribution.exact_wanted.connect(self._read_exactly)
+        self.variable_panel.file_changed.connect(self.file_changed)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self.overview)
         self._stack.addWidget(self.variable_panel)
@@ -53,6 +54,7 @@ class Inspector(QWidget):
         """Show another checkpoint, as a whole; None: nothing is open."""
         self._stop_reading()
         self._session, self._variable, self._training = session, None, None
+        self.variable_panel.clear()
         if session is None:
             return
         self.show_items(())

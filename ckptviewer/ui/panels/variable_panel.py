@@ -1,4 +1,4 @@
-"""The inspector of one variable: head, Distribution, Details."""
+"""The inspector of one variable: head, Distribution, Values, Image, Details."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.text import count_text, exact_size_text, plural, shape_text, size_text
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Jobs
 from ckptviewer.ui.panels.distribution import DistributionPanel
+from ckptviewer.ui.panels.image import ImagePanel
+from ckptviewer.ui.panels.values import ValuesPanel
 from ckptviewer.ui.panels.widgets import (
     ElidedLabel,
     FactList,
@@ -32,13 +35,18 @@ _TRAINABLE = {True: "trainable", False: "not trainable", None: ""}
 
 
 class VariablePanel(QWidget):
-    """Shows one variable. copied: what was put on the clipboard, in words."""
+    """Shows one variable. copied: what was put on the clipboard, in words.
+
+    file_changed: reading told that the file is another one now.
+    """
 
     copied = Signal(str)
+    file_changed = Signal()
 
-    def __init__(self, appearance: Appearance) -> None:
+    def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
         super().__init__()
         self._appearance = appearance
+        self._shown: tuple[Session, Variable] | None = None
         self._title = ElidedLabel()
         self._title.setFont(appearance.title_font)
         self._subtitle = wrapped_label("", "muted")
@@ -50,6 +58,11 @@ class VariablePanel(QWidget):
         head.addWidget(self._subtitle)
         head.addLayout(self._findings)
         self.distribution = DistributionPanel(appearance)
+        self.values = ValuesPanel(jobs, appearance)
+        self.image = ImagePanel(jobs, appearance)
+        self.values.copied.connect(self.copied)
+        for panel in (self.values, self.image):
+            panel.file_changed.connect(self.file_changed)
         self._details = FactList(appearance)
         self._snippet = QLabel()
         self._snippet.setTextFormat(Qt.TextFormat.PlainText)
@@ -63,7 +76,10 @@ class VariablePanel(QWidget):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self.distribution, "Distribution")
+        self.tabs.addTab(self.values, "Values")
+        self.tabs.addTab(self.image, "Image")
         self.tabs.addTab(scrolled(self._details_page()), "Details")
+        self.tabs.currentChanged.connect(lambda _tab: self._fill_tab())
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -92,6 +108,23 @@ class VariablePanel(QWidget):
                 self._findings.addWidget(FindingCard(finding, self._appearance))
         self._details.show_facts(_details(checkpoint, variable, slots).items())
         self._snippet.setText(python_to_read(checkpoint, variable).rstrip())
+        self._shown = (session, variable)
+        for panel in (self.values, self.image):
+            if panel is not self.tabs.currentWidget():
+                panel.clear()
+        self._fill_tab()
+
+    def clear(self) -> None:
+        """Let go of what is shown; what is still being read of it is not wanted any more."""
+        self._shown = None
+        self.values.clear()
+        self.image.clear()
+
+    def _fill_tab(self) -> None:
+        """Show the variable in the tab in sight; what nobody looks at is not read."""
+        panel = self.tabs.currentWidget()
+        if self._shown is not None and (panel is self.values or panel is self.image):
+            panel.show_variable(*self._shown)
 
     def copy_as_python(self) -> None:
         """Put the Python that reads the variable in sight on the clipboard."""
