@@ -370,7 +370,7 @@ class BundleCheckpoint(Checkpoint):
             )
 
     def _stored(self, native: np.dtype) -> np.dtype:
-        return native.newbyteorder(">") if self._contents.header.big_endian else native
+        return native.newbyteorder(">") if self._swapped(native) else native
 
     def _swapped(self, native: np.dtype) -> bool:
         return self._contents.header.big_endian and native.itemsize > 1
