@@ -19,6 +19,8 @@ from ckptviewer.checkpoint.variable import Role, Variable
 
 SMALLEST_DUPLICATE_BYTES = 256
 MOST_DUPLICATES = 20
+NOTABLE_STATE = 0.01
+"""The share of a file from which on its optimizer state is worth telling."""
 
 _TRAINING_FORMATS = frozenset(("tf-bundle", "tf-v1"))
 _BATCH_NORMALIZATION = re.compile(r"(?:^|[_./-])(?:bn|batch_?norm(?:alization)?)(?![a-z])", re.I)
@@ -144,7 +146,8 @@ def _optimizer_state(checkpoint: Checkpoint) -> Iterator[Finding]:
     state = [variable for variable in checkpoint.variables if variable.role in _OPTIMIZER]
     size = sum(variable.stored_bytes for variable in state)
     total = sum(variable.stored_bytes for variable in checkpoint.variables)
-    if size and any(variable.in_model for variable in checkpoint.variables):
+    notable = size >= NOTABLE_STATE * total > 0
+    if notable and any(variable.in_model for variable in checkpoint.variables):
         yield Finding(
             code="optimizer-state",
             severity=Severity.INFO,

@@ -73,7 +73,8 @@ class Shares:
         """Take in the statistics of a variable."""
         if variable.role not in _JUDGED_ROLES:
             return
-        loss = float16_loss(variable, statistics)
+        # What is tiny and has one axis is mostly a bias before a normalization, without effect.
+        loss = float16_loss(variable, statistics) if len(variable.shape) > 1 else None
         if loss is not None and loss.underflow > NOTABLE_SHARE * loss.nonzero:
             self._underflow.append((loss.underflow / loss.nonzero, variable.key))
         if statistics.denormal > NOTABLE_SHARE * statistics.count:

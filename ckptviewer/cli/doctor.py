@@ -19,6 +19,14 @@ _COMPILE_BYTES = 1 << 29
 _BAR_WIDTH = 30
 _MOST_OF_A_KIND = 8
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+_LOSSES = frozenset(
+    (
+        "checksum-mismatch", "damaged-block", "damaged-group", "damaged-index", "damaged-shard",
+        "foreign-shard", "missing-shard", "truncated-archive", "truncated-file", "truncated-shard",
+        "unreadable-variable",
+    )
+)  # fmt: skip
+"""Findings after which something is lost, and the rest may be worth saving."""
 _TITLES = {
     Severity.ERROR: "error",
     Severity.WARNING: "warning",
@@ -89,6 +97,9 @@ def print_for_people(path: str, findings: list[Finding]) -> None:
             print(f"\n{plural(len(chosen), _TITLES[severity]).upper()}")
         for _, alike in groupby(sorted(chosen, key=_kind), key=_kind):
             _print_alike(list(alike))
+
+    if any(finding.code in _LOSSES for finding in findings):
+        print("\n`ckptviewer rescue PATH DST` writes a new checkpoint of what is intact.")
 
 
 def _kind(finding: Finding) -> tuple[str, str]:

@@ -54,7 +54,9 @@ def test_healthy(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert finding["code"] == "name-based"
     assert finding["variable"] is None
     assert main.run(["doctor", str(prefix)]) == 0
-    assert capsys.readouterr().out.startswith(f"{prefix}: healthy (1 note)\n")
+    out = capsys.readouterr().out
+    assert out.startswith(f"{prefix}: healthy (1 note)\n")
+    assert "rescue" not in out
 
 
 def test_warnings_alone_are_healthy(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +70,8 @@ def test_not_healthy(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
     findings = document_of(prefix, capsys, 1)["findings"]
     assert [finding["code"] for finding in findings] == ["checksum-mismatch", "name-based"]
     assert findings[0]["variable"] == "layer_02/kernel"
+    assert main.run(["doctor", str(prefix)]) == 1
+    assert "ckptviewer rescue" in capsys.readouterr().out
 
 
 def test_what_cannot_be_opened_and_why_is_plain(
