@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import Progress
-from ckptviewer.checkpoint.text import size_text
+from ckptviewer.checkpoint.text import printable, size_text
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.histogram import Histogram
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
             _print_table(variables, measured)
     for key, result in measured.items():
         if isinstance(result, CkptviewerError) and not options.json:
-            print(f"ckptviewer: {key}: {result.what}", file=sys.stderr)
+            print(f"ckptviewer: {printable(key)}: {result.what}", file=sys.stderr)
     return 0
 
 
@@ -188,11 +188,13 @@ def _print_table(variables: list[Variable], measured: Measured) -> None:
     for variable in variables:
         result = measured[variable.key]
         if isinstance(result, CkptviewerError):
-            rows.append((variable.key, "unreadable", *[""] * (len(head) - 2)))
+            rows.append((printable(variable.key), "unreadable", *[""] * (len(head) - 2)))
             continue
         floats = (result.min, result.max, result.mean, result.std)
         counts = (result.zero, result.nan, result.inf)
-        rows.append((variable.key, str(result.count), *map(_short, floats), *map(str, counts)))
+        rows.append(
+            (printable(variable.key), str(result.count), *map(_short, floats), *map(str, counts))
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     for row in rows:
         cells = (f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))

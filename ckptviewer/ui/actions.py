@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QMenu, QMessageBox
+from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
 
 from ckptviewer import __version__
 from ckptviewer.checkpoint.text import elide_middle
@@ -38,6 +38,7 @@ class Actions(QObject):
         self._add(file_menu, "Re&load", window.reload, QKeySequence.StandardKey.Refresh)
         file_menu.addSeparator()
         self._add(file_menu, "&Close", window.close, QKeySequence.StandardKey.Close)
+        self._add(file_menu, "&Quit", QApplication.closeAllWindows, "Ctrl+Q")
 
         edit_menu = bar.addMenu("&Edit")
         copy_rows = self._add(edit_menu, "&Copy rows", browser.table.copy_rows)

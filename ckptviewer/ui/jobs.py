@@ -106,7 +106,7 @@ class Jobs(QObject):
         for job in self.running:
             job.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self.workers.shutdown(wait=True, cancel_futures=True)
+        self.workers.shutdown(wait=False, cancel_futures=True)
 
     def _add(self, job: Job[Any]) -> None:
         self._running.append(job)

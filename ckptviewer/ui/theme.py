@@ -185,6 +185,9 @@ def _style_sheet(theme: Theme) -> str:
     QLineEdit:focus {{ border-color: {theme.accent}; }}
     QTableView {{ background: {theme.base}; border: none; outline: none;
         selection-background-color: {theme.selected}; selection-color: {theme.text}; }}
+    QTreeWidget {{ background: {theme.base}; border: none; outline: none; }}
+    QTreeWidget::item {{ padding: 4px 4px; }}
+    QTreeWidget::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QHeaderView {{ background: {theme.window}; border: none; }}
     QHeaderView::section {{ background: {theme.window}; color: {theme.muted}; border: none;
         border-bottom: 1px solid {theme.line}; padding: 6px 8px; }}

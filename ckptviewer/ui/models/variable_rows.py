@@ -125,6 +125,10 @@ class VariableRowsModel(QAbstractTableModel):
                 return above
         return None
 
+    def matches(self) -> frozenset[int] | None:
+        """The rows of the checkpoint's list that the filter leaves; None where it leaves all."""
+        return self._matches
+
     def match_count(self) -> int | None:
         """How many variables match the filter; None without one."""
         return self._match_count
@@ -221,16 +225,19 @@ class VariableRowsModel(QAbstractTableModel):
         self._rebuild()
         self.endResetModel()
 
-    def reveal(self, wanted: int) -> int | None:
-        """Expand what hides the variable `wanted` (a row of the checkpoint's list); its row here.
+    def reveal(self, wanted: Item) -> int | None:
+        """Expand what hides a group, or a variable (a row of the checkpoint's list); its row here.
 
         None where the filter hides it.
         """
         above: list[Item] = []
-        owner = self.tree.owner_row(wanted)
-        if owner is not None:
-            above.append(owner)
-        group: Group | None = self.tree.group_of[wanted]
+        if isinstance(wanted, int):
+            owner = self.tree.owner_row(wanted)
+            if owner is not None:
+                above.append(owner)
+            group: Group | None = self.tree.group_of[wanted]
+        else:
+            group = wanted.parent
         while group is not None and group.path:
             above.append(group)
             group = group.parent

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.text import count_text, plural, size_text
-from ckptviewer.checkpoint.tree import VariableTree, ViewBy
+from ckptviewer.checkpoint.tree import Item, VariableTree, ViewBy
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report
 from ckptviewer.ui.measuring import Measuring
@@ -84,13 +84,14 @@ class Browser(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.splitter)
         self.measuring = Measuring(jobs)
-        self.measuring.measured.connect(lambda _rows: self.table.refresh())
+        self.measuring.measured.connect(self._show_measured)
+        self.inspector.checkpoint_panel.chosen.connect(self.go_to)
         self._in_sight = QTimer(self)
         self._in_sight.setSingleShot(True)
         self._in_sight.setInterval(SETTLE_MS)
         self._in_sight.timeout.connect(self._measure_in_sight)
         self.table.verticalScrollBar().valueChanged.connect(self._in_sight.start)
-        self.table.selection_changed.connect(self.inspector.show_items)
+        self.table.selection_changed.connect(self._show_selection)
         self.inspector.file_changed.connect(self.tell_file_changed)
         self.choose_view(ViewBy.NAME)
 
@@ -131,10 +132,15 @@ class Browser(QWidget):
             return False
         for row, variable in enumerate(self._session.checkpoint.variables):
             if key in (variable.key, variable.name):
-                if model.reveal(row) is not None:
-                    self.table.show_item(row)
+                self.go_to(row)
                 return True
         return False
+
+    def go_to(self, item: Item) -> None:
+        """Bring a group or the row of a variable into sight, and select it."""
+        model = self.table.rows_model()
+        if model is not None and model.reveal(item) is not None:
+            self.table.show_item(item)
 
     def choose_view(self, view_by: ViewBy) -> None:
         """Make the tree from something else."""
@@ -185,6 +191,14 @@ class Browser(QWidget):
             keys = [variables[item].key for item in items if isinstance(item, int)]
             QGuiApplication.clipboard().setText("\n".join(keys))
 
+    def _show_selection(self, items: list[Item]) -> None:
+        model = self.table.rows_model()
+        self.inspector.show_items(items, model.matches() if model else None)
+
+    def _show_measured(self, _rows: list[int]) -> None:
+        self.table.refresh()
+        self.inspector.checkpoint_panel.refresh()
+
     def _measure_in_sight(self) -> None:
         rows = [item for item in self.table.items_in_sight() if isinstance(item, int)]
         self.measuring.prefer(rows)
@@ -207,6 +221,7 @@ class Browser(QWidget):
         model.modelReset.connect(self._in_sight.start)
         self.table.show_model(model)
         self._in_sight.start()
+        self.inspector.checkpoint_panel.show_tree(session.tree)
         self._nothing.hide()
 
     def _show_matches(self, rows: list[int] | None) -> None:

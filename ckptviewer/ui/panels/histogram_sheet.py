@@ -38,7 +38,9 @@ class HistogramSheet(QAbstractScrollArea):
         """Show another checkpoint, or none."""
         self._session = session
         variables = session.checkpoint.variables if session else ()
-        self._rows = [row for row, variable in enumerate(variables) if variable.element_count > 1]
+        rows = [row for row, variable in enumerate(variables) if variable.element_count > 1]
+        # What inference needs comes first; the slots of an optimizer outnumber it.
+        self._rows = sorted(rows, key=lambda row: not _is_own(variables[row]))
         self.verticalScrollBar().setValue(0)
         self._arrange()
 
@@ -60,6 +62,10 @@ class HistogramSheet(QAbstractScrollArea):
     def _columns(self) -> int:
         return max(1, (self.viewport().width() - _MARGIN) // CELL.width())
 
+    def _cell_width(self) -> int:
+        """Cells share the whole width."""
+        return (self.viewport().width() - _MARGIN) // self._columns()
+
     def _arrange(self) -> None:
         lines = -(-len(self._rows) // self._columns())
         whole = lines * CELL.height() + 2 * _MARGIN
@@ -70,7 +76,7 @@ class HistogramSheet(QAbstractScrollArea):
         self.viewport().update()
 
     def _row_at(self, position: QPoint) -> int | None:
-        column = (position.x() - _MARGIN) // CELL.width()
+        column = (position.x() - _MARGIN) // self._cell_width()
         line = (position.y() + self.verticalScrollBar().value() - _MARGIN) // CELL.height()
         number = line * self._columns() + column
         inside = 0 <= column < self._columns() and 0 <= number < len(self._rows)
@@ -99,15 +105,20 @@ class HistogramSheet(QAbstractScrollArea):
         session = self._session
         if session is None:
             return
-        columns = self._columns()
+        columns, wide = self._columns(), self._cell_width()
         first = max(0, (top - _MARGIN) // CELL.height()) * columns
         last = ((top + height - _MARGIN) // CELL.height() + 1) * columns
         for number in range(first, min(last, len(self._rows))):
             line, column = divmod(number, columns)
-            corner = QPoint(_MARGIN + column * CELL.width(), _MARGIN + line * CELL.height() - top)
+            corner = QPoint(_MARGIN + column * wide, _MARGIN + line * CELL.height() - top)
             row = self._rows[number]
             variable = session.checkpoint.variables[row]
-            self._paint_cell(painter, QRect(corner, CELL), variable, session.sketches.get(row))
+            self._paint_cell(
+                painter,
+                QRect(corner, QSize(wide, CELL.height())),
+                variable,
+                session.sketches.get(row),
+            )
 
     def _paint_cell(
         self, painter: QPainter, cell: QRect, variable: Variable, sketch: Sketch | None
@@ -132,8 +143,7 @@ class HistogramSheet(QAbstractScrollArea):
         if not sketch.heights:
             painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, sketch.text)
         step = plot.width() / max(1, len(sketch.heights))
-        own = variable.in_model and variable.slot_of is None
-        colour = QColor(theme.bar if own else theme.quiet_bar)
+        colour = QColor(theme.bar if _is_own(variable) else theme.quiet_bar)
         for number, share in enumerate(sketch.heights):
             tall = max(1.0, share * plot.height()) if share else 0.0
             left = plot.left() + number * step
@@ -149,3 +159,8 @@ class HistogramSheet(QAbstractScrollArea):
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._arrange()
+
+
+def _is_own(variable: Variable) -> bool:
+    """Whether it is the model's own, and no average or slot of something else."""
+    return variable.in_model and variable.slot_of is None

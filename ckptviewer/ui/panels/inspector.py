@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
@@ -16,7 +16,7 @@ from ckptviewer.checkpoint.tree import Group, Item
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
-from ckptviewer.ui.panels.overview import OverviewPanel
+from ckptviewer.ui.panels.checkpoint_panel import CheckpointPanel
 from ckptviewer.ui.panels.variable_panel import VariablePanel
 from ckptviewer.ui.session import Session
 
@@ -42,12 +42,13 @@ class Inspector(QWidget):
         self._variable: Variable | None = None
         self._training: TrainingState | None = None
         self._reading: Job[Any] | None = None
-        self.overview = OverviewPanel(appearance)
+        self.checkpoint_panel = CheckpointPanel(jobs, appearance)
+        self.overview = self.checkpoint_panel.summary
         self.variable_panel = VariablePanel(jobs, appearance)
         self.variable_panel.distribution.exact_wanted.connect(self._read_exactly)
         self.variable_panel.file_changed.connect(self.file_changed)
         self._stack = QStackedLayout(self)
-        self._stack.addWidget(self.overview)
+        self._stack.addWidget(self.checkpoint_panel)
         self._stack.addWidget(self.variable_panel)
 
     def show_session(self, session: Session | None) -> None:
@@ -55,6 +56,7 @@ class Inspector(QWidget):
         self._stop_reading()
         self._session, self._variable, self._training = session, None, None
         self.variable_panel.clear()
+        self.checkpoint_panel.show_session(session)
         if session is None:
             return
         self.show_items(())
@@ -67,8 +69,11 @@ class Inspector(QWidget):
         job = self._jobs.start("Reading the step", find_out)
         job.succeeded.connect(lambda training: self._show_training(session, training))
 
-    def show_items(self, items: Sequence[Item]) -> None:
-        """Show what is selected in the tree; nothing selected means the whole checkpoint."""
+    def show_items(self, items: Sequence[Item], matches: Collection[int] | None = None) -> None:
+        """Show what is selected in the tree; nothing selected means the whole checkpoint.
+
+        matches: of a group only these rows are meant, where a filter hides the others.
+        """
         session = self._session
         if session is None:
             return
@@ -78,11 +83,11 @@ class Inspector(QWidget):
             return
         self._stop_reading()
         self._variable = None
-        self._stack.setCurrentWidget(self.overview)
+        self._stack.setCurrentWidget(self.checkpoint_panel)
         if not items:
             self.overview.show_checkpoint(session.checkpoint, self._training)
             return
-        rows = rows_of(session, items)
+        rows = [row for row in rows_of(session, items) if matches is None or row in matches]
         chosen = [variables[row] for row in rows]
         keys = {variable.key for variable in chosen}
         findings = [f for f in session.checkpoint.findings if f.variable in keys]
@@ -96,7 +101,7 @@ class Inspector(QWidget):
     def _show_training(self, session: Session, training: TrainingState) -> None:
         if session is self._session:
             self._training = training
-            if self._variable is None and self._stack.currentWidget() is self.overview:
+            if self._variable is None and self._stack.currentWidget() is self.checkpoint_panel:
                 self.overview.add_training(training)
 
     def _show_variable(self, variable: Variable) -> None:

@@ -44,6 +44,7 @@ class RankingPanel(QWidget):
         self._list.setHeaderLabels(["Variable", "Value"])
         self._list.setRootIsDecorated(False)
         self._list.setUniformRowHeights(True)
+        self._list.setFrameShape(QTreeWidget.Shape.NoFrame)
         self._list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._list.currentItemChanged.connect(self._tell)
         row = QHBoxLayout()
@@ -84,6 +85,8 @@ class RankingPanel(QWidget):
         measure, words = MEASURES[self._by.choice]
         ranked = []
         for row, sketch in list(session.sketches.items()):
+            if session.checkpoint.variables[row].element_count < 2:
+                continue
             value = measure(sketch.measures) if sketch.measures else None
             if value is not None:
                 ranked.append((value, row))

@@ -15,6 +15,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.variable_rows import TITLES, Column, VariableRowsModel
@@ -159,7 +160,8 @@ class VariableTable(QTableView):
             if isinstance(item, int):
                 v = model.tree.variables[item]
                 shape = "x".join(map(str, v.shape))
-                lines.append(f"{v.key}\t{v.name}\t{shape}\t{v.dtype}\t{v.stored_bytes}\t{v.role}")
+                names = f"{printable(v.key)}\t{printable(v.name)}"
+                lines.append(f"{names}\t{shape}\t{v.dtype}\t{v.stored_bytes}\t{v.role}")
             else:
                 lines.append(f"{item.path}\t{item.path}\t\t\t{item.stored_bytes}\t")
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")

@@ -1,0 +1,91 @@
+"""The inspector of a whole checkpoint: summary, map of bytes, all histograms, what stands out."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ckptviewer.checkpoint.tree import VariableTree
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Jobs
+from ckptviewer.ui.panels.histogram_sheet import HistogramSheet
+from ckptviewer.ui.panels.overview import OverviewPanel
+from ckptviewer.ui.panels.ranking import RankingPanel
+from ckptviewer.ui.panels.treemap_view import TreemapView
+from ckptviewer.ui.session import Session
+
+
+class CheckpointPanel(QWidget):
+    """Shows a checkpoint. chosen: a group, or the row of a variable, that was clicked."""
+
+    chosen = Signal(object)
+
+    def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
+        super().__init__()
+        self.summary = OverviewPanel(appearance)
+        self.map = TreemapView(jobs, appearance)
+        self.sheet = HistogramSheet(appearance)
+        self.ranking = RankingPanel(appearance)
+        for view in (self.map, self.sheet, self.ranking):
+            view.chosen.connect(self.chosen)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(self.summary, "Summary")
+        self.tabs.addTab(_padded(self.map), "Map")
+        self.tabs.addTab(self._sheet_page(), "Histograms")
+        self.tabs.addTab(self.ranking, "Stands out")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.addWidget(self.tabs)
+
+    def show_session(self, session: Session | None) -> None:
+        """Show another checkpoint, or none."""
+        self.show_tree(session.tree if session else None)
+        self.sheet.show_session(session)
+        self.ranking.show_session(session)
+
+    def show_tree(self, tree: VariableTree | None) -> None:
+        """The checkpoint is arranged in another way."""
+        self.map.show_tree(tree)
+
+    def refresh(self) -> None:
+        """More has been measured."""
+        self.sheet.refresh()
+        self.ranking.refresh()
+
+    def _sheet_page(self) -> QWidget:
+        page = QWidget()
+        save = QPushButton("Save as picture\u2026")
+        save.setToolTip("Save all histograms as one picture")
+        save.clicked.connect(self._save_sheet)
+        row = QHBoxLayout()
+        row.setContentsMargins(12, 8, 12, 0)
+        row.addStretch(1)
+        row.addWidget(save)
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.sheet, 1)
+        return page
+
+    def _save_sheet(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save all histograms", "histograms.png", "Pictures (*.png)"
+        )
+        if path:
+            self.sheet.save_picture(path)
+
+
+def _padded(view: QWidget) -> QWidget:
+    page = QWidget()
+    column = QVBoxLayout(page)
+    column.setContentsMargins(12, 10, 12, 12)
+    column.addWidget(view)
+    return page

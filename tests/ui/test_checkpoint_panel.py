@@ -1,0 +1,102 @@
+"""The inspector of a whole checkpoint: map, sheet of histograms, what stands out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor, QImage
+from pytestqt.qtbot import QtBot
+
+from ckptviewer.checkpoint.tree import Group
+from ckptviewer.formats.resolve import open_checkpoint
+from ckptviewer.resources import demo_checkpoint
+from tests.ui.conftest import TIMEOUT_MS, Open
+
+SUMMARY, MAP, SHEET, RANKING = range(4)
+
+
+def measured(qtbot: QtBot, opened: Open, tab: int):  # type: ignore[no-untyped-def]
+    """A window on the demo with everything measured, and its panel on one tab."""
+    window = opened(demo_checkpoint())
+    session = window.session
+    assert session is not None
+    qtbot.waitUntil(
+        lambda: len(session.sketches) == len(session.checkpoint.variables), timeout=TIMEOUT_MS
+    )
+    panel = window.browser.inspector.checkpoint_panel
+    panel.tabs.setCurrentIndex(tab)
+    return window, panel
+
+
+def test_map_shows_every_variable_and_leads_to_it(qtbot: QtBot, opened: Open) -> None:
+    window, panel = measured(qtbot, opened, MAP)
+    qtbot.waitUntil(lambda: bool(panel.map.cells()), timeout=TIMEOUT_MS)
+    rows = {cell.item for cell in panel.map.cells() if isinstance(cell.item, int)}
+    variables = window.session.checkpoint.variables
+    large = {row for row, variable in enumerate(variables) if variable.stored_bytes > 1000}
+    assert large <= rows
+    kernel = next(
+        cell
+        for cell in panel.map.cells()
+        if isinstance(cell.item, int) and variables[cell.item].name == "digits/hidden/kernel"
+    )
+    middle = QPoint(int(kernel.left + kernel.width / 2), int(kernel.top + kernel.height / 2))
+    qtbot.mouseClick(panel.map, Qt.MouseButton.LeftButton, pos=middle)
+    assert window.browser.table.selected_items() == [kernel.item]
+
+
+def test_map_leads_to_groups(qtbot: QtBot, opened: Open) -> None:
+    window, panel = measured(qtbot, opened, MAP)
+    qtbot.waitUntil(lambda: bool(panel.map.cells()), timeout=TIMEOUT_MS)
+    group = next(c for c in panel.map.cells() if isinstance(c.item, Group) and c.has_label)
+    corner = QPoint(int(group.left + 6), int(group.top + 6))
+    qtbot.mouseClick(panel.map, Qt.MouseButton.LeftButton, pos=corner)
+    assert window.browser.table.selected_items() == [group.item]
+
+
+def test_sheet_begins_with_the_models_own_and_leads_to_it(qtbot: QtBot, opened: Open) -> None:
+    window, panel = measured(qtbot, opened, SHEET)
+    qtbot.mouseClick(panel.sheet.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(40, 40))
+    (row,) = window.browser.table.selected_items()
+    variable = window.session.checkpoint.variables[row]
+    assert variable.in_model
+    assert variable.slot_of is None
+
+
+def test_sheet_is_saved_as_a_picture_of_all(qtbot: QtBot, opened: Open, tmp_path: Path) -> None:
+    window, panel = measured(qtbot, opened, SHEET)
+    path = tmp_path / "sheet.png"
+    assert panel.sheet.save_picture(str(path))
+    picture = QImage(str(path))
+    assert picture.height() > panel.sheet.viewport().height()
+    bar = QColor(window.appearance.theme.bar)
+    assert any(
+        picture.pixelColor(x, y) == bar
+        for y in range(0, picture.height(), 7)
+        for x in range(0, picture.width(), 7)
+    )
+
+
+def test_what_stands_out_is_ranked_by_what_numpy_says(qtbot: QtBot, opened: Open) -> None:
+    _, panel = measured(qtbot, opened, RANKING)
+    with open_checkpoint(demo_checkpoint()) as checkpoint:
+        expected = {
+            variable.name: np.sqrt(np.mean(np.square(checkpoint.read(variable).astype(float))))
+            for variable in checkpoint.variables
+            if variable.element_count > 1
+        }
+    qtbot.waitUntil(lambda: len(panel.ranking.names()) == len(expected), timeout=TIMEOUT_MS)
+    values = [expected[name] for name in panel.ranking.names()]
+    assert values == pytest.approx(sorted(values, reverse=True))
+
+
+def test_clicking_what_stands_out_selects_it(qtbot: QtBot, opened: Open) -> None:
+    window, panel = measured(qtbot, opened, RANKING)
+    qtbot.waitUntil(lambda: bool(panel.ranking.names()), timeout=TIMEOUT_MS)
+    listing = panel.ranking._list
+    listing.setCurrentItem(listing.topLevelItem(2))
+    (row,) = window.browser.table.selected_items()
+    assert window.session.checkpoint.variables[row].name == panel.ranking.names()[2]
