@@ -16,6 +16,7 @@ from ckptviewer.export.receipt import Receipt
 from ckptviewer.export.values import values_in_order
 from ckptviewer.export.verify import verify
 from ckptviewer.formats.bundle_writer import Tensor, data_files, write_bundle
+from ckptviewer.formats.resolve import local_path
 from ckptviewer.storage.atomic import Staging, remove_files
 
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ _INDEX_BYTES_A_VARIABLE = 256
 
 
 def bundle_prefix(destination: str | os.PathLike[str]) -> str:
-    """The prefix that is meant by `destination`; `model.index` means `model`."""
-    prefix = os.fspath(destination)
-    return prefix[: -len(".index")] if prefix.endswith(".index") else prefix
+    """The absolute prefix that is meant by `destination`; `model.index` means `model`.
+
+    Raises PathNotFoundError for what is no path of this machine.
+    """
+    path = local_path(os.fspath(destination))
+    prefix = path[: -len(".index")] if path.endswith(".index") else path
+    # The last separator says that a directory is meant.
+    return os.path.join(os.path.abspath(os.path.dirname(prefix)), os.path.basename(prefix))
 
 
 def check_destination(source: Checkpoint, prefix: str, *, overwrite: bool) -> None:
@@ -84,7 +90,7 @@ def execute(
     Raises as `check_destination`, UnwritableFileError, Cancelled, and what reading raises: then
     what was there before is there still.
     """
-    prefix = os.path.abspath(bundle_prefix(destination))
+    prefix = bundle_prefix(destination)
     check_destination(source, prefix, overwrite=overwrite)
     progress = _Steps(plan.written_bytes, cancel, report)
     with Staging(prefix) as staging:

@@ -71,6 +71,8 @@ def files_of_source(checkpoint: Checkpoint) -> list[str]:
 
     if isinstance(checkpoint, BundleCheckpoint):
         return [path for path in checkpoint.files() if os.path.isfile(path)]
+    if os.path.isfile(checkpoint.path) and not checkpoint.path.endswith(".json"):
+        return [checkpoint.path]  # what lies beside it under a longer name is another thing
     return list(map(os.fspath, files_of(checkpoint.path)))
 
 

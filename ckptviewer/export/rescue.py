@@ -45,7 +45,7 @@ def rescue(
     Where nothing is, nothing is written: the receipt keeps nothing and is not verified.
     Raises as `execute` does.
     """
-    prefix = os.path.abspath(bundle_prefix(destination))
+    prefix = bundle_prefix(destination)
     check_destination(source, prefix, overwrite=overwrite)
     plan = plan_rescue(source, cancel=cancel, report=report)
     if plan.kept:

@@ -82,6 +82,11 @@ def test_what_could_not_be_done_is_one_line(
         ([str(sound), str(sound), "--overwrite"], "never written"),
         ([str(sound), str(tmp_path / "missing" / "m")], "no such directory"),
         ([str(sound), str(tmp_path)], "directory"),
+        ([str(sound), str(tmp_path / "model") + "/"], "a checkpoint's name is needed"),
+        ([str(sound), str(tmp_path) + "/"], "directory"),
+        ([str(sound), "gs://bucket/model"], "elsewhere"),
+        ([str(sound), str(tmp_path / "zero\0byte")], "no path can have"),
+        ([str(sound), str(tmp_path / ("long" * 80))], "writing failed"),
     ]
     for arguments, words in cases:
         assert run(["rescue", *arguments, "--json"]) == 2

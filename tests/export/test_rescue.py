@@ -175,6 +175,15 @@ def test_other_formats(tmp_path: Path) -> None:
         assert_equal(builders.values_in(target), arrays)
 
 
+def test_what_lies_beside_a_source_is_not_the_source(tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", good=np.ones(2))
+    (tmp_path / "m.npz.bak").write_bytes(bytes(100))
+    for overwrite in (False, True):
+        receipt = rescued(tmp_path / "m.npz", tmp_path / "m", overwrite=overwrite)
+        assert receipt.bytes_before == (tmp_path / "m.npz").stat().st_size
+    assert list(builders.values_in(tmp_path / "m")) == ["good"]
+
+
 # Damaged ones
 
 
