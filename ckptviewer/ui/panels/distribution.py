@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QCheckBox,
+    QFileDialog,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QStackedLayout,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
+from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.plot_saving import csv_of, png_of, svg_of, write_file
 from ckptviewer.ui.panels.widgets import ChoiceButton, FactGrid, scrolled, wrapped_label
 
 if TYPE_CHECKING:
@@ -36,9 +43,11 @@ class DistributionPanel(QWidget):
 
     exact_wanted: edges and scale of a histogram that the statistics' own buckets are too coarse
     for; whoever can read the variable again answers with `show_exact`.
+    saved: what was written where, in words.
     """
 
     exact_wanted = Signal(object, str)
+    saved = Signal(str)
 
     def __init__(self, appearance: Appearance) -> None:
         super().__init__()
@@ -77,6 +86,7 @@ class DistributionPanel(QWidget):
         controls.addSpacing(6)
         controls.addWidget(self._quantiles)
         controls.addStretch(1)
+        controls.addWidget(self._make_save_button())
         self._quantiles.toggled.connect(self._redraw)
         self._plot_place = QVBoxLayout()
         self._note = wrapped_label("", "muted")
@@ -106,6 +116,51 @@ class DistributionPanel(QWidget):
         """Show a histogram for which the variable was read again."""
         if self._statistics is not None and self._plot is not None:
             self._draw(histogram)
+
+    def ask_where_to_save(self, kind: str) -> None:
+        """Ask for a file, and save the histogram in sight there. kind: "PNG", "SVG" or "CSV"."""
+        if self._variable is None or self._plot is None:
+            return
+        name = re.sub(r"[^\w.-]+", "-", self._variable.name).strip("-.") or "histogram"
+        ending = f".{kind.lower()}"
+        path, _ = QFileDialog.getSaveFileName(
+            self, f"Save the histogram as {kind}", name[-100:] + ending, f"{kind} (*{ending})"
+        )
+        if path:
+            self.save(path if path.lower().endswith(ending) else path + ending)
+
+    def save(self, path: str) -> None:
+        """Save the histogram in sight, in the format that the path ends with; says what failed."""
+        plot, variable = self._plot, self._variable
+        if plot is None or plot.histogram is None or variable is None:
+            return
+        ground = QColor(self._appearance.theme.base)
+        if path.lower().endswith(".csv"):
+            data = csv_of(plot.histogram)
+        elif path.lower().endswith(".svg"):
+            data = svg_of(plot.view, ground, variable.name)
+        else:
+            data = png_of(plot.view, ground)
+        try:
+            write_file(path, data)
+        except CkptviewerError as error:
+            self._show_note(f"It was not saved. {error}")
+        else:
+            self._show_note(f"Saved as {path}")
+            self.saved.emit(f"Saved the histogram as {path}")
+
+    def _make_save_button(self) -> QToolButton:
+        button = QToolButton()
+        button.setObjectName("flat")
+        button.setText("Save as \u25be")
+        button.setAccessibleName("Save the histogram")
+        button.setToolTip("Save the histogram as a picture, or its numbers")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(button)
+        for kind, text in (("PNG", "PNG, pixels"), ("SVG", "SVG, lines"), ("CSV", "CSV, numbers")):
+            menu.addAction(f"{text}\u2026").triggered.connect(partial(self.ask_where_to_save, kind))
+        button.setMenu(menu)
+        return button
 
     def _redraw(self) -> None:
         statistics = self._statistics
@@ -161,12 +216,13 @@ class HistogramPlot(QWidget):
 
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
-        self._view = pyqtgraph.PlotWidget(background=None)
-        self._view.setAccessibleName("Histogram")
-        self._view.setMenuEnabled(False)
-        self._view.hideButtons()
-        self._view.setMouseEnabled(x=False, y=False)
-        self._view.setFrameShape(self._view.Shape.NoFrame)
+        self.view = pyqtgraph.PlotWidget(background=None)
+        self.view.setAccessibleName("Histogram")
+        self.view.setAcceptDrops(False)
+        self.view.setMenuEnabled(False)
+        self.view.hideButtons()
+        self.view.setMouseEnabled(x=False, y=False)
+        self.view.setFrameShape(self.view.Shape.NoFrame)
         self._histogram: Histogram | None = None
         self._hover = QLabel(self)
         self._hover.setObjectName("card")
@@ -175,9 +231,14 @@ class HistogramPlot(QWidget):
         self._hover.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._view)
+        column.addWidget(self.view)
         self.setFixedHeight(PLOT_HEIGHT)
-        self._view.scene().sigMouseMoved.connect(self._show_hover)
+        self.view.scene().sigMouseMoved.connect(self._show_hover)
+
+    @property
+    def histogram(self) -> Histogram | None:
+        """What is drawn."""
+        return self._histogram
 
     def draw(
         self,
@@ -193,8 +254,8 @@ class HistogramPlot(QWidget):
         pg = self._pyqtgraph
         theme = self._appearance.theme
         self._histogram = histogram
-        self._view.setBackground(theme.base)
-        plot = self._view.getPlotItem()
+        self.view.setBackground(theme.base)
+        plot = self.view.getPlotItem()
         plot.clear()
         log_x = histogram.scale == "log"
         edges = np.log10(histogram.edges) if log_x else histogram.edges
@@ -246,7 +307,7 @@ class HistogramPlot(QWidget):
         import numpy as np
 
         histogram = self._histogram
-        view_box = self._view.getPlotItem().getViewBox()
+        view_box = self.view.getPlotItem().getViewBox()
         if histogram is None or not view_box.sceneBoundingRect().contains(position):
             self._hover.hide()
             return

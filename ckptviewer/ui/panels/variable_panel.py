@@ -35,7 +35,7 @@ _TRAINABLE = {True: "trainable", False: "not trainable", None: ""}
 
 
 class VariablePanel(QWidget):
-    """Shows one variable. copied: what was put on the clipboard, in words.
+    """Shows one variable. copied: what was put on the clipboard, or into a file, in words.
 
     file_changed: reading told that the file is another one now.
     """
@@ -61,6 +61,7 @@ class VariablePanel(QWidget):
         self.values = ValuesPanel(jobs, appearance)
         self.image = ImagePanel(jobs, appearance)
         self.values.copied.connect(self.copied)
+        self.distribution.saved.connect(self.copied)
         for panel in (self.values, self.image):
             panel.file_changed.connect(self.file_changed)
         self._details = FactList(appearance)
