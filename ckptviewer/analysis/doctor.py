@@ -27,6 +27,7 @@ from ckptviewer.analysis.doctor_files import (
     pointer_finding,
     pointers,
     unused_bytes,
+    unused_data_files,
 )
 from ckptviewer.analysis.doctor_pass import Reading, Report, readings
 from ckptviewer.analysis.doctor_state import STATE_CODES, state_finding
@@ -154,6 +155,7 @@ def _of_files(
         yield state
     if listing is not None:
         yield from half_written(listing, prefix)
+        yield from unused_data_files(checkpoint, prefix, listing)
 
 
 class _Pass:

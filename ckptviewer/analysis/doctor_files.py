@@ -25,6 +25,7 @@ from ckptviewer.formats.nearby import (
     list_directory,
     shown,
 )
+from ckptviewer.storage.atomic import PARTIAL_SUFFIX
 
 POINTER_HEAD = b"version https://git-lfs"
 
@@ -32,6 +33,7 @@ _BUNDLES = ("tf-bundle", "saved-model")
 _PART = re.compile(r"part-\d{5,}-of-\d{5,}(\.index|\.data-\d+-of-\d+)?")
 _UNFINISHED_FILE = re.compile(r".+\.tempstate\d*|checkpoint\.tmp[0-9a-f]+")
 _UNFINISHED_DIRECTORY = re.compile(r".*_temp(_[0-9a-f]+)?")
+_SHARD_COUNT = re.compile(r"-of-(\d{5,})$")
 _MOST_DIRECTORIES = 100
 _LARGEST_POINTER = 1024
 _PULL = "Fetch the file with `git lfs pull`."
@@ -96,6 +98,7 @@ def half_written(listing: Listing, prefix: str = "") -> Iterator[Finding]:
     found = [f for f in listing.files if _UNFINISHED_FILE.fullmatch(f)]
     if not _PART.fullmatch(os.path.basename(prefix)):
         found += [f for f in listing.files if _PART.fullmatch(f)]
+    found += [name + "/" for name in listing.directories if name.endswith(PARTIAL_SUFFIX)]
     directories = filter(_UNFINISHED_DIRECTORY.fullmatch, listing.directories)
     for _, name in zip(range(_MOST_DIRECTORIES), directories, strict=False):
         if _holds_parts(os.path.join(listing.directory, name)):
@@ -104,9 +107,35 @@ def half_written(listing: Listing, prefix: str = "") -> Iterator[Finding]:
         yield Finding(
             code="half-written-save",
             severity=Severity.WARNING,
-            message=f"A save was not finished and has left {enumerate_names(found)}.",
-            remedy="If no training is writing here now, delete them; the save they belong to is "
-            "lost.",
+            message=f"A save or an export was not finished and has left {enumerate_names(found)}.",
+            remedy="If nothing is writing here now, delete them; the save they belong to is lost.",
+        )
+
+
+def unused_data_files(checkpoint: Checkpoint, prefix: str, listing: Listing) -> Iterator[Finding]:
+    """A finding for data files of the bundle's name that are of another number of shards."""
+    if not prefix or not checkpoint.variables:
+        return
+    named = checkpoint.details(checkpoint.variables[0]).get("Data file", "")
+    used = _SHARD_COUNT.search(named)
+    if used is None:
+        return
+    base = os.path.basename(prefix)
+    others = [
+        name
+        for name in listing.files
+        if BUNDLE_DATA_FILE.search(name)
+        and base_of(name) == base
+        and (count := _SHARD_COUNT.search(name)) is not None
+        and int(count[1]) != int(used[1])
+    ]
+    if others:
+        yield Finding(
+            code="unused-data-file",
+            severity=Severity.INFO,
+            message=f"The index does not use {enumerate_names(others)}: left by another save under "
+            "this name, of another number of shards.",
+            remedy="Delete what is left over, once this checkpoint is known to be the right one.",
         )
 
 

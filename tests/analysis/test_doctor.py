@@ -213,6 +213,14 @@ def test_bytes_that_belong_to_nothing(tmp_path: Path) -> None:
     assert "9 bytes" in finding.message
 
 
+def test_data_files_of_another_number_of_shards(tmp_path: Path) -> None:
+    prefix = written(tmp_path, model(), shards=2)
+    assert found(prefix) == {}
+    data_file(prefix).write_bytes(b"of an earlier save")
+    finding = only(prefix, "unused-data-file")
+    assert "model.ckpt.data-00000-of-00001" in finding.message
+
+
 @pytest.mark.parametrize(
     "left",
     [
@@ -221,6 +229,7 @@ def test_bytes_that_belong_to_nothing(tmp_path: Path) -> None:
         "model.ckpt.index.tempstate12345678901234567890",
         "part-00000-of-00001.data-00000-of-00001",
         "checkpoint.tmp0123456789abcdef0123456789abcdef",
+        ".model.ckpt.abcdefgh.ckptviewer-partial/model.ckpt.index",
     ],
 )
 def test_half_written_save(left: str, tmp_path: Path) -> None:
