@@ -23,7 +23,6 @@ def png_of(view: QGraphicsView, ground: QColor) -> bytes:
     image = QImage(view.viewport().size() * _FINER, QImage.Format.Format_RGB32)
     image.fill(ground)
     painter = QPainter(image)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     view.render(painter, QRectF(image.rect()), view.viewport().rect())
     painter.end()
     buffer = QBuffer()
@@ -41,6 +40,7 @@ def svg_of(view: QGraphicsView, ground: QColor, title: str) -> bytes:
     generator = QSvgGenerator()
     generator.setOutputDevice(buffer)
     generator.setSize(size)
+    generator.setResolution(view.logicalDpiX())  # else axes and bars come in different scales
     generator.setViewBox(QRectF(0, 0, size.width(), size.height()))
     generator.setTitle(title)
     painter = QPainter(generator)
@@ -54,7 +54,7 @@ def csv_of(histogram: Histogram) -> bytes:
     """The bins as comma-separated values: lower edge, upper edge, count. To the last digit."""
     lines = ["low,high,count"]
     edges = [repr(float(edge)) for edge in histogram.edges]
-    for low, high, count in zip(edges, edges[1:], histogram.counts, strict=True):
+    for low, high, count in zip(edges[:-1], edges[1:], histogram.counts, strict=True):
         lines.append(f"{low},{high},{int(count)}")
     return ("\n".join(lines) + "\n").encode()
 
