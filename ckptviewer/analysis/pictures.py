@@ -217,7 +217,8 @@ class _Canvas:
         if self._factors == (1, 1):
             return self._pixels[0]
         if self._reduction == "mean":
-            return self._pixels[0] / self._pixels[1]
+            mean: np.ndarray = self._pixels[0] / self._pixels[1]
+            return mean
         high, low = self._pixels
         return np.where(-low > high, low, high)
 

@@ -20,7 +20,7 @@ from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
 
 GOOD, COULD_NOT = 0, 2
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 
 
 class Windows(QObject):

@@ -6,6 +6,7 @@ and only while the job is wanted: a job that was cancelled or replaced delivers 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from PySide6.QtCore import QObject, Qt, Signal, SignalInstance
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
 
+LONGEST_WAIT_SECONDS = 0.1
 Result = TypeVar("Result")
 Report = Callable[[Progress], None]
 Work = Callable[[CancelToken, Report], Result]
@@ -67,6 +69,47 @@ class Job(QObject, Generic[Result]):
         self.ended.emit(self)
 
 
+class Courtesy:
+    """Lets background work step aside: `with courtesy:` around what the GUI thread does.
+
+    Each call of Qt's gives Python's lock away, and a thread that computes takes it. A paint of a
+    thousand calls would wait a thousand times; so who computes waits for the end of the paint.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Event()
+        self._free.set()
+
+    def __enter__(self) -> None:
+        self._free.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._free.set()
+
+    def token(self, inner: CancelToken) -> CancelToken:
+        """A token as `inner`, at which whoever asks it waits while the GUI thread is at work."""
+        return _CourteousToken(inner, self._free)
+
+
+class _CourteousToken(CancelToken):
+    __slots__ = ("_free", "_inner")
+
+    def __init__(self, inner: CancelToken, free: threading.Event) -> None:
+        super().__init__()
+        self._inner, self._free = inner, free
+
+    def cancel(self) -> None:
+        self._inner.cancel()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._inner.cancelled
+
+    def raise_if_cancelled(self) -> None:
+        self._free.wait(LONGEST_WAIT_SECONDS)
+        self._inner.raise_if_cancelled()
+
+
 class Jobs(QObject):
     """All jobs of a window. workers: where a job has its parts done side by side."""
 
@@ -78,6 +121,7 @@ class Jobs(QObject):
         super().__init__()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
         self.workers: Executor = ThreadPoolExecutor(2, thread_name_prefix="worker")
+        self.courtesy = Courtesy()
         self._running: list[Job[Any]] = []
         # Queued: work that is over at once must not be heard before its Job is in its owner's hand.
         self._arrived.connect(self._hear, Qt.ConnectionType.QueuedConnection)
@@ -133,7 +177,8 @@ class Jobs(QObject):
             self.deliver(lambda: job.deliver_result(result))
 
     def _hear(self, deliver: Callable[[], None]) -> None:
-        deliver()
+        with self.courtesy:
+            deliver()
 
     def deliver(self, deliver: Callable[[], None]) -> None:
         """Have something done in the GUI thread, from any other."""

@@ -27,7 +27,7 @@ READ_UNASKED_BYTES = 2_000_000_000
 MEASURED_UNASKED = 20_000
 """Of a checkpoint with more variables, too: what so many small ones take is not reading."""
 
-_TELL_SECONDS = 0.08
+_TELL_SECONDS = 0.15
 _KEPT_TOGETHER = 64
 
 
@@ -118,7 +118,8 @@ class Measuring(QObject):
             session.sketches[chosen[key]] = sketch_of(checkpoint[key], statistics)
         yield [chosen[key] for key in known]
         missing = [checkpoint[key] for key in chosen if key not in known]
-        schedule = Schedule(checkpoint, missing, cancel=cancel)
+        token = self._jobs.courtesy.token(cancel)
+        schedule = Schedule(checkpoint, missing, cancel=token)
         self._schedule = schedule
         done: list[int] = []
         measured: dict[str, Statistics] = {}

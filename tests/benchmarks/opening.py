@@ -23,7 +23,7 @@ PEER_SCRIPT = "import sys, tensorflow as tf; tf.train.list_variables(sys.argv[1]
 @benchmark("open-window")
 def window() -> None:
     """From process start to the painted window with the tree of 50,000 variables."""
-    with _many(50_000) as prefix, _display() as environment:
+    with many(50_000) as prefix, display() as environment:
         ours = [sys.executable, "-m", "tests.benchmarks.contestant_window", f"{prefix}.index"]
         peer = [sys.executable, "-c", PEER_SCRIPT, str(prefix)]
         times: list[tuple[float, float]] = []
@@ -41,7 +41,7 @@ def listing() -> None:
     """Names, dtypes, shapes and roles of 50,000 variables, imports excluded."""
     module = "tests.benchmarks.contestant_listing"
     with (
-        _many(50_000) as prefix,
+        many(50_000) as prefix,
         contestants(
             lambda: Contestant(module, "ours", str(prefix)),
             lambda: Contestant(module, "peer", str(prefix)),
@@ -71,12 +71,12 @@ def huge() -> None:
 @benchmark("open-sparse")
 def sparse() -> None:
     """A bundle of 20 GB: what the window has in memory when the tree is there."""
-    with sparse_bundle() as prefix, _display() as environment:
+    with sparse_bundle() as prefix, display() as environment:
         _run_large(str(prefix), environment)
 
 
 def _use(count: int, *options: str) -> None:
-    with _many(count) as prefix, _display() as environment:
+    with many(count) as prefix, display() as environment:
         _run_large(f"{prefix}.index", environment, *options)
 
 
@@ -94,13 +94,13 @@ def _timed(command: list[str], environment: dict[str, str]) -> float:
 
 
 @contextmanager
-def _many(count: int) -> Iterator[Path]:
+def many(count: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
         yield write_bundle(Path(directory), count)
 
 
 @contextmanager
-def _display() -> Iterator[dict[str, str]]:
+def display() -> Iterator[dict[str, str]]:
     """An environment with a display of its own, and settings that nobody uses."""
     reading, writing = os.pipe()
     server = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import (
@@ -70,6 +71,8 @@ class ValuesModel(QAbstractTableModel):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._load)
+        self._take_colours()
+        appearance.changed.connect(self._take_colours)
 
     def show_plane(
         self,
@@ -135,22 +138,19 @@ class ValuesModel(QAbstractTableModel):
         return str(section + (self.first_row if down else self.first_column))
 
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.plane is None or not index.isValid():
+        # Asked some thousand times for one paint: what is common comes first.
+        if role == _ALIGNMENT:
+            return _LEFT if self._kind is Kind.STRING else _RIGHT
+        if role not in _ROLES or self.plane is None or not index.isValid():
             return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-            right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            return left if self._kind is Kind.STRING else right
-        if role not in _ROLES:
-            return None
-        row, column = self.cell(index)
+        row, column = index.row() + self.first_row, index.column() + self.first_column
         value = self.value(row, column)
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role == _DISPLAY:
             if value is None:
                 self._want((row // BLOCK_ROWS, column // BLOCK_COLUMNS))
                 return WAITING
             return cell_text(value, self._kind)
-        if role == Qt.ItemDataRole.ForegroundRole:
+        if role == _FOREGROUND:
             return self._colour(value)
         place = index_text(self.plane.index_at(row, column))
         exact = WAITING if value is None else elide_middle(exact_text(value), 1000)
@@ -159,16 +159,23 @@ class ValuesModel(QAbstractTableModel):
         return f"{place} {exact}"
 
     def _colour(self, value: Any) -> QColor:
-        theme = self._appearance.theme
+        """Quiet for zeros and what is not there yet, loud for what is no number."""
+        text, muted, error = self._colours
         if value is None:
-            return QColor(theme.muted)
-        if self._kind in (Kind.FLOAT, Kind.COMPLEX):
-            number = complex(value)
-            if number != number or abs(number.real) == _INF or abs(number.imag) == _INF:
-                return QColor(theme.error)
-        if self._kind is not Kind.STRING and not value:
-            return QColor(theme.muted)
-        return QColor(theme.text)
+            return muted
+        if self._kind is Kind.STRING:
+            return text
+        if not value:
+            return muted
+        if self._kind is Kind.FLOAT:
+            return text if isfinite(value) else error
+        if self._kind is Kind.COMPLEX:
+            return text if isfinite(value.real) and isfinite(value.imag) else error
+        return text
+
+    def _take_colours(self) -> None:
+        theme = self._appearance.theme
+        self._colours = QColor(theme.text), QColor(theme.muted), QColor(theme.error)
 
     # Blocks.
 
@@ -236,13 +243,19 @@ class ValuesModel(QAbstractTableModel):
         self._wanted.clear()
 
 
-_INF = float("inf")
-_ROLES = (
-    Qt.ItemDataRole.DisplayRole,
-    Qt.ItemDataRole.ForegroundRole,
-    Qt.ItemDataRole.ToolTipRole,
-    Qt.ItemDataRole.AccessibleTextRole,
+_DISPLAY = int(Qt.ItemDataRole.DisplayRole)
+_FOREGROUND = int(Qt.ItemDataRole.ForegroundRole)
+_ALIGNMENT = int(Qt.ItemDataRole.TextAlignmentRole)
+_ROLES = frozenset(
+    (
+        _DISPLAY,
+        _FOREGROUND,
+        int(Qt.ItemDataRole.ToolTipRole),
+        int(Qt.ItemDataRole.AccessibleTextRole),
+    )
 )
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 def read_blocks(

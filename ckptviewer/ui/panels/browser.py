@@ -63,7 +63,7 @@ class Browser(QWidget):
         self.view_menu = QMenu(self)
         self._view_group = QActionGroup(self)
         self._make_view_menu()
-        self.table = VariableTable(appearance)
+        self.table = VariableTable(appearance, jobs.courtesy)
         self._banner = self._make_banner()
         self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
         self._nothing.setObjectName("muted")

@@ -101,7 +101,9 @@ class IndexHeader(QHeaderView):
 
     def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
         theme = self._appearance.theme
-        current = self.parentWidget().currentIndex()  # type: ignore[attr-defined]
+        table = self.parentWidget()
+        assert isinstance(table, QTableView)
+        current = table.currentIndex()
         down = self.orientation() == Qt.Orientation.Vertical
         is_current = section == (current.row() if down else current.column())
         painter.save()

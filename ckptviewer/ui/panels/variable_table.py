@@ -12,12 +12,14 @@ from PySide6.QtGui import (
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
+    QPaintEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from ckptviewer.checkpoint.text import printable
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Courtesy
 from ckptviewer.ui.models.variable_rows import TITLES, Column, VariableRowsModel
 from ckptviewer.ui.panels.row_painting import CHEVRON, INDENT, PADDING, RowPainter, row_height
 
@@ -40,9 +42,15 @@ class VariableTable(QTableView):
 
     selection_changed = Signal(list)
 
-    def __init__(self, appearance: Appearance, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        appearance: Appearance,
+        courtesy: Courtesy | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._appearance = appearance
+        self._courtesy = courtesy or Courtesy()
         self.setAccessibleName("Variables")
         self.setItemDelegate(RowPainter(appearance, self))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -167,6 +175,10 @@ class VariableTable(QTableView):
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
 
     # Qt's events.
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        with self._courtesy:
+            super().paintEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         model = self.rows_model()

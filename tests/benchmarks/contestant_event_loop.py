@@ -1,0 +1,54 @@
+"""Opens a bundle in the real window and watches the event loop while its statistics run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from itertools import pairwise
+
+
+def main(path: str) -> None:
+    from PySide6.QtCore import QEventLoop, Qt, QTimer
+    from PySide6.QtWidgets import QApplication
+
+    from ckptviewer.ui.app import SWITCH_SECONDS
+    from ckptviewer.ui.appearance import Appearance
+    from ckptviewer.ui.main_window import MainWindow
+    from ckptviewer.ui.settings import Settings
+
+    sys.setswitchinterval(SWITCH_SECONDS)
+    app = QApplication([])
+    window = MainWindow(Appearance(app, "light"), Settings())
+    window.show()
+    window.open_path(path)
+    wait = QEventLoop.ProcessEventsFlag.WaitForMoreEvents
+    while window.session is None:
+        app.processEvents(wait)
+    ticks: list[float] = []
+    probe = QTimer()
+    probe.setTimerType(Qt.TimerType.PreciseTimer)
+    probe.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    probe.start(1)
+    began = time.perf_counter()
+    while any(job.label == "Statistics" for job in window.jobs.running):
+        app.processEvents(wait)
+    took = time.perf_counter() - began
+    gaps = sorted(b - a for a, b in pairwise(ticks))
+    stored = window.session.total_bytes
+    print(
+        f"{len(window.session.checkpoint.variables):,} variables, {stored / 1e6:,.0f} MB "
+        f"in {took:.2f} s ({stored / took / 1e9:.2f} GB/s); event loop: {len(gaps)} turns, "
+        f"p50 {_share(gaps, 0.5):.1f} ms, p99 {_share(gaps, 0.99):.1f} ms, "
+        f"worst {gaps[-1] * 1e3:.1f} ms"
+    )
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _share(gaps: list[float], share: float) -> float:
+    return gaps[int(share * (len(gaps) - 1))] * 1e3
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

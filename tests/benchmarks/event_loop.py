@@ -1,0 +1,33 @@
+"""How long the event loop waits, while the window measures what it shows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.benchmarks.opening import display, many
+from tests.benchmarks.registry import ROOT, benchmark
+from tests.benchmarks.stats import bundle
+
+MODULE = "tests.benchmarks.contestant_event_loop"
+
+
+def _watch(path: str) -> None:
+    with display() as environment:
+        environment["CKPTVIEWER_CACHE"] = "/nonexistent/results.sqlite"
+        command = [sys.executable, "-m", MODULE, path]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+@benchmark("event-loop-large")
+def large() -> None:
+    """800 MB of float32."""
+    with bundle("float32") as prefix:
+        _watch(str(prefix))
+
+
+@benchmark("event-loop-many")
+def numerous() -> None:
+    """15,000 small variables."""
+    with many(15_000) as prefix:
+        _watch(f"{prefix}.index")
