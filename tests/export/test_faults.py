@@ -166,6 +166,41 @@ def test_a_disk_without_room_is_seen_before_anything_is_written(
     assert names_in(target.parent) == set()
 
 
+_SMALL_DISK = """
+mount -t tmpfs -o size=128k none "$2" && cp "$3".* "$2" && cd "$4" && "$1" -c "
+import shutil, sys
+from ckptviewer.cli.main import run
+sys.argv[1] == 'told' or setattr(
+    shutil, 'disk_usage', lambda path: type('usage', (), {'free': 1 << 40}))
+sys.exit(run(['rescue', sys.argv[2], sys.argv[3], '--overwrite']))
+" "$5" "$6" "$2/other"
+status=$?; cmp "$3.index" "$2/other.index" && ls -A "$2"; exit $status
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no mounts of one's own here")
+@pytest.mark.parametrize("how", ["told", "only by failing"])
+def test_a_disk_that_is_really_full(how: str, tmp_path: Path, target: Path, other: Path) -> None:
+    large = builders.save(tmp_path / "large", tensors(1, count=40))
+    directory = target.parent
+    probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(directory)]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("no mounts of one's own here")
+    arguments = [sys.executable, directory, other, ROOT, how, large]
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", _SMALL_DISK, "sh", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert ("are free" if how == "told" else "the disk is full") in done.stderr
+    assert done.stdout.split() == [
+        builders.data_file(other).name,
+        builders.index_file(other).name,
+    ]
+
+
 @POSIX
 def test_a_directory_without_permission() -> None:
     # Not where pytest puts files: there nobody else may look.
