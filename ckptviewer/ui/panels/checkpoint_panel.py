@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 from ckptviewer.checkpoint.tree import VariableTree
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs
+from ckptviewer.ui.panels.findings_panel import FindingsPanel
 from ckptviewer.ui.panels.histogram_sheet import HistogramSheet
 from ckptviewer.ui.panels.overview import OverviewPanel
 from ckptviewer.ui.panels.ranking import RankingPanel
@@ -33,7 +34,8 @@ class CheckpointPanel(QWidget):
         self.map = TreemapView(jobs, appearance)
         self.sheet = HistogramSheet(appearance)
         self.ranking = RankingPanel(appearance)
-        for view in (self.map, self.sheet, self.ranking):
+        self.findings = FindingsPanel(jobs, appearance)
+        for view in (self.map, self.sheet, self.ranking, self.findings):
             view.chosen.connect(self.chosen)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
@@ -41,6 +43,7 @@ class CheckpointPanel(QWidget):
         self.tabs.addTab(_padded(self.map), "Map")
         self.tabs.addTab(self._sheet_page(), "Histograms")
         self.tabs.addTab(self.ranking, "Stands out")
+        self.tabs.addTab(self.findings, "Findings")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.tabs)
@@ -50,6 +53,7 @@ class CheckpointPanel(QWidget):
         self.show_tree(session.tree if session else None)
         self.sheet.show_session(session)
         self.ranking.show_session(session)
+        self.findings.show_session(session)
 
     def show_tree(self, tree: VariableTree | None) -> None:
         """The checkpoint is arranged in another way."""

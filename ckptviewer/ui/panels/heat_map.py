@@ -243,20 +243,23 @@ class ColourBar(QWidget):
         self._appearance = appearance
         self._limit = 0.0
         self._unit = ""
-        self._not_finite = 0
+        self._not_finite = ""
         self._colours: Colours | None = None
         self.setFont(appearance.small_font)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def show_scale(self, limit: float, unit: str, not_finite: int, colours: Colours) -> None:
-        """Show a scale from -limit to limit. unit: what the numbers are. not_finite: how many."""
+    def show_scale(self, limit: float, unit: str, not_finite: str, colours: Colours) -> None:
+        """Show a scale from -limit to limit.
+
+        unit: what the numbers are. not_finite: how many are none, in words; empty where all are.
+        """
         self._limit, self._unit = limit, unit
         self._not_finite, self._colours = not_finite, colours
         words = (
             f"{unit} from {number_text(-limit, 3)} to {number_text(limit, 3)}, zero in the middle"
         )
         if not_finite:
-            words += f"; {not_finite:,} NaN or Inf"
+            words += f"; NaN or Inf: {not_finite}"
         self.setAccessibleName(f"Colours: {words}")
         self.setToolTip(words)
         self.update()
@@ -275,7 +278,7 @@ class ColourBar(QWidget):
         theme = self._appearance.theme
         painter = QPainter(self)
         metrics = self.fontMetrics()
-        legend = f"NaN, Inf: {self._not_finite:,}" if self._not_finite else ""
+        legend = f"NaN, Inf: {self._not_finite}" if self._not_finite else ""
         right = metrics.horizontalAdvance(legend) + 34 if legend else 0
         bar = QRectF(0.5, 0.5, self.width() - right - 1, 12)
         pixels = np.ascontiguousarray(paint(np.linspace(-1, 1, 257)[None], 1, self._colours))

@@ -17,7 +17,7 @@ from ckptviewer.analysis.tiles import Mosaic
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.errors import ChangedFileError
 from ckptviewer.checkpoint.progress import CancelToken
-from ckptviewer.checkpoint.text import count_text, number_text
+from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
@@ -196,7 +196,10 @@ class ImagePanel(QWidget):
         kind = Kind.OPAQUE if self._variable is None else kind_of(self._variable.dtype)
         colours = colours_for(self._appearance.theme.name == "dark")
         unit = "|z|" if kind is Kind.COMPLEX else "value"
-        self.bar.show_scale(painted.limit, unit, painted.not_finite, colours)
+        count = painted.not_finite
+        # A pixel of several elements tells that one of them is none, not how many are.
+        told = count_text(count) if painted.picture.exact else f"in {plural(count, 'pixel')}"
+        self.bar.show_scale(painted.limit, unit, told if count else "", colours)
         self.controls.reduction.setVisible(not painted.picture.exact)
         text = painted.picture.note if mosaic is None else mosaic.note
         self.note.setText(text)
