@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _HALF = 128
 _NOT_FINITE = 2 * _HALF + 1
 _GAP = 2 * _HALF + 2
+_STRIP_ELEMENTS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,39 +44,45 @@ def colours_for(dark: bool) -> Colours:
 def paint(
     values: np.ndarray, limit: float, colours: Colours, gaps: np.ndarray | None = None
 ) -> np.ndarray:
-    """The values as RGBA bytes, shape (*values.shape, 4); gaps, where given, are transparent.
+    """Rows and columns of values as RGBA bytes, four a value; gaps, if any, are transparent.
 
     -limit and below is the first colour, 0 exactly the middle, limit and above the last one. A
     limit of 0 gives the middle for all that is finite.
     """
     import numpy as np
 
-    table = _table(colours)
-    finite = np.isfinite(values)
-    step = np.zeros(values.shape, np.float64)
-    if limit > 0:
-        np.divide(values, limit, out=step, where=finite)
-    np.clip(step, -1, 1, out=step)
-    place = (np.rint(step * _HALF) + _HALF).astype(np.intp)
-    place[~finite] = _NOT_FINITE
-    if gaps is not None:
-        place[gaps] = _GAP
-    return table[place]
+    words = _table(colours).view(np.uint32).reshape(-1)
+    pixels = np.empty(values.shape, np.uint32)
+    # In strips: NumPy holds the interpreter for some of this, and the window needs it too.
+    height = max(1, _STRIP_ELEMENTS // max(1, values.shape[1]))
+    for top in range(0, values.shape[0], height):
+        strip = slice(top, top + height)
+        finite = np.isfinite(values[strip])
+        step = np.zeros(finite.shape, np.float64)
+        if limit > 0:
+            np.divide(values[strip], limit, out=step, where=finite)
+        np.clip(step, -1, 1, out=step)
+        place = (np.rint(step * _HALF) + _HALF).astype(np.intp)
+        place[~finite] = _NOT_FINITE
+        if gaps is not None:
+            place[gaps[strip]] = _GAP
+        np.take(words, place, out=pixels[strip], mode="clip")
+    return pixels.view(np.uint8).reshape(*values.shape, 4)
 
 
 def limit_of(values: np.ndarray, gaps: np.ndarray | None = None, share: float = 1.0) -> float:
     """The magnitude that `share` of the finite values do not exceed; 0 where there are none."""
     import numpy as np
 
-    shown = values if gaps is None else values[~gaps]
-    magnitudes = np.abs(shown[np.isfinite(shown)])
-    if not magnitudes.size:
-        return 0.0
-    largest = float(magnitudes.max())
-    if share >= 1:
+    counts = np.isfinite(values)
+    if gaps is not None:
+        counts &= ~gaps
+    magnitudes = np.abs(values)
+    largest = float(magnitudes.max(where=counts, initial=0))
+    if share >= 1 or largest == 0:
         return largest
     # Of a sparse tensor nearly all is zero, and some contrast is better than none.
-    return float(np.quantile(magnitudes, share)) or largest
+    return float(np.quantile(magnitudes[counts], share)) or largest
 
 
 @cache

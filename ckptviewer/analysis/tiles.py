@@ -56,6 +56,10 @@ class Mosaic:
     @property
     def note(self) -> str:
         """What is left out, in words; empty where nothing is."""
+        if self.count < self.total and not self.wrapped:
+            down, across = (count_text(self.shape[axis]) for axis in self.grid_axes)
+            shown = f"{count_text(self.down)} \u00d7 {count_text(self.across)}"
+            return f"The first {shown} of {down} \u00d7 {across} tiles."
         if self.count < self.total:
             return f"The first {count_text(self.count)} of {plural(self.total, 'tile')}."
         whole = self.shape[self.tile_axes[0]]

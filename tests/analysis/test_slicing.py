@@ -356,6 +356,14 @@ def test_too_many_tiles_are_left_out_and_it_says_so() -> None:
     assert checkpoint.__dict__["sizes"] == [mosaic.count * 100]
 
 
+def test_too_many_kernels_are_left_out_and_it_says_so() -> None:
+    mosaic = kernels((3, 3, 600, 500), (0, 0, 0, 0))
+    assert mosaic is not None
+    assert mosaic.note == "The first 512 \u00d7 500 of 600 \u00d7 500 tiles."
+    assert mosaic.region() == (slice(0, 3), slice(0, 3), slice(0, 512), slice(0, 500))
+    assert mosaic.index_of(511 * 4 + 2, 499 * 4 + 1) == (2, 1, 511, 499)
+
+
 @pytest.mark.parametrize(
     ("length", "width"), [(784, 28), (64, 8), (300, 20), (768, 32), (7, 3), (1, 1), (97, 10)]
 )

@@ -114,7 +114,7 @@ def test_colours_on_the_screen_are_those_of_the_values(
         assert colour_at(panel, column + 0.2, row - 0.2) == expected, (row, column)
     colours = ON_DARK if theme == "dark" else ON_LIGHT
     assert colour_at(panel, 3.2, 1.8) == colours.not_finite
-    assert "1 NaN or Inf" in panel.bar.toolTip()
+    assert "NaN or Inf: 1" in panel.bar.toolTip()
     assert "from \u22128 to 8" in panel.bar.toolTip()
 
 
@@ -225,6 +225,7 @@ def test_huge_plane_is_reduced_says_so_and_is_exact_when_zoomed(
 ) -> None:
     values = RNG.normal(size=(3000, 2500)).astype(np.float32)
     values[1234, 2345] = 50
+    values[7, 0:3] = np.nan
     checkpoint = show(values)
     assert panel.painted is not None
     picture = panel.painted.picture
@@ -234,6 +235,9 @@ def test_huge_plane_is_reduced_says_so_and_is_exact_when_zoomed(
     assert picture.values[1234 // picture.down, 2345 // picture.across] == 50
     assert "\u2026" in hover(panel, 2345, 1234)
     assert "50.0" in hover(panel, 2345, 1234)
+    pixels = int(np.isnan(picture.values).sum())
+    assert 0 < pixels <= 3
+    assert f"NaN or Inf: in {pixels} pixel" in panel.bar.toolTip()
     checkpoint.elements = 0
     heat_map(panel).look_at(QRectF(2300, 1200, 60, 60))
     settle(panel, qtbot)
