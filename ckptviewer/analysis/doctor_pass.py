@@ -18,8 +18,9 @@ from ckptviewer.analysis.statistics import part_regions, statistics_of, statisti
 from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
 from ckptviewer.checkpoint.dtypes import BY_NAME
-from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
+from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError, DamagedFileError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.text import size_text
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.sstable import mask
 
@@ -32,6 +33,10 @@ BATCH_VARIABLES = 256
 
 _CRC32C_CHECKED = frozenset(("tf-bundle", "saved-model"))
 _READ_IN_PARTS = _CRC32C_CHECKED | {"safetensors"}
+_MOST_TIMES_STORED = 4096
+_ALWAYS_READ_BYTES = 64 << 20
+"""No compression makes more of what is stored; what claims more is not read, unless it is small."""
+
 _POLL_SECONDS = 0.02
 _POLYNOMIAL = 0x82F63B78  # of crc32c, its bits in reverse
 
@@ -222,6 +227,7 @@ def _perform(piece: _Piece) -> list[_Part]:
         count = variable.stored_bytes
         outcome: Statistics | CkptviewerError
         try:
+            _require_plausible(variable)
             if piece.region is not None:
                 watched = _Watched(piece.checkpoint)
                 outcome = statistics_of_part(watched, variable, piece.region, cancel=piece.cancel)
@@ -241,6 +247,18 @@ def _perform(piece: _Piece) -> list[_Part]:
             outcome = CkptviewerError(text, where=variable.key)
         found.append(_Part(variable.key, piece.part, piece.parts, outcome, crc, count))
     return found
+
+
+def _require_plausible(variable: Variable) -> None:
+    """Raise DamagedFileError for a shape that takes more than what is stored can ever make."""
+    dtype = BY_NAME.get(variable.dtype)
+    claimed = variable.element_count * max(1, dtype.item_bytes if dtype else 1)
+    if claimed > max(_ALWAYS_READ_BYTES, _MOST_TIMES_STORED * variable.stored_bytes):
+        raise DamagedFileError(
+            f"its shape takes {size_text(claimed)}, and {size_text(variable.stored_bytes)} are "
+            "stored",
+            where=variable.key,
+        )
 
 
 def _assembled(

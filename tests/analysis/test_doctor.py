@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from ckptviewer.analysis import chunks, doctor_pass, statistics
 from ckptviewer.analysis.doctor import examine, is_healthy
-from ckptviewer.analysis.doctor_pass import combined_crc
+from ckptviewer.analysis.doctor_pass import combined_crc, readings
+from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.errors import (
     Cancelled,
     ChangedFileError,
+    DamagedFileError,
     NotACheckpointError,
     PathNotFoundError,
 )
@@ -33,6 +35,7 @@ from ckptviewer.formats.checkpoint_state import (
 )
 from ckptviewer.formats.resolve import open_checkpoint
 from ckptviewer.storage.byte_source import LocalFile
+from tests.analysis.memory_checkpoint import MemoryCheckpoint
 from tests.builders import Bundle, cut, data_file, index_file, merge, save, save_slices
 
 RNG = np.random.default_rng(5)
@@ -625,6 +628,16 @@ def test_cancelling(threads: int, tmp_path: Path) -> None:
         cancel.cancel()
         with pytest.raises(Cancelled):
             list(findings)
+
+
+def test_a_shape_that_nothing_stored_can_fill_is_not_read() -> None:
+    checkpoint = MemoryCheckpoint({"a": normal(3), "b": normal(3)})
+    a, b = checkpoint.variables
+    claimed = [a._replace(shape=(1 << 40, 1 << 20)), b]
+    outcomes = {each.key: each.outcome for each in readings(checkpoint, claimed)}
+    assert isinstance(outcomes["a"], DamagedFileError)
+    assert isinstance(outcomes["b"], Statistics)
+    assert checkpoint.reads == ["b"]
 
 
 def test_a_file_that_changes_meanwhile(tmp_path: Path) -> None:

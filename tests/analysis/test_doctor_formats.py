@@ -90,6 +90,16 @@ def test_values_in_hdf5(name: str, folder: Path, tmp_path: Path) -> None:
     assert "1 of 240 values is NaN, the first at [2, 5]" in finding.message
 
 
+def test_a_shape_that_nothing_can_fill(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "absurd.weights.h5"
+    path.write_bytes((folder / "fresh.weights.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("layers/dense/vars/7", (1 << 40, 1 << 10), "f4", chunks=(1, 1024))
+    (finding,) = found(path)["unreadable-variable"]
+    assert finding.variable == "layers/dense/vars/7"
+    assert finding.severity is Severity.ERROR
+
+
 def test_missing_moving_statistics_of_keras(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "trained.h5"
     path.write_bytes((folder / "trained.h5").read_bytes())
