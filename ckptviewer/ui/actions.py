@@ -35,6 +35,7 @@ class Actions(QObject):
         self.recent_menu.aboutToShow.connect(self._fill_recent)
         self._add(file_menu, "Open the de&mo", window.open_demo)
         file_menu.addSeparator()
+        save_intact = self._add(file_menu, "&Save what is intact\u2026", window.save_intact)
         self._add(file_menu, "Re&load", window.reload, QKeySequence.StandardKey.Refresh)
         file_menu.addSeparator()
         self._add(file_menu, "&Close", window.close, QKeySequence.StandardKey.Close)
@@ -64,7 +65,7 @@ class Actions(QObject):
         help_menu = bar.addMenu("&Help")
         self._add(help_menu, "&About ckptviewer", self._tell_about)
 
-        self.needing_session = (copy_rows, copy_keys, copy_python, expand, collapse)
+        self.needing_session = (save_intact, copy_rows, copy_keys, copy_python, expand, collapse)
         for action in self.needing_session:
             action.setEnabled(False)
         browser.table.addActions(

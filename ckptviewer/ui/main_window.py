@@ -24,6 +24,7 @@ from ckptviewer.ui.panels.browser import Browser
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage, WelcomePage
 from ckptviewer.ui.panels.status import StatusLine
 from ckptviewer.ui.panels.top_bar import TopBar
+from ckptviewer.ui.rescuing import Rescuing
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
 from ckptviewer.ui.watching import FileWatch
@@ -71,6 +72,7 @@ class MainWindow(QMainWindow):
         self.watch = FileWatch(self.jobs)
         self.status_line = StatusLine(self.jobs, appearance)
         self.setStatusBar(self.status_line)
+        self.rescuing = Rescuing(self.jobs, self)
         self.actions_ = Actions(self)
         for edit in self.findChildren(QLineEdit):
             edit.setAcceptDrops(False)  # a file that is dropped there is to be opened, too
@@ -140,6 +142,11 @@ class MainWindow(QMainWindow):
         if path:
             self.open_path(path)
 
+    def save_intact(self) -> None:
+        """Ask where to save what is intact of the open checkpoint, and save it."""
+        if self.session is not None:
+            self.rescuing.ask(self.session)
+
     def open_demo(self) -> None:
         """Open the checkpoint that comes with the program."""
         from ckptviewer.resources import demo_checkpoint
@@ -194,6 +201,7 @@ class MainWindow(QMainWindow):
         self.top_bar.filter.textChanged.connect(self.browser.apply_filter)
         self.top_bar.leave_downwards.connect(self.browser.table.enter)
         self.browser.inspector.variable_panel.copied.connect(self.status_line.say)
+        self.rescuing.told.connect(self.status_line.say)
         self.browser.reload_wanted.connect(self.reload)
         self.watch.changed.connect(self.browser.tell_file_changed)
         self.status_line.findings_wanted.connect(self.browser.show_overview)
