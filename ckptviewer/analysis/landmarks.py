@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ckptviewer.checkpoint.variable import Variable
 
 BOX_BYTES = 4 << 20
+_MOST_REPORTS = 200
 
 
 class Landmark(StrEnum):
@@ -49,7 +50,8 @@ def find(
         raise OpaqueVariableError(f"values of dtype {variable.dtype} have no order")
     best: tuple[int, ...] | None = None
     best_value: np.generic | None = None
-    done, item_bytes = 0, max(1, variable.stored_bytes // max(1, variable.element_count))
+    done, told = 0, 0
+    item_bytes = max(1, variable.stored_bytes // max(1, variable.element_count))
     for region in boxes(variable.shape, max(1, BOX_BYTES // item_bytes)):
         if cancel is not None:
             cancel.raise_if_cancelled()
@@ -68,7 +70,8 @@ def find(
                 best_value = value
             if landmark in (Landmark.NAN, Landmark.INFINITE):
                 return best
-        if progress is not None:
+        if progress is not None and done - told >= variable.element_count / _MOST_REPORTS:
+            told = done
             progress(
                 Progress(
                     done=done, total=variable.element_count, unit="elements", label=variable.key
