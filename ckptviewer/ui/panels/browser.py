@@ -86,6 +86,7 @@ class Browser(QWidget):
         self.measuring = Measuring(jobs)
         self.measuring.measured.connect(self._show_measured)
         self.inspector.checkpoint_panel.chosen.connect(self.go_to)
+        self.inspector.checkpoint_panel.key_chosen.connect(self.select_variable)
         self._in_sight = QTimer(self)
         self._in_sight.setSingleShot(True)
         self._in_sight.setInterval(SETTLE_MS)

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 from ckptviewer.checkpoint.tree import VariableTree
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs
-from ckptviewer.ui.panels.findings_panel import FindingsPanel
+from ckptviewer.ui.panels.findings import FindingsPanel
 from ckptviewer.ui.panels.histogram_sheet import HistogramSheet
 from ckptviewer.ui.panels.overview import OverviewPanel
 from ckptviewer.ui.panels.ranking import RankingPanel
@@ -24,9 +24,13 @@ from ckptviewer.ui.session import Session
 
 
 class CheckpointPanel(QWidget):
-    """Shows a checkpoint. chosen: a group, or the row of a variable, that was clicked."""
+    """Shows a checkpoint.
+
+    chosen: a group, or the row of a variable, that was clicked. key_chosen: a variable, by its key.
+    """
 
     chosen = Signal(object)
+    key_chosen = Signal(str)
 
     def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
         super().__init__()
@@ -35,8 +39,9 @@ class CheckpointPanel(QWidget):
         self.sheet = HistogramSheet(appearance)
         self.ranking = RankingPanel(appearance)
         self.findings = FindingsPanel(jobs, appearance)
-        for view in (self.map, self.sheet, self.ranking, self.findings):
+        for view in (self.map, self.sheet, self.ranking):
             view.chosen.connect(self.chosen)
+        self.findings.chosen.connect(self.key_chosen)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self.summary, "Summary")

@@ -190,7 +190,7 @@ class FindingsPanel(QWidget):
         told = time.monotonic()
         for finding in examine(
             session.checkpoint,
-            cancel=cancel,
+            cancel=self._jobs.courtesy.token(cancel),
             progress=report,
             read_values=read_values,
             executor=self._jobs.workers,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from math import ceil, floor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PySide6.QtCore import QPointF, QRectF, QTimer, Signal
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
-from ckptviewer.analysis.colouring import colours_for, limit_of, paint
+from ckptviewer.analysis.colouring import colours_for
 from ckptviewer.analysis.pictures import MOST_PIXELS_A_SIDE, Picture, read_plane
 from ckptviewer.analysis.slicing import Plane, index_text, touched_bytes
 from ckptviewer.analysis.tiles import Mosaic
@@ -24,11 +24,9 @@ from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
 from ckptviewer.ui.models.values_model import exact_text
 from ckptviewer.ui.panels.heat_map import ColourBar, HeatMap
 from ckptviewer.ui.panels.image_controls import ImageControls
+from ckptviewer.ui.panels.painted import Painted, area_of, painted_of
 from ckptviewer.ui.panels.widgets import wrapped_label
 from ckptviewer.ui.session import Session
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DETAIL_BYTES = 1 << 27
 """A part in sight is read again, finer, if that costs no more than this."""
@@ -36,16 +34,6 @@ DETAIL_BYTES = 1 << 27
 _SETTLE_MS = 120
 _LEGIBLE_PIXELS = 3
 """On the screen, for each element of tiles that are too many to be seen at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Painted:
-    """A picture with its colours: RGBA bytes, what they are scaled to, and what is no number."""
-
-    picture: Picture
-    pixels: np.ndarray
-    limit: float
-    not_finite: int
 
 
 class ImagePanel(QWidget):
@@ -125,7 +113,7 @@ class ImagePanel(QWidget):
 
         def read(cancel: CancelToken, report: Report) -> Painted:
             if mosaic is not None:
-                return colour(mosaic.read(session.checkpoint, variable))
+                return colour(mosaic.read(session.checkpoint, variable), None)
             return colour(
                 read_plane(
                     session.checkpoint,
@@ -135,7 +123,8 @@ class ImagePanel(QWidget):
                     side=side,
                     cancel=cancel,
                     progress=report,
-                )
+                ),
+                None,
             )
 
         if self.painted is None:
@@ -151,23 +140,12 @@ class ImagePanel(QWidget):
             self._read()
             return
         self._stop()
-        self._follow(self._jobs.start("Image", lambda _c, _r: colour(painted.picture)))
+        self._follow(self._jobs.start("Image", lambda _c, _r: colour(painted.picture, None)))
 
-    def _colouring(self) -> Any:
-        """Colours a picture, in any thread."""
-        share = self.controls.share
-        colours = colours_for(self._appearance.theme.name == "dark")
-
-        def colour(picture: Picture, limit: float | None = None) -> Painted:
-            import numpy as np
-
-            if limit is None:
-                limit = limit_of(picture.values, picture.gaps, share)
-            pixels = paint(picture.values, limit, colours, picture.gaps)
-            not_finite = int(np.count_nonzero(~np.isfinite(picture.values)))
-            return Painted(picture=picture, pixels=pixels, limit=limit, not_finite=not_finite)
-
-        return colour
+    def _colouring(self) -> Callable[[Picture, float | None], Painted]:
+        """Colours a picture as is chosen now, in any thread; a limit, if given, as is given."""
+        dark = self._appearance.theme.name == "dark"
+        return partial(painted_of, share=self.controls.share, dark=dark)
 
     def _follow(self, job: Job[Any]) -> None:
         self._job = job
@@ -253,8 +231,7 @@ class ImagePanel(QWidget):
                 side=side,
                 cancel=cancel,
             )
-            found: Painted = colour(picture, painted.limit)
-            return found
+            return colour(picture, painted.limit)
 
         self._drop_detail()
         job = self._jobs.start("Image", read)
@@ -443,14 +420,3 @@ class ImagePanel(QWidget):
         self._stack.setContentsMargins(0, 0, 0, 0)
         self._stack.addWidget(message_page)
         self._stack.addWidget(page)
-
-
-def area_of(picture: Picture) -> QRectF:
-    """Where a picture lies, in columns and rows; whole numbers are in the middle of a pixel."""
-    height, width = picture.values.shape
-    return QRectF(
-        picture.columns[0] - 0.5,
-        picture.rows[0] - 0.5,
-        width * picture.across,
-        height * picture.down,
-    )
