@@ -24,7 +24,7 @@ from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
 from ckptviewer.ui.models.values_model import exact_text
 from ckptviewer.ui.panels.heat_map import ColourBar, HeatMap
 from ckptviewer.ui.panels.image_controls import ImageControls
-from ckptviewer.ui.panels.painted import Painted, area_of, painted_of
+from ckptviewer.ui.panels.painted import Painted, area_of, element_of, painted_of
 from ckptviewer.ui.panels.widgets import wrapped_label
 from ckptviewer.ui.session import Session
 
@@ -275,26 +275,9 @@ class ImagePanel(QWidget):
                 )
             )
         for shown in (self.detail, painted):
-            if shown is None:
-                continue
-            picture = shown.picture
-            y, x = (row - picture.rows[0]) // picture.down, (column - picture.columns[0])
-            x //= picture.across
-            height, width = picture.values.shape
-            if not (0 <= y < height and 0 <= x < width):
-                continue
-            first_row = picture.rows[0] + y * picture.down
-            first_column = picture.columns[0] + x * picture.across
-            value = picture.values[y, x]
-            if picture.exact:
-                return index_text(plane.index_at(row, column)), value
-            last_row = min(first_row + picture.down, picture.rows[1]) - 1
-            last_column = min(first_column + picture.across, picture.columns[1]) - 1
-            return (
-                f"{index_text(plane.index_at(first_row, first_column))}"
-                f" \u2026 {index_text(plane.index_at(last_row, last_column))}, {picture.reduction}",
-                value,
-            )
+            found = shown and element_of(shown.picture, plane, row, column)
+            if found:
+                return found
         return "", None
 
     def _tell(self, at: tuple[int, int, QPointF] | None) -> None:
