@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def statistics_of(
     the tensor. Raises what reading raises, OpaqueVariableError, and Cancelled.
     """
     dtype = numpy_dtype(variable.dtype)
-    sizes = part_sizes(variable.shape)
+    sizes = partial(part_sizes, variable.shape)
 
     def read() -> Iterator[np.ndarray]:
         return _watched(checkpoint.chunks(variable), variable, cancel, progress)
@@ -58,7 +59,7 @@ def statistics_of_array(values: np.ndarray, dtype_name: str = "") -> Statistics:
     from ckptviewer.checkpoint.dtypes import name_of_numpy
 
     kind = kind_of(dtype_name or name_of_numpy(values.dtype))
-    sizes = part_sizes(values.shape)
+    sizes = partial(part_sizes, values.shape)
     return _measure(lambda: iter((values.reshape(-1),)), values.dtype, kind, values.size, sizes)
 
 
@@ -76,7 +77,7 @@ def statistics_of_part(
     def read() -> Iterator[np.ndarray]:
         return _boxes_of(checkpoint, variable, region, shape, cancel)
 
-    return _measure(read, dtype, kind_of(variable.dtype), variable.element_count, [count])
+    return _measure(read, dtype, kind_of(variable.dtype), variable.element_count, lambda: (count,))
 
 
 def part_regions(variable: Variable) -> list[Region]:
@@ -84,14 +85,13 @@ def part_regions(variable: Variable) -> list[Region]:
     return list(boxes(variable.shape, PART_ELEMENTS))
 
 
-def part_sizes(shape: tuple[int, ...]) -> list[int]:
-    """The elements of each of these boxes, in their order."""
+def part_sizes(shape: tuple[int, ...]) -> Iterator[int]:
+    """The elements of each of these boxes, in their order; a damaged shape may have very many."""
     if prod(shape) <= PART_ELEMENTS:
-        return [prod(shape)]
-    return [
-        prod(part.stop - part.start for part in box) * prod(shape[len(box) :])
-        for box in boxes(shape, PART_ELEMENTS)
-    ]
+        yield prod(shape)
+        return
+    for box in boxes(shape, PART_ELEMENTS):
+        yield prod(part.stop - part.start for part in box) * prod(shape[len(box) :])
 
 
 def exact_histogram(
@@ -191,7 +191,7 @@ def _measure(
     dtype: np.dtype,
     kind: Kind,
     count: int,
-    sizes: Sequence[int],
+    sizes: Callable[[], Iterable[int]],
 ) -> Statistics:
     total = _one_pass(read, dtype, kind, count, sizes, 0)
     exponent = exponent_for(total.min, total.max)
@@ -203,13 +203,13 @@ def _one_pass(
     dtype: np.dtype,
     kind: Kind,
     count: int,
-    sizes: Sequence[int],
+    sizes: Callable[[], Iterable[int]],
     exponent: int,
 ) -> Statistics:
     from ckptviewer.analysis.tallies import tally_for
 
     total = Statistics()
-    for part in _parts(read(), sizes):
+    for part in _parts(read(), sizes()):
         tally = tally_for(dtype, kind, count, exponent)
         for values in segments(part):
             tally.add(values)
@@ -217,15 +217,18 @@ def _one_pass(
     return total if total.count else tally_for(dtype, kind, count).result()
 
 
-def _parts(chunks: Iterable[np.ndarray], sizes: Sequence[int]) -> Iterator[Iterator[np.ndarray]]:
+def _parts(chunks: Iterable[np.ndarray], sizes: Iterable[int]) -> Iterator[Iterator[np.ndarray]]:
     """The stream of elements cut into streams of `sizes` elements; each must be used up first."""
     source = iter(chunks)
     rest: list[np.ndarray] = []
+    ended = False
 
     def take(wanted: int) -> Iterator[np.ndarray]:
+        nonlocal ended
         while wanted > 0:
             chunk = rest.pop() if rest else next(source, None)
             if chunk is None:
+                ended = True
                 return
             flat = chunk.reshape(-1)
             if flat.size > wanted:
@@ -236,6 +239,8 @@ def _parts(chunks: Iterable[np.ndarray], sizes: Sequence[int]) -> Iterator[Itera
 
     for size in sizes:
         yield take(size)
+        if ended:
+            return
     # The reader checks the checksum once it has given everything: it has to come to its end.
     for _ in source:
         pass

@@ -355,3 +355,9 @@ def test_norms_that_leave_float64_are_infinite_and_never_raise() -> None:
     found = statistics_of(*one(np.full(1000, 1.7e308) * np.resize([1, -1], 1000)))
     assert found.l1_norm == math.inf
     assert found.std == pytest.approx(1.7e308)
+
+
+def test_a_shape_beyond_all_bounds_ends_as_soon_as_the_values_do() -> None:
+    checkpoint, variable = one(np.ones(5, np.float32))
+    absurd = variable._replace(shape=(1 << 40, 1 << 20))
+    assert statistics_of(checkpoint, absurd).count == 5
