@@ -1,4 +1,4 @@
-"""`docs/findings.md` speaks of every finding that the package can tell, once, and of no other."""
+"""`resources/docs/findings.md` speaks of every finding there is, once, and of no other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "findings.md"
+PAGE = ROOT / "resources" / "docs" / "findings.md"
 CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SEVERITIES = {"error", "warning", "info"}
 
