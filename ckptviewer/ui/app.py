@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
+from importlib import import_module
 from pathlib import Path
 
 from PySide6.QtCore import QMessageLogContext, QObject, QTimer, QtMsgType, qInstallMessageHandler
@@ -14,13 +15,16 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from ckptviewer import __version__
+from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Report
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
 
 GOOD, COULD_NOT = 0, 2
 SWITCH_SECONDS = 0.0001
+PLOTS_AFTER_MS = 400
 
 
 class Windows(QObject):
@@ -81,7 +85,7 @@ def run_app(
         picture.draw_soon()
     for path in paths[1:]:
         windows.show_path(path)
-    QTimer.singleShot(0, lambda: _load_later(app))
+    QTimer.singleShot(0, lambda: _load_later(app, window))
     status = app.exec()
     return picture.status if picture is not None else status
 
@@ -91,8 +95,19 @@ def _print_message(_kind: QtMsgType, _context: QMessageLogContext, message: str)
         print(message, file=sys.stderr)  # noqa: T201
 
 
-def _load_later(app: QApplication) -> None:
+def _load_plots(_cancel: CancelToken, _report: Report) -> None:
+    """Import the plots before the first one is wanted."""
+    import_module("pyqtgraph")
+
+
+def _load_later(app: QApplication, window: MainWindow) -> None:
     """What the first paint need not wait for."""
+
+    def load_plots() -> None:
+        if window.isVisible():  # it may have been closed again
+            window.jobs.start("Plots", _load_plots)
+
+    QTimer.singleShot(PLOTS_AFTER_MS, window, load_plots)
     from ckptviewer.resources import resource
 
     app.setWindowIcon(QIcon(str(resource("icons/ckptviewer.svg"))))
