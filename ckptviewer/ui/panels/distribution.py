@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.statistics import Statistics
 
 PLOT_HEIGHT = 300
+_LABEL_TOP, _LABEL_STEP, _LABEL_WIDTH = 0.955, 0.07, 0.22
 BIN_CHOICES = (16, 32, 64, 128, 256, 512)
 _MARKED_QUANTILES = ((0.01, "p1"), (0.5, "median"), (0.99, "p99"))
 
@@ -270,16 +271,22 @@ class HistogramPlot(QWidget):
         top = float(heights.max()) * 1.12 or 1.0
         self._dress_axes(plot, log_x=log_x, log_y=log_y, unit=unit)
         pen = pg.mkPen(QColor(theme.muted), style=Qt.PenStyle.DashLine)
+        width = float(edges[-1] - edges[0])
+        last, position = -np.inf, _LABEL_TOP
         for value, name in marks:
             if log_x and value <= 0:
                 continue
             at = float(np.log10(value)) if log_x else value
             if edges[0] <= at <= edges[-1]:
+                # Names of marks that stand close would lie on one another: one goes lower.
+                close = at - last < _LABEL_WIDTH * width
+                position = position - _LABEL_STEP if close else _LABEL_TOP
+                last = at
                 line = pg.InfiniteLine(
                     at,
                     pen=pen,
                     label=name,
-                    labelOpts={"position": 0.955, "color": theme.muted, "movable": False},
+                    labelOpts={"position": position, "color": theme.muted, "movable": False},
                 )
                 plot.addItem(line)
         plot.setXRange(float(edges[0]), float(edges[-1]), padding=0.02)
