@@ -1,0 +1,258 @@
+"""Where fuzzing starts: `python -m tests.fuzz.seeds DIRECTORY` makes tiny files of every format.
+
+Needs the test environment (TensorFlow, Keras, h5py); with CKPTVIEWER_CORPUS set, small files of the
+corpus are added, and the beginnings of large ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ckptviewer.formats.sstable import MAGIC
+from tests.fuzz.parts import join_parts
+
+LARGEST_BYTES = 24 << 10
+"""Larger seeds make every input slow; they are cut."""
+
+_STATES = (
+    b'model_checkpoint_path: "model.ckpt-1"\nall_model_checkpoint_paths: "model.ckpt-1"\n',
+    b'model_checkpoint_path: "/a\\"b\\303\\266/x"  # c\nall_model_checkpoint_timestamps: 1.5e9\n'
+    b"all_model_checkpoint_paths: ['a', \"b\" 'c']\nlast_preserved_timestamp: -inf\n",
+)
+
+
+class Seeds:
+    """Files below a directory, a folder a parser."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def add(self, parser: str, name: str, *parts: bytes) -> None:
+        folder = self.directory / parser
+        folder.mkdir(parents=True, exist_ok=True)
+        if sum(map(len, parts)) > LARGEST_BYTES:
+            parts = tuple(part[: LARGEST_BYTES // len(parts)] for part in parts)
+        (folder / name).write_bytes(join_parts(parts) if len(parts) > 1 else parts[0])
+
+    def add_bundle(self, name: str, prefix: Path, shard: str = "00000-of-00001") -> None:
+        data = Path(f"{prefix}.data-{shard}")
+        index = Path(f"{prefix}.index").read_bytes()
+        content = data.read_bytes() if data.is_file() else b""
+        self.add("bundle", name, index, content[: LARGEST_BYTES - len(index)])
+
+
+def add_bundles(seeds: Seeds, scratch: Path) -> None:
+    from tests import builders, keras_builders
+
+    every = {f"v{n}": builders.sample_values(n) for n in builders.SAVABLE}
+    seeds.add_bundle("every", builders.save(scratch / "every", every))
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    sliced = builders.save_slices(scratch / "cut", builders.cut("w", values, [1], [2]))
+    seeds.add_bundle("sliced", sliced)
+    index = Path(f"{builders.save(scratch / 'snappy', every)}.index").read_bytes()
+    table = builders.table_of(builders.pairs_in(index), block_entries=3, snappy=True)
+    seeds.add("bundle", "snappy", table, (scratch / "snappy.data-00000-of-00001").read_bytes())
+
+    import keras
+    import tf_keras
+
+    for library, build in ((keras, keras_builders.keras_3), (tf_keras, keras_builders.keras_2)):
+        folder = scratch / library.__name__
+        folder.mkdir()
+        written = build(folder, library.optimizers.Adam())
+        prefix = Path(written.prefix)
+        seeds.add_bundle(library.__name__, prefix)
+        seeds.add("object_graph", library.__name__, keras_builders.stored(prefix).graph)
+
+
+def add_v1(seeds: Seeds, scratch: Path) -> None:
+    from tests.formats import test_tf_v1 as v1
+
+    built = v1.file_of(
+        scratch / "built",
+        ("x", 1, [4], {((0, 2),): v1.FLOATS, ((2, 2),): v1.FLOATS}),
+        ("s", 7, [1], {v1.WHOLE: v1.field(8, b"text")}),
+        ("i", 9, [2], {v1.WHOLE: v1.field(10, v1.varint(1) + v1.varint(-1))}),
+    )
+    seeds.add("tf_v1", "built", built.read_bytes())
+    for name, build in v1.BUILDERS.items():
+        folder = scratch / f"v1-{name}"
+        folder.mkdir()
+        build(folder)
+        for file in folder.iterdir():
+            if file.stat().st_size <= LARGEST_BYTES and file.read_bytes().endswith(MAGIC):
+                seeds.add("tf_v1", f"{name}-{file.name}", file.read_bytes())
+
+
+def add_saved_models(seeds: Seeds, scratch: Path) -> None:
+    from tests.formats import test_saved_model as models
+
+    for build in (models.module, models.graph_model, models.no_variables):
+        folder = scratch / build.__name__
+        folder.mkdir()
+        made = build(folder)
+        made = made if isinstance(made, Path) else folder
+        for file in made.rglob("saved_model.pb"):
+            seeds.add("saved_model_pb", build.__name__, file.read_bytes())
+    folder = scratch / "text"
+    folder.mkdir()
+    models.graph_model(folder, as_text=True)
+    for file in folder.rglob("saved_model.pbtxt"):
+        text = file.read_bytes()
+        seeds.add("saved_model_pbtxt", "text", text)
+        seeds.add("saved_model_pbtxt", "end", b"meta_graphs {\n" + text[-2000:])
+    small = b"""saved_model_schema_version: 1 meta_graphs <
+      meta_info_def { tags: "a{\\"}" tensorflow_version: '2.1' } graph_def { node { name: "}" } }
+      signature_def { key: 's' value { inputs { key: "x" value { dtype: DT_FLOAT
+        tensor_shape { dim { size: -1 } } } } method_name: "m" } }
+      collection_def { key: "variables" value { bytes_list { value: "\\n\\003w:0" } } } >"""
+    seeds.add("saved_model_pbtxt", "small", small)
+
+
+def add_meta_graphs(seeds: Seeds, scratch: Path) -> None:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with v1.Graph().as_default():
+        variable = v1.get_variable("w", [2], use_resource=True)
+        tf.train.ExponentialMovingAverage(0.9).apply([variable])
+        saver = v1.train.Saver()
+        full = saver.export_meta_graph().SerializeToString()
+        bare = saver.export_meta_graph(clear_devices=True)
+        bare.graph_def.Clear()
+    seeds.add("meta_graph", "full", full)
+    seeds.add("meta_graph", "bare", bare.SerializeToString())
+
+
+def add_hdf5(seeds: Seeds, scratch: Path) -> None:
+    import h5py
+
+    for name, version in (("old", "earliest"), ("new", "latest")):
+        path = scratch / f"{name}.h5"
+        with h5py.File(path, "w", libver=version) as file:
+            file["a/b"] = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+            group = file.create_group("many")
+            for number in range(12):
+                group.create_dataset(f"v{number}", data=np.float16(number))
+            chunks = np.arange(64, dtype=np.int32).reshape(8, 8)
+            file.create_dataset("z", data=chunks, chunks=(4, 4), compression=4, shuffle=True)
+            file.create_dataset("f", data=chunks, chunks=(4, 4), fletcher32=True)
+            file.create_dataset("s", data=["text", "more"], dtype=h5py.string_dtype())
+            file.attrs["layer_names"] = np.array([b"a", b"many"])
+            file["a"].attrs["weight_names"] = np.array([b"b"])
+            for number in range(12):
+                file.attrs[f"attribute{number}"] = "x" * number
+            file["hard"] = file["a/b"]
+            file["soft"] = h5py.SoftLink("/a/b")
+            file["out"] = h5py.ExternalLink("other.h5", "/x")
+        seeds.add("hdf5", name, path.read_bytes())
+
+
+def add_keras(seeds: Seeds, scratch: Path) -> None:
+    import keras
+    import tf_keras
+
+    layers = [keras.layers.Input((2,)), keras.layers.Dense(1, name="d")]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    model.fit(np.zeros((1, 2)), np.zeros((1, 1)), verbose=0)
+    model.save_weights(scratch / "m.weights.h5")
+    model.save(scratch / "m.keras")
+    model.save(scratch / "m.h5")
+    old = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(2,))])
+    old.compile("sgd", "mse")
+    old.save(scratch / "old.h5")
+    old.save_weights(scratch / "w.h5")
+    weights = (scratch / "m.weights.h5").read_bytes()
+    seeds.add("keras_weights", "small", weights)
+    for name in ("m.h5", "old.h5", "w.h5"):
+        seeds.add("keras_h5", name, (scratch / name).read_bytes())
+    archive = (scratch / "m.keras").read_bytes()
+    if len(archive) <= 2 * LARGEST_BYTES:
+        (seeds.directory / "keras_archive").mkdir(exist_ok=True)
+        (seeds.directory / "keras_archive" / "small").write_bytes(archive)
+
+
+def add_plain(seeds: Seeds, scratch: Path) -> None:
+    header = {
+        "__metadata__": {"format": "tf"},
+        "a": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]},
+        'b"\\u00e9': {"dtype": "BF16", "shape": [], "data_offsets": [8, 10]},
+        "c": {"dtype": "BOOL", "shape": [0], "data_offsets": [10, 10]},
+    }
+    for name, separators in (("dense", (",", ":")), ("loose", (", ", ": "))):
+        text = json.dumps(header, separators=separators).encode()
+        data = len(text).to_bytes(8, "little") + text + bytes(range(10))
+        seeds.add("safetensors", name, data)
+    arrays = {
+        "f": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "big": np.arange(3, dtype=">i8"),
+        "s": np.array(["ab", "c"]),
+        "b": np.array([b"x", b"yz"]),
+        "r": np.zeros(2, [("a", "<i2"), ("b", "<f8", (2,))]),
+        "t": np.array(["2020-01-01"], "datetime64[D]"),
+    }
+    np.savez(scratch / "plain.npz", **arrays)
+    np.savez_compressed(scratch / "packed.npz", **arrays, zeros=np.zeros(3000))
+    seeds.add("npz", "plain", (scratch / "plain.npz").read_bytes())
+    seeds.add("npz", "packed", (scratch / "packed.npz").read_bytes())
+    for name in ("f", "r", "s"):
+        np.save(scratch / f"{name}.npy", np.asfortranarray(arrays[name]))
+        seeds.add("npz", f"{name}.npy", (scratch / f"{name}.npy").read_bytes())
+    for number, state in enumerate(_STATES):
+        seeds.add("checkpoint_state", f"{number}", state)
+
+
+def add_corpus(seeds: Seeds, scratch: Path) -> None:
+    root = Path(os.environ.get("CKPTVIEWER_CORPUS", "missing"))
+    if not root.is_dir():
+        return
+    for file in sorted(root.rglob("*.index")):
+        shards = sorted(file.parent.glob(f"{file.stem}.data-*"))
+        if shards:
+            name = "-".join(file.relative_to(root).parts[:1])
+            seeds.add_bundle(name, file.with_suffix(""), shards[-1].name.split(".data-")[1])
+    kinds = {
+        "saved_model.pb": "saved_model_pb",
+        "*.meta": "meta_graph",
+        "checkpoint": "checkpoint_state",
+        "*.safetensors": "safetensors",
+        "*.keras": "keras_archive",
+        "*.hdf5": "keras_h5",
+        "*.h5": "hdf5",
+        "export-*-of-*": "tf_v1",
+    }
+    for pattern, parser in kinds.items():
+        for file in sorted(root.rglob(pattern)):
+            seeds.add(parser, file.relative_to(root).parts[0] + "-" + file.name, file.read_bytes())
+
+
+STEPS: tuple[Callable[[Seeds, Path], None], ...] = (
+    add_plain,
+    add_bundles,
+    add_v1,
+    add_saved_models,
+    add_meta_graphs,
+    add_hdf5,
+    add_keras,
+    add_corpus,
+)
+
+
+def main(directory: str) -> None:
+    seeds = Seeds(Path(directory))
+    for step in STEPS:
+        with tempfile.TemporaryDirectory() as scratch:
+            step(seeds, Path(scratch))
+        print(step.__name__, "done", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

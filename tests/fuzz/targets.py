@@ -1,0 +1,226 @@
+"""What is done to each parser: one function a parser, which takes the bytes of one input.
+
+All of them do as the program does (probe, open, list, read everything) and let pass what parsers
+may raise, CkptviewerError; whatever else comes out of them is a finding.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from math import prod
+from pathlib import Path
+
+from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.formats.registry import Format
+from ckptviewer.storage.byte_source import MemoryBytes
+from tests.fuzz.parts import split_parts
+
+MOST_VARIABLES = 200
+MOST_READ_BYTES = 16 << 20
+"""Variables that claim more (an HDF5 dataset may have any size without storing it) are read in
+part: one corner, and chunks up to so many bytes."""
+
+_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+DIRECTORY = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_MEMORY))
+"""Where inputs are written for the parsers to open: in memory, where the system offers that."""
+
+atexit.register(shutil.rmtree, DIRECTORY, ignore_errors=True)
+
+
+def read_all(checkpoint: Checkpoint) -> None:
+    """Everything that the program asks of a checkpoint, each read on its own."""
+    for finding in checkpoint.findings:
+        str(finding)
+    for variable in checkpoint.variables[:MOST_VARIABLES]:
+        for ask in (checkpoint.details, checkpoint.checksum, checkpoint.in_order):
+            try:
+                ask(variable)
+            except CkptviewerError:
+                pass
+        corner = tuple(slice(0, 2) for _ in variable.shape)
+        whole = prod(variable.shape) * 16 <= MOST_READ_BYTES
+        for region in (None, corner) if whole else (corner,):
+            try:
+                values = checkpoint.read(variable, region)
+            except CkptviewerError:
+                continue
+            shape = variable.shape if region is None else [min(2, n) for n in variable.shape]
+            assert values.shape == tuple(shape), "the array has another shape than was asked for"
+        _iterate(lambda v=variable: checkpoint.chunks(v, 1 << 16))
+        _iterate(lambda v=variable: checkpoint.stored_chunks(v, 1 << 16) or ())
+
+
+def _iterate(begin: Callable[[], Iterable]) -> None:
+    total = 0
+    try:
+        for chunk in begin():
+            total += chunk.nbytes + 1
+            if total > MOST_READ_BYTES:
+                return
+    except CkptviewerError:
+        pass
+
+
+def opened_by(format_: Format, path: Path) -> None:
+    """Probe the path, open it whatever the answer, and read all of it."""
+    format_.probe(path)
+    try:
+        checkpoint = format_.open(path)
+    except CkptviewerError as error:
+        str(error)
+        return
+    with checkpoint:
+        read_all(checkpoint)
+
+
+def _written(name: str, data: bytes) -> Path:
+    path = DIRECTORY / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def _format(module: str, name: str) -> Format:
+    return getattr(import_module(f"ckptviewer.formats.{module}"), name)()
+
+
+def bundle(data: bytes) -> None:
+    index, content = split_parts(data, 2)
+    _written("b.data-00000-of-00001", content)
+    opened_by(_format("tf_bundle", "TensorBundleFormat"), _written("b.index", index))
+
+
+def tf_v1(data: bytes) -> None:
+    opened_by(_format("tf_v1", "TfV1Format"), _written("model", data))
+
+
+def saved_model_pb(data: bytes) -> None:
+    opened_by(_format("saved_model", "SavedModelFormat"), _written("pb/saved_model.pb", data))
+
+
+def saved_model_pbtxt(data: bytes) -> None:
+    opened_by(_format("saved_model", "SavedModelFormat"), _written("txt/saved_model.pbtxt", data))
+
+
+def object_graph(data: bytes) -> None:
+    """Keys that the graph itself names are those of the checkpoint, so that it is followed."""
+    from ckptviewer.formats.object_graph import describe_object_graph
+    from ckptviewer.formats.object_pruning import prune_object_graph
+    from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
+
+    keys = {"save_counter/.ATTRIBUTES/VARIABLE_VALUE", "w"}
+    try:
+        for node in ObjectGraph.FromString(data).nodes[:500]:
+            keys |= {attribute.checkpoint_key for attribute in node.attributes}
+    except Exception:
+        pass
+    entries = [(key, "float32", (3,) if n % 3 else ()) for n, key in enumerate(sorted(keys))]
+    try:
+        described = describe_object_graph(data, entries)
+        assert len(described) == len(entries)
+    except CkptviewerError:
+        pass
+    try:
+        prune_object_graph(data, set(sorted(keys)[::2]))
+    except CkptviewerError:
+        pass
+
+
+def meta_graph(data: bytes) -> None:
+    from ckptviewer.formats.graph_def import read_meta_facts
+
+    try:
+        read_meta_facts(MemoryBytes(data))
+    except CkptviewerError:
+        pass
+
+
+def checkpoint_state(data: bytes) -> None:
+    from ckptviewer.formats import checkpoint_state as states
+
+    states.looks_like_checkpoint_state(data[:512])
+    try:
+        state = states.parse_checkpoint_state(data)
+    except CkptviewerError:
+        return
+    again = states.parse_checkpoint_state(states.render_checkpoint_state(state).encode())
+    assert repr(again) == repr(state), "what is written does not read back"
+    states.locate_latest(state, DIRECTORY)
+
+
+def hdf5(data: bytes) -> None:
+    """As Keras 3's weights, which lists every dataset, whoever wrote it."""
+    opened_by(_format("keras_weights", "KerasWeightsFormat"), _written("x.weights.h5", data))
+
+
+def keras_h5(data: bytes) -> None:
+    opened_by(_format("keras_h5", "KerasH5Format"), _written("x.h5", data))
+
+
+def keras_archive(data: bytes) -> None:
+    opened_by(_format("keras_archive", "KerasArchiveFormat"), _written("x.keras", data))
+
+
+def safetensors(data: bytes) -> None:
+    opened_by(_format("safetensors", "SafetensorsFormat"), _written("x.safetensors", data))
+
+
+def npz(data: bytes) -> None:
+    opened_by(_format("npz", "NpzFormat"), _written("x.npz", data))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A parser under test. mutation: the name of how its inputs are taken apart (mutations.py).
+
+    parts: of how many files an input consists. words: what stands in such files, for splicing.
+    """
+
+    run: Callable[[bytes], None]
+    mutation: str
+    parts: int = 1
+    words: tuple[bytes, ...] = ()
+
+
+_TEXT = tuple(rb"""{ } < > [ ] " ' \ : # , -inf nan 1e400 0x7 \377 \x \u \U0010ffff""".split())
+_STATE = tuple(
+    b"model_checkpoint_path: all_model_checkpoint_paths: last_preserved_timestamp: "
+    b"all_model_checkpoint_timestamps:".split()
+)
+_MODEL = tuple(
+    b"meta_graphs meta_info_def tags signature_def graph_def saver_def collection_def bytes_list "
+    b"object_graph_def nodes children variable".split()
+)
+_JSON = tuple(
+    rb"""{ } [ ] , : " \u \ud800 dtype shape data_offsets -1 1e9 9223372036854775808 null F32 I64
+    BOOL F4 __metadata__""".split()
+)
+_NUMBERS = (bytes(8), b"\xff" * 8, b"\xff" * 4, b"\x01" + bytes(7), b"\0\0\0\x80", b"\x7f", b"\x80")
+_HDF5 = (
+    *_NUMBERS,
+    b"\x89HDF\r\n\x1a\n",
+    *b"TREE SNOD HEAP GCOL OHDR OCHK FRHP FHDB FHIB BTHD BTIN BTLF FADB EAHD float32".split(),
+)
+
+TARGETS: Mapping[str, Target] = {
+    "bundle": Target(run=bundle, mutation="table", parts=2, words=_NUMBERS),
+    "tf_v1": Target(run=tf_v1, mutation="table", words=_NUMBERS),
+    "saved_model_pb": Target(run=saved_model_pb, mutation="message"),
+    "saved_model_pbtxt": Target(run=saved_model_pbtxt, mutation="text", words=_TEXT + _MODEL),
+    "object_graph": Target(run=object_graph, mutation="message"),
+    "meta_graph": Target(run=meta_graph, mutation="message"),
+    "checkpoint_state": Target(run=checkpoint_state, mutation="text", words=_TEXT + _STATE),
+    "hdf5": Target(run=hdf5, mutation="offsets", words=_HDF5),
+    "keras_h5": Target(run=keras_h5, mutation="offsets", words=_HDF5),
+    "keras_weights": Target(run=hdf5, mutation="offsets", words=_HDF5),
+    "keras_archive": Target(run=keras_archive, mutation="archive", words=_HDF5 + _JSON),
+    "safetensors": Target(run=safetensors, mutation="header", words=_JSON),
+    "npz": Target(run=npz, mutation="archive", words=(*_NUMBERS, b"'descr'", b"(", b"|O", b"True")),
+}

@@ -1,0 +1,102 @@
+"""The fuzzing itself: that it notices what it should, and that what it changes stays sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
+from ckptviewer.formats.sstable import Table
+from ckptviewer.formats.sstable_writer import table_parts
+from ckptviewer.storage.byte_source import MemoryBytes
+from tests.fuzz import guard as guard_module
+from tests.fuzz.guard import Guard
+from tests.fuzz.mutations import mutator
+from tests.fuzz.parts import join_parts, split_parts
+from tests.fuzz.targets import TARGETS, read_all
+
+
+def test_errors_of_others_and_our_own_that_escape_are_findings(tmp_path: Path) -> None:
+    def target(data: bytes) -> None:
+        raise KeyError("x") if data == b"key" else DamagedFileError("x")
+
+    guard = Guard(target, tmp_path)
+    guard.run(b"key")
+    guard.run(b"key")
+    guard.run(b"own")
+    assert sorted(guard.found.values()) == [1, 2]
+    assert {name.split()[0] for name in guard.found} == {"KeyError", "DamagedFileError"}
+    assert sorted(p.read_bytes() for p in tmp_path.iterdir() if not p.suffix) == [b"key", b"own"]
+
+
+def test_what_does_not_end_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "LIMIT_SECONDS", 0.05)
+
+    def target(_: bytes) -> None:
+        while True:
+            pass
+
+    assert Guard(target, tmp_path).outcome(b"").startswith("Hang")
+
+
+def test_memory_beyond_the_limit_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_module, "LIMIT_MB", 1)
+    assert Guard(lambda _: None, tmp_path).outcome(b"").startswith("memory")
+
+
+def test_minimising_keeps_what_is_needed(tmp_path: Path) -> None:
+    def target(data: bytes) -> None:
+        if b"ab" in data:
+            raise KeyError
+
+    assert Guard(target, tmp_path).minimised(b"x" * 50 + b"ab" + b"y" * 33) == b"ab"
+
+
+def test_parts_are_split_as_they_were_joined() -> None:
+    assert split_parts(join_parts([b"one", b"", b"three"]), 3) == [b"one", b"", b"three"]
+    assert split_parts(b"\xff\xffab", 2) == [b"ab", b""]
+
+
+def seeds() -> Iterator[tuple[str, bytes]]:
+    yield "tf_v1", b"".join(table_parts((b"key%d" % n, b"\x0a\x03abc") for n in range(9)))
+    yield "safetensors", b"\x02" + bytes(7) + b"{}"
+    yield "checkpoint_state", b'model_checkpoint_path: "a"'
+    yield "npz", b"\x93NUMPY\x01\0\x06\0{'a'}\n"
+    yield "meta_graph", b"\x0a\x05\x0a\x03abc\x10\x05"
+    yield "hdf5", b"\x89HDF\r\n\x1a\n" + bytes(88)
+
+
+@pytest.mark.parametrize(("parser", "seed"), list(seeds()), ids=[name for name, _ in seeds()])
+def test_mutations_vary_and_repeat(parser: str, seed: bytes) -> None:
+    change = mutator(TARGETS[parser])
+    made = [change(seed, 4096, number) for number in range(200)]
+    assert len(set(made)) > 60
+    assert made == [change(seed, 4096, number) for number in range(200)]
+    assert max(map(len, made)) <= 4096
+
+
+def test_many_changed_tables_pass_their_checksums() -> None:
+    seed = dict(seeds())["tf_v1"]
+    change = mutator(TARGETS["tf_v1"])
+    sound = 0
+    for number in range(200):
+        data = change(seed, 4096, number)
+        try:
+            sound += data != seed and len(list(Table(MemoryBytes(data)))) > 0
+        except CkptviewerError:
+            pass
+    assert sound > 40
+
+
+def test_parsers_take_what_is_sound(tmp_path: Path) -> None:
+    from ckptviewer.formats.npz import NpzFormat
+
+    np.savez(tmp_path / "x.npz", a=np.arange(3))
+    with NpzFormat().open(tmp_path / "x.npz") as checkpoint:
+        read_all(checkpoint)
+    TARGETS["npz"].run((tmp_path / "x.npz").read_bytes())
