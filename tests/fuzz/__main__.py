@@ -12,10 +12,12 @@ import os
 import pkgutil
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+PLACE = Path(tempfile.gettempdir()) / "ckptviewer-fuzz"
 PACKAGES = ("ckptviewer.checkpoint", "ckptviewer.storage", "ckptviewer.formats")
 
 
@@ -44,8 +46,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("files", nargs="*", type=Path, help="inputs to replay")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--inputs", type=int, default=100_000)
-    parser.add_argument("--seeds", type=Path, default=Path("fuzz-seeds"))
-    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
+    parser.add_argument("--seeds", type=Path, default=PLACE / "seeds")
+    parser.add_argument("--findings", type=Path, default=PLACE / "findings")
     parser.add_argument("--corpus", type=Path, help="keep inputs that reach new code here")
     parser.add_argument("--minimise", action="store_true", help="make FILE smaller")
     parser.add_argument("--seed", type=int, default=0, help="of libFuzzer's random numbers")

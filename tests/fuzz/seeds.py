@@ -1,4 +1,4 @@
-"""Where fuzzing starts: `python -m tests.fuzz.seeds DIRECTORY` makes tiny files of every format.
+"""Where fuzzing starts: `python -m tests.fuzz.seeds [DIRECTORY]` makes tiny files of every format.
 
 Needs the test environment (TensorFlow, Keras, h5py); with CKPTVIEWER_CORPUS set, small files of the
 corpus are added, and the beginnings of large ones.
@@ -171,7 +171,14 @@ def add_keras(seeds: Seeds, scratch: Path) -> None:
     old.save(scratch / "old.h5")
     old.save_weights(scratch / "w.h5")
     weights = (scratch / "m.weights.h5").read_bytes()
-    seeds.add("keras_weights", "small", weights)
+    seeds.add("hdf5", "keras_weights", weights)
+    shards = {"/layers/dense/vars": ["y_00000.weights.h5"], "/optimizer/vars": "y_00001.weights.h5"}
+    seeds.add("keras_weights", "small", weights, json.dumps({"weight_map": shards}).encode())
+    weight_map = {
+        "metadata": {"total_size": 36},
+        "weight_map": {"/layers/dense/vars": ["y_00000.weights.h5"]},
+    }
+    seeds.add("keras_weights", "total", weights, json.dumps(weight_map).encode())
     for name in ("m.h5", "old.h5", "w.h5"):
         seeds.add("keras_h5", name, (scratch / name).read_bytes())
     archive = (scratch / "m.keras").read_bytes()
@@ -246,8 +253,9 @@ STEPS: tuple[Callable[[Seeds, Path], None], ...] = (
 )
 
 
-def main(directory: str) -> None:
-    seeds = Seeds(Path(directory))
+def main(directory: str = "") -> None:
+    place = Path(tempfile.gettempdir()) / "ckptviewer-fuzz" / "seeds"
+    seeds = Seeds(Path(directory) if directory else place)
     for step in STEPS:
         with tempfile.TemporaryDirectory() as scratch:
             step(seeds, Path(scratch))

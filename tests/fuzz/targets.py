@@ -160,6 +160,15 @@ def hdf5(data: bytes) -> None:
     opened_by(_format("keras_weights", "KerasWeightsFormat"), _written("x.weights.h5", data))
 
 
+def keras_weights(data: bytes) -> None:
+    """Weights in shards: a shard, and the map that leads to it."""
+    shard, weight_map = split_parts(data, 2)
+    _written("y_00000.weights.h5", shard)
+    opened_by(
+        _format("keras_weights", "KerasWeightsFormat"), _written("y.weights.json", weight_map)
+    )
+
+
 def keras_h5(data: bytes) -> None:
     opened_by(_format("keras_h5", "KerasH5Format"), _written("x.h5", data))
 
@@ -219,7 +228,7 @@ TARGETS: Mapping[str, Target] = {
     "checkpoint_state": Target(run=checkpoint_state, mutation="text", words=_TEXT + _STATE),
     "hdf5": Target(run=hdf5, mutation="offsets", words=_HDF5),
     "keras_h5": Target(run=keras_h5, mutation="offsets", words=_HDF5),
-    "keras_weights": Target(run=hdf5, mutation="offsets", words=_HDF5),
+    "keras_weights": Target(run=keras_weights, mutation="offsets", parts=2, words=_HDF5 + _JSON),
     "keras_archive": Target(run=keras_archive, mutation="archive", words=_HDF5 + _JSON),
     "safetensors": Target(run=safetensors, mutation="header", words=_JSON),
     "npz": Target(run=npz, mutation="archive", words=(*_NUMBERS, b"'descr'", b"(", b"|O", b"True")),
