@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,8 @@ _FRAME = {"__init__", "__main__", "registry"}
 
 def main(wanted: list[str]) -> int:
     """Run each benchmark whose name begins with one of `wanted`; list all without one."""
+    # What is installed has its bytecode: neither side shall compile itself at each start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for file in sorted(Path(__file__).parent.glob("*.py")):
         if file.stem not in _FRAME and not file.stem.startswith("contestant_"):
             import_module(f"tests.benchmarks.{file.stem}")

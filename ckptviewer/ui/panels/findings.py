@@ -34,6 +34,9 @@ from ckptviewer.ui.panels.widgets import (
 from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.session import Session
 
+EXAMINED_UNASKED = 20_000
+"""Of more variables even the cheap looks take long enough to be felt: they wait for the button."""
+
 MOST_SHOWN = 2000
 """More rows than this nobody reads; what is left out is counted."""
 
@@ -85,7 +88,7 @@ class FindingsPanel(QWidget):
         self._examine.setEnabled(session is not None)
         self._examine.setText("Examine all values")
         self._say("")
-        if session is not None:
+        if session is not None and len(session.checkpoint.variables) <= EXAMINED_UNASKED:
             self._start(read_values=False)
 
     def examine(self) -> None:
