@@ -95,6 +95,6 @@ def _read_slots(
                 f"and {count} objects",
                 remedy=_REMEDY,
             )
-        if slot in parts.values and slot not in parts.slots.owners:
+        if slot != owner and slot in parts.values and slot not in parts.slots.owners:
             parts.slots.add(slot, owner, reference.slot_name)
             parts.slotted[optimizer].append(slot)

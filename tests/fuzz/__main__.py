@@ -51,7 +51,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, help="keep inputs that reach new code here")
     parser.add_argument("--minimise", action="store_true", help="make FILE smaller")
     parser.add_argument("--seed", type=int, default=0, help="of libFuzzer's random numbers")
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,0 +1,17 @@
+"""What fuzzing found in the parsers, each as the smallest input that shows it."""
+
+from __future__ import annotations
+
+from ckptviewer.formats.object_graph import describe_object_graph
+from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
+
+
+def test_a_slot_that_is_said_to_be_its_own_is_nobodys() -> None:
+    graph = ObjectGraph()
+    variable, optimizer = graph.nodes.add(), graph.nodes.add()
+    variable.attributes.add(name="VARIABLE_VALUE", full_name="w", checkpoint_key="w")
+    optimizer.slot_variables.add(
+        original_variable_node_id=0, slot_name="m", slot_variable_node_id=0
+    )
+    (described,) = describe_object_graph(graph.SerializeToString(), [("w", "float32", (3,))])
+    assert described.slot_of is None
