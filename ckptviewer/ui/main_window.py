@@ -202,6 +202,7 @@ class MainWindow(QMainWindow):
         self.top_bar.leave_downwards.connect(self.browser.table.enter)
         self.browser.inspector.variable_panel.copied.connect(self.status_line.say)
         self.rescuing.told.connect(self.status_line.say)
+        self.browser.findings_told.connect(self.status_line.show_findings)
         self.browser.reload_wanted.connect(self.reload)
         self.watch.changed.connect(self.browser.tell_file_changed)
         self.status_line.findings_wanted.connect(self.browser.show_overview)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import gc
 import time
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.collector import collection_paused
+from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.selection import filter_rows, haystacks, parse_filter
 from ckptviewer.checkpoint.tree import VariableTree, ViewBy
 from ckptviewer.checkpoint.variable import Variable
@@ -52,13 +54,14 @@ class Session:
 
     @cached_property
     def problems(self) -> dict[str, str]:
-        """Key of a variable to the code of its first finding, in words."""
+        """Key of a variable to the code of the first error that is known of it, in words."""
         problems: dict[str, str] = {}
-        for finding in self.checkpoint.findings:
-            if finding.variable is not None:
-                words = finding.code.replace("-", " ").removesuffix(" variable")
-                problems.setdefault(finding.variable, words)
+        _note(problems, self.checkpoint.findings)
         return problems
+
+    def note_findings(self, findings: Iterable[Finding]) -> None:
+        """Errors that were found since belong to the problems of their variables, too."""
+        _note(self.problems, findings)
 
     @cached_property
     def texts(self) -> list[str]:
@@ -108,6 +111,13 @@ class Session:
         self._statistics[variable.key] = statistics
         while len(self._statistics) > MOST_KEPT_STATISTICS:
             self._statistics.popitem(last=False)
+
+
+def _note(problems: dict[str, str], findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        if finding.variable is not None and finding.severity is Severity.ERROR:
+            words = finding.code.replace("-", " ").removesuffix(" variable")
+            problems.setdefault(finding.variable, words)
 
 
 def open_session(path: str, view_by: ViewBy = ViewBy.NAME) -> Session:

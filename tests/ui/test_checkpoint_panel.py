@@ -129,3 +129,12 @@ def test_examination_finds_what_only_reading_tells(
         lambda: "checksum-mismatch" in {finding.code for finding in panel.findings},
         timeout=TIMEOUT_MS,
     )
+    finding = next(f for f in panel.findings if f.code == "checksum-mismatch")
+    model = window.browser.table.rows_model()
+    assert window.session is not None
+    assert model is not None
+    row = window.session.checkpoint.variables.index(window.session.checkpoint[finding.variable])
+    at = model.reveal(row)
+    assert at is not None
+    assert model.mark(at) is not None
+    assert "error" in window.status_line._findings.text()

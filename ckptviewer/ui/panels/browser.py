@@ -39,9 +39,13 @@ FILTERED_IN_PLACE = 20_000
 
 
 class Browser(QWidget):
-    """Tree to the left, inspector to the right."""
+    """Tree to the left, inspector to the right.
+
+    reload_wanted: the file was changed. findings_told: all findings that are known by now.
+    """
 
     reload_wanted = Signal()
+    findings_told = Signal(object)
 
     def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
         super().__init__()
@@ -87,6 +91,7 @@ class Browser(QWidget):
         self.measuring.measured.connect(self._show_measured)
         self.inspector.checkpoint_panel.chosen.connect(self.go_to)
         self.inspector.checkpoint_panel.key_chosen.connect(self.select_variable)
+        self.inspector.checkpoint_panel.findings.changed.connect(self._note_findings)
         self._in_sight = QTimer(self)
         self._in_sight.setSingleShot(True)
         self._in_sight.setInterval(SETTLE_MS)
@@ -195,6 +200,13 @@ class Browser(QWidget):
     def _show_selection(self, items: list[Item]) -> None:
         model = self.table.rows_model()
         self.inspector.show_items(items, model.matches() if model else None)
+
+    def _note_findings(self) -> None:
+        findings = self.inspector.checkpoint_panel.findings.findings
+        if self._session is not None:
+            self._session.note_findings(findings)
+            self.table.refresh()
+            self.findings_told.emit(findings)
 
     def _show_measured(self, _rows: list[int]) -> None:
         self.table.refresh()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QStatusBar, QWidget
 
-from ckptviewer.checkpoint.findings import Severity
+from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.text import plural, size_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs
@@ -63,7 +64,12 @@ class StatusLine(QStatusBar):
 
     def show_session(self, session: Session) -> None:
         """Show what there is to say of a checkpoint that was opened."""
-        counts = Counter(finding.severity for finding in session.checkpoint.findings)
+        self.show_findings(session.checkpoint.findings)
+        self._opened.setText(f"opened in {session.seconds:.2f} s   ")
+
+    def show_findings(self, findings: Iterable[Finding]) -> None:
+        """Count the findings that are known by now."""
+        counts = Counter(finding.severity for finding in findings)
         parts = [
             f"{SEVERITY_MARKS[severity]} {plural(counts[severity], severity.value)}"
             for severity in (Severity.ERROR, Severity.WARNING)
@@ -71,7 +77,6 @@ class StatusLine(QStatusBar):
         ]
         self._findings.setText("  \u00b7  ".join(parts))
         self._findings.setVisible(bool(parts))
-        self._opened.setText(f"opened in {session.seconds:.2f} s   ")
 
     def say(self, text: str) -> None:
         """Show a short message for a moment."""
