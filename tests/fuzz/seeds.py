@@ -41,6 +41,21 @@ class Seeds:
             parts = tuple(part[: LARGEST_BYTES // len(parts)] for part in parts)
         (folder / name).write_bytes(join_parts(parts) if len(parts) > 1 else parts[0])
 
+    def add_saved_model(self, name: str, file: Path) -> None:
+        """A SavedModel without its graph, which is passed over, and with its variables."""
+        from tensorflow.core.protobuf import saved_model_pb2
+
+        model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+        for graph in model.meta_graphs:
+            graph.graph_def.Clear()
+            graph.meta_info_def.stripped_op_list.Clear()
+        variables = file.parent / "variables"
+        index = variables / "variables.index"
+        contents = sorted(variables.glob("variables.data-*"))
+        index_bytes = index.read_bytes() if index.is_file() else b""
+        content = contents[-1].read_bytes()[:4096] if contents else b""
+        self.add("saved_model_pb", name, model.SerializeToString(), index_bytes, content)
+
     def add_bundle(self, name: str, prefix: Path, shard: str = "00000-of-00001") -> None:
         data = Path(f"{prefix}.data-{shard}")
         index = Path(f"{prefix}.index").read_bytes()
@@ -100,7 +115,7 @@ def add_saved_models(seeds: Seeds, scratch: Path) -> None:
         made = build(folder)
         made = made if isinstance(made, Path) else folder
         for file in made.rglob("saved_model.pb"):
-            seeds.add("saved_model_pb", build.__name__, file.read_bytes())
+            seeds.add_saved_model(build.__name__, file)
     folder = scratch / "text"
     folder.mkdir()
     models.graph_model(folder, as_text=True)
@@ -226,8 +241,9 @@ def add_corpus(seeds: Seeds, scratch: Path) -> None:
         if shards:
             name = "-".join(file.relative_to(root).parts[:1])
             seeds.add_bundle(name, file.with_suffix(""), shards[-1].name.split(".data-")[1])
+    for file in sorted(root.rglob("saved_model.pb")):
+        seeds.add_saved_model(file.relative_to(root).parts[0], file)
     kinds = {
-        "saved_model.pb": "saved_model_pb",
         "*.meta": "meta_graph",
         "checkpoint": "checkpoint_state",
         "*.safetensors": "safetensors",

@@ -82,7 +82,7 @@ def opened_by(format_: Format, path: Path) -> None:
 
 def _written(name: str, data: bytes) -> Path:
     path = DIRECTORY / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 
@@ -102,7 +102,11 @@ def tf_v1(data: bytes) -> None:
 
 
 def saved_model_pb(data: bytes) -> None:
-    opened_by(_format("saved_model", "SavedModelFormat"), _written("pb/saved_model.pb", data))
+    model, index, content = split_parts(data, 3)
+    path = _written("pb/saved_model.pb", model)
+    _written("pb/variables/variables.index", index)
+    _written("pb/variables/variables.data-00000-of-00001", content)
+    opened_by(_format("saved_model", "SavedModelFormat"), path)
 
 
 def saved_model_pbtxt(data: bytes) -> None:
@@ -221,7 +225,7 @@ _HDF5 = (
 TARGETS: Mapping[str, Target] = {
     "bundle": Target(run=bundle, mutation="table", parts=2, words=_NUMBERS),
     "tf_v1": Target(run=tf_v1, mutation="table", words=_NUMBERS),
-    "saved_model_pb": Target(run=saved_model_pb, mutation="message"),
+    "saved_model_pb": Target(run=saved_model_pb, mutation="message", parts=3),
     "saved_model_pbtxt": Target(run=saved_model_pbtxt, mutation="text", words=_TEXT + _MODEL),
     "object_graph": Target(run=object_graph, mutation="message"),
     "meta_graph": Target(run=meta_graph, mutation="message"),
