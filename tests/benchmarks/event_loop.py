@@ -14,7 +14,7 @@ MODULE = "tests.benchmarks.contestant_event_loop"
 
 def _watch(path: str) -> None:
     with display() as environment:
-        environment["CKPTVIEWER_CACHE"] = "/nonexistent/results.sqlite"
+        environment["CKPTVIEWER_CACHE"] = "/dev/null/results.sqlite"
         command = [sys.executable, "-m", MODULE, path]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
 

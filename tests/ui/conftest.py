@@ -40,7 +40,7 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "settings" / "settings.json"
     monkeypatch.setenv("CKPTVIEWER_SETTINGS", str(path))
     # What is remembered would be shown where a test wants to see it being read.
-    monkeypatch.setenv("CKPTVIEWER_CACHE", "/nonexistent/results.sqlite")
+    monkeypatch.setenv("CKPTVIEWER_CACHE", "/dev/null/results.sqlite")
     return path
 
 
