@@ -59,7 +59,7 @@ def mutator(target: Target) -> Callable[[bytes, int, int], bytes]:
                         raise
             others = sum(map(len, parts)) - len(parts[which])
             parts[which] = words(parts[which], max(1, most - others))
-        return join_parts(parts)[:most]
+        return join_parts([part[:most] for part in parts])[:most]
 
     return change
 

@@ -80,6 +80,14 @@ def test_mutations_vary_and_repeat(parser: str, seed: bytes) -> None:
     assert max(map(len, made)) <= 4096
 
 
+def test_parts_that_grow_still_fit_together() -> None:
+    change = mutator(TARGETS["saved_model_pb"])
+    data = join_parts([b"\x12" + b"\xac\x02" + b"x" * 300, b"y" * 9000, b"z"])
+    for number in range(2000):
+        data = change(data, 32768, number)
+        assert len(data) <= 32768
+
+
 def test_many_changed_tables_pass_their_checksums() -> None:
     seed = dict(seeds())["tf_v1"]
     change = mutator(TARGETS["tf_v1"])
