@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same inputs in every run: what is found by chance belongs to the fuzzing, not here.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.load_profile("suite")
 
 # Widgets are tested off screen unless the run says otherwise; before anything imports Qt.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

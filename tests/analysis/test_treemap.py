@@ -23,8 +23,8 @@ def test_areas_are_in_proportion_and_fill_the_whole(sizes: list[int], width: flo
     assert len(boxes) == len(sizes)
     for size, (_, _, w, h) in zip(sizes, boxes, strict=True):
         assert w * h == pytest.approx(size / sum(sizes) * width * 500, rel=1e-6, abs=1e-6)
-    assert max(x + w for x, _, w, _ in boxes) == pytest.approx(10 + width, rel=1e-9)
-    assert max(y + h for _, y, _, h in boxes) == pytest.approx(520, rel=1e-9)
+    assert max(x + w for x, _, w, _ in boxes) == pytest.approx(10 + width, abs=1e-6)
+    assert max(y + h for _, y, _, h in boxes) == pytest.approx(520, abs=1e-6)
     assert min(x for x, *_ in boxes) == 10
     assert min(y for _, y, *_ in boxes) == 20
 
