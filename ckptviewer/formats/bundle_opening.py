@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from ckptviewer.checkpoint.collector import collection_paused
 from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError, PathNotFoundError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import Columns
@@ -35,7 +33,7 @@ def open_bundle(index: str) -> BundleCheckpoint:
     Damaged blocks of the index and missing or truncated data files become findings. Raises
     PathNotFoundError, DamagedFileError where nothing can be shown.
     """
-    with _collection_paused():
+    with collection_paused():
         findings: list[Finding] = []
         source = LocalFile(index)
         try:
@@ -57,18 +55,6 @@ def open_bundle(index: str) -> BundleCheckpoint:
             facts=facts,
             sources=sources,
         )
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Hold the cyclic garbage collector: it would go over each new entry again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _read_index(source: LocalFile, findings: list[Finding]) -> BundleContents:
