@@ -73,6 +73,14 @@ class UnknownVariableError(CkptviewerError, KeyError):
     """The checkpoint has no variable of that key."""
 
 
+class BadRuleError(CkptviewerError, ValueError):
+    """A rule that renames variables cannot be understood, or cannot be used."""
+
+
+class NameCollisionError(CkptviewerError, ValueError):
+    """Several variables would bear one name."""
+
+
 class OpaqueVariableError(CkptviewerError, TypeError):
     """The variable's dtype has no values that can be shown (variant, resource)."""
 
