@@ -1,0 +1,129 @@
+"""Rules that rename variables: regular expressions, applied in order to keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ckptviewer.checkpoint.errors import BadRuleError, NameCollisionError
+from ckptviewer.checkpoint.text import natural_sorted, printable
+
+_LAST_EQUALS = re.compile(r"(?<!\\)(?:\\\\)*=(?!.*(?<!\\)(?:\\\\)*=)", re.DOTALL)
+_SHOWN_COLLISIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RenameRule:
+    """One rule: wherever `pattern` is found in a key, `replacement` takes its place.
+
+    pattern: a regular expression of Python's `re`, searched anywhere in the key; `^` and `$` hold
+    it to the key's ends.
+    replacement: what takes its place; `\\1` and `\\g<name>` stand for the pattern's groups.
+    Raises BadRuleError for what is no regular expression, and for groups that it has not.
+    """
+
+    pattern: str
+    replacement: str
+    regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            regex = re.compile(self.pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise BadRuleError(
+                f"it is no regular expression: {error or type(error).__name__}",
+                where=f"rename rule {printable(self.pattern)!r}",
+                remedy="Write a literal dot as \\. and a bracket as \\(; and write \\= for an "
+                "equals sign that belongs to the rule.",
+            ) from None
+        try:
+            regex.sub(self.replacement, "")  # a template is checked before anything is looked for
+        except (re.error, IndexError) as error:
+            raise BadRuleError(
+                f"its replacement cannot be used: {error}",
+                where=f"rename rule {printable(self.pattern)!r}",
+                remedy=f"The pattern has {regex.groups} groups: \\1 stands for the first; write "
+                "\\\\ for a backslash.",
+            ) from None
+        object.__setattr__(self, "regex", regex)
+
+    def apply(self, key: str) -> str:
+        """`key` with every place replaced where the pattern is found."""
+        return self.regex.sub(self.replacement, key)
+
+    def __str__(self) -> str:
+        """The rule as `parse_rule` reads it."""
+        return f"{self.pattern}={_escaped(self.replacement)}"
+
+
+def _escaped(replacement: str) -> str:
+    return re.sub(r"(?<!\\)((?:\\\\)*)=", r"\1\\=", replacement)
+
+
+def parse_rule(text: str) -> RenameRule:
+    """The rule that `REGEX=REPLACEMENT` means.
+
+    The last equals sign without a backslash before it parts the two, so the regular expression may
+    have more of them (`(?<=a)b=c`); one in the replacement is written `\\=`. An empty replacement
+    takes away what is found. Raises BadRuleError.
+    """
+    found = _LAST_EQUALS.search(text)
+    if found is None or found.end() == 1:
+        raise BadRuleError(
+            "it has no pattern" if found else "it has no equals sign",
+            where=f"rename rule {printable(text)!r}",
+            remedy="Write REGEX=REPLACEMENT, such as '^old_scope/=new_scope/'.",
+        )
+    pattern, replacement = text[: found.end() - 1], text[found.end() :]
+    return RenameRule(pattern, replacement.replace("\\=", "="))
+
+
+def rename(key: str, rules: Sequence[RenameRule]) -> str:
+    """`key` after each of the rules in turn; a rule sees what those before it made."""
+    for rule in rules:
+        key = rule.regex.sub(rule.replacement, key)
+    return key
+
+
+def rename_all(keys: Iterable[str], rules: Sequence[RenameRule]) -> dict[str, str]:
+    """Each key with its new key, in the order of `keys`.
+
+    Raises NameCollisionError where two keys would become one, and BadRuleError where nothing would
+    be left of a key.
+    """
+    renamed = {key: rename(key, rules) for key in keys}
+    empty = next((key for key, new in renamed.items() if not new and key), None)
+    if empty is not None:
+        raise BadRuleError(
+            "the rules leave nothing of its name",
+            where=printable(empty),
+            remedy="Let the rules keep a part of the name that tells the variables apart.",
+        )
+    collided = collisions(renamed)
+    if collided:
+        raise NameCollisionError(
+            f"the rules give several variables one name: {_collisions_text(collided)}",
+            remedy="Let the rules keep a part of the names that tells the variables apart.",
+        )
+    return renamed
+
+
+def collisions(renamed: dict[str, str]) -> dict[str, list[str]]:
+    """The new keys that several old ones were given, each with those old ones in natural order."""
+    if len(set(renamed.values())) == len(renamed):
+        return {}
+    by_new: dict[str, list[str]] = {}
+    for key, new in renamed.items():
+        by_new.setdefault(new, []).append(key)
+    return {new: natural_sorted(keys, str) for new, keys in by_new.items() if len(keys) > 1}
+
+
+def _collisions_text(collided: dict[str, list[str]]) -> str:
+    shown = [
+        f"{printable(new)} (from {', '.join(map(printable, keys[:_SHOWN_COLLISIONS]))}"
+        f"{f' and {len(keys) - _SHOWN_COLLISIONS} more' if len(keys) > _SHOWN_COLLISIONS else ''})"
+        for new, keys in list(collided.items())[:_SHOWN_COLLISIONS]
+    ]
+    rest = len(collided) - len(shown)
+    return "; ".join(shown) + (f"; and {rest} more names" if rest else "")
