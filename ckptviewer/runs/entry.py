@@ -1,4 +1,4 @@
-"""CheckpointEntry and Run: what is known of a training's checkpoints without reading their values."""
+"""CheckpointEntry and Run: a training's checkpoints, as far as they are known without reading."""
 
 from __future__ import annotations
 
