@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ckptviewer.checkpoint.errors import BadRuleError, NameCollisionError
 from ckptviewer.checkpoint.text import natural_sorted, printable
 
-_LAST_EQUALS = re.compile(r"(?<!\\)(?:\\\\)*=(?!.*(?<!\\)(?:\\\\)*=)", re.DOTALL)
+_ESCAPED_EQUALS = re.compile(r"(?<!\\)((?:\\\\)*)\\=")
+_BARE_EQUALS = re.compile(r"(?<!\\)((?:\\\\)*)=")
+_WITH_BACKSLASH = r"\1\\="
 _SHOWN_COLLISIONS = 10
 
 
@@ -54,11 +56,7 @@ class RenameRule:
 
     def __str__(self) -> str:
         """The rule as `parse_rule` reads it."""
-        return f"{self.pattern}={_escaped(self.replacement)}"
-
-
-def _escaped(replacement: str) -> str:
-    return re.sub(r"(?<!\\)((?:\\\\)*)=", r"\1\\=", replacement)
+        return f"{self.pattern}={_BARE_EQUALS.sub(_WITH_BACKSLASH, self.replacement)}"
 
 
 def parse_rule(text: str) -> RenameRule:
@@ -68,15 +66,25 @@ def parse_rule(text: str) -> RenameRule:
     have more of them (`(?<=a)b=c`); one in the replacement is written `\\=`. An empty replacement
     takes away what is found. Raises BadRuleError.
     """
-    found = _LAST_EQUALS.search(text)
-    if found is None or found.end() == 1:
+    split = _last_equals(text)
+    if split < 1:
         raise BadRuleError(
-            "it has no pattern" if found else "it has no equals sign",
+            "it has no equals sign" if split < 0 else "it has no pattern",
             where=f"rename rule {printable(text)!r}",
             remedy="Write REGEX=REPLACEMENT, such as '^old_scope/=new_scope/'.",
         )
-    pattern, replacement = text[: found.end() - 1], text[found.end() :]
-    return RenameRule(pattern, replacement.replace("\\=", "="))
+    return RenameRule(text[:split], _ESCAPED_EQUALS.sub(r"\1=", text[split + 1 :]))
+
+
+def _last_equals(text: str) -> int:
+    """Where the last equals sign stands that no backslash escapes; -1 where there is none."""
+    position = text.rfind("=")
+    while position >= 0:
+        before = text[:position]
+        if (len(before) - len(before.rstrip("\\"))) % 2 == 0:
+            return position
+        position = text.rfind("=", 0, position)
+    return -1
 
 
 def rename(key: str, rules: Sequence[RenameRule]) -> str:
@@ -103,13 +111,13 @@ def rename_all(keys: Iterable[str], rules: Sequence[RenameRule]) -> dict[str, st
     collided = collisions(renamed)
     if collided:
         raise NameCollisionError(
-            f"the rules give several variables one name: {_collisions_text(collided)}",
+            f"the rules give several variables one name: {collisions_text(collided)}",
             remedy="Let the rules keep a part of the names that tells the variables apart.",
         )
     return renamed
 
 
-def collisions(renamed: dict[str, str]) -> dict[str, list[str]]:
+def collisions(renamed: Mapping[str, str]) -> dict[str, list[str]]:
     """The new keys that several old ones were given, each with those old ones in natural order."""
     if len(set(renamed.values())) == len(renamed):
         return {}
@@ -119,7 +127,8 @@ def collisions(renamed: dict[str, str]) -> dict[str, list[str]]:
     return {new: natural_sorted(keys, str) for new, keys in by_new.items() if len(keys) > 1}
 
 
-def _collisions_text(collided: dict[str, list[str]]) -> str:
+def collisions_text(collided: Mapping[str, Sequence[str]]) -> str:
+    """What collides, for people: the first few names, each with the keys that would get it."""
     shown = [
         f"{printable(new)} (from {', '.join(map(printable, keys[:_SHOWN_COLLISIONS]))}"
         f"{f' and {len(keys) - _SHOWN_COLLISIONS} more' if len(keys) > _SHOWN_COLLISIONS else ''})"
