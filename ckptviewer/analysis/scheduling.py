@@ -98,7 +98,7 @@ class Task:
     cancel: CancelToken | None = None
 
 
-class _Flag(CancelToken):
+class FileFlag(CancelToken):
     """A token that is cancelled from another process, by a file."""
 
     __slots__ = ("_path",)
@@ -118,7 +118,7 @@ class _Flag(CancelToken):
 
 def perform(task: Task) -> list[Outcome]:
     """Do a task; each variable gives its outcome. Raises Cancelled alone."""
-    cancel = task.cancel or _Flag(task.flag)
+    cancel = task.cancel or FileFlag(task.flag)
     outcomes: list[Outcome] = []
     for key in task.keys:
         cancel.raise_if_cancelled()
@@ -135,7 +135,7 @@ def perform(task: Task) -> list[Outcome]:
 
 
 def _measure(task: Task, key: str, cancel: CancelToken) -> Statistics:
-    checkpoint = _opened(task.source) if isinstance(task.source, Origin) else task.source
+    checkpoint = opened(task.source) if isinstance(task.source, Origin) else task.source
     variable = checkpoint[key]
     if task.verify:
         for _ in checkpoint.chunks(variable):
@@ -146,8 +146,9 @@ def _measure(task: Task, key: str, cancel: CancelToken) -> Statistics:
     return statistics_of(checkpoint, variable, cancel=cancel)
 
 
-@lru_cache(maxsize=2)
-def _opened(origin: Origin) -> Checkpoint:
+@lru_cache(maxsize=4)
+def opened(origin: Origin) -> Checkpoint:
+    """The checkpoint, opened once in this process; of both sides, where two are compared."""
     return origin.open()
 
 
@@ -259,7 +260,7 @@ class Schedule:
         return batch
 
     def _task_for(self, batch: list[Variable]) -> Task:
-        if len(batch) == 1 and _can_be_split(batch[0]):
+        if len(batch) == 1 and can_be_split(batch[0]):
             self._split(batch[0])
             return self._pieces.popleft()
         return self._task(keys=tuple(variable.key for variable in batch))
@@ -378,7 +379,7 @@ class _Assembly:
         return None if self._pieces_left else self._total
 
 
-def _can_be_split(variable: Variable) -> bool:
+def can_be_split(variable: Variable) -> bool:
     """Whether parts of it can be read as fast as the whole: large, and stored as it is."""
     dtype = BY_NAME.get(variable.dtype)
     if dtype is None or variable.element_count <= PART_ELEMENTS:
