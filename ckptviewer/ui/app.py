@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMessageLogContext, QObject, QTimer, QtMsgType, qInstallMessageHandler
-from PySide6.QtGui import QIcon
+from PySide6.QtCore import (
+    QEvent,
+    QMessageLogContext,
+    QObject,
+    Qt,
+    QTimer,
+    QtMsgType,
+    Signal,
+    qInstallMessageHandler,
+)
+from PySide6.QtGui import QFileOpenEvent, QIcon
 from PySide6.QtWidgets import QApplication
 
 from ckptviewer import __version__
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.hand_over import Claim, Request
 from ckptviewer.ui.jobs import Report
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
 
+if TYPE_CHECKING:
+    from ckptviewer.ui.one_instance import OneInstance
+
 GOOD, COULD_NOT = 0, 2
 SWITCH_SECONDS = 0.0001
 PLOTS_AFTER_MS = 400
+_FILES_OF_A_BUNDLE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 
 class Windows(QObject):
@@ -50,17 +67,68 @@ class Windows(QObject):
         window.show()
         window.open_path(path)
 
+    def answer(self, request: Request) -> None:
+        """Show what another process, or the desktop, asks for, and bring it to the front."""
+        paths = apart(request.paths)
+        window = self._showing(paths[0]) if len(paths) == 1 else None
+        if window is None:
+            window = self._showing("") or self.make()
+            window.show()
+            self.show_in(window, paths, compare=request.compare)
+        come_to_front(window, request.token)
+
+    def show_in(
+        self,
+        window: MainWindow,
+        paths: Sequence[str],
+        opening: Future[Session] | None = None,
+        *,
+        compare: bool = False,
+    ) -> None:
+        """Show paths: two as a comparison where that is asked for, else one in each window.
+
+        opening: the opening of the first path, if it is under way.
+        """
+        if compare and len(paths) == 2 and hasattr(window, "compare_paths"):
+            window.compare_paths(*paths)
+            return
+        for path in paths[:1]:
+            window.open_path(path, opening)
+        for path in paths[1:]:
+            self.show_path(path)
+
+    def _showing(self, path: str) -> MainWindow | None:
+        """The window in which a path is open; for "", one in which nothing is."""
+        wanted = stem(path)
+        return next((window for window in self._windows if stem(window.asked) == wanted), None)
+
+
+class Application(QApplication):
+    """Qt's application. requested: the desktop wants a file to be opened (as macOS tells it)."""
+
+    requested = Signal(Request)
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QFileOpenEvent) and event.file():
+            self.requested.emit(Request(paths=(os.path.abspath(event.file()),)))
+            return True
+        return super().event(event)
+
 
 def run_app(
-    options: argparse.Namespace, paths: Sequence[str], opening: Future[Session] | None
+    options: argparse.Namespace,
+    request: Request,
+    opening: Future[Session] | None,
+    claim: Claim | None = None,
 ) -> int:
-    """Show the window for `paths`; returns the exit status when the last one is closed.
+    """Show the window that is asked for; returns the exit status when the last one is closed.
 
-    opening: the opening of the first path, which is under way already.
+    opening: the opening of the first path, which is under way already. claim: where others hand
+    over what they want to see.
     """
     if options.screenshot is not None:
         qInstallMessageHandler(_print_message)
-    app = QApplication(sys.argv[:1])
+    app = Application(sys.argv[:1])
     app.setApplicationName("ckptviewer")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("ckptviewer")
@@ -79,15 +147,62 @@ def run_app(
         window.opened.connect(lambda: window.browser.select_variable(options.select))
     picture = Picture(window, options.screenshot) if for_picture else None
     window.show()
-    if paths:
-        window.open_path(paths[0], opening)
-    elif picture is not None:
+    windows.show_in(window, apart(request.paths), opening, compare=request.compare)
+    if picture is not None and not request.paths:
         picture.draw_soon()
-    for path in paths[1:]:
-        windows.show_path(path)
+    app.requested.connect(windows.answer)
     QTimer.singleShot(0, lambda: _load_later(app, window))
+    company = Company(claim, windows) if claim is not None else None
     status = app.exec()
+    if company is not None:
+        company.part()
     return picture.status if picture is not None else status
+
+
+class Company(QObject):
+    """Other processes, which hand over what they want to see; heard after the first paint."""
+
+    def __init__(self, claim: Claim, windows: Windows) -> None:
+        super().__init__()
+        self._claim = claim
+        self._windows = windows
+        self._instance: OneInstance | None = None
+        QTimer.singleShot(0, self._listen)
+
+    def _listen(self) -> None:
+        from ckptviewer.ui.one_instance import OneInstance
+
+        self._instance = OneInstance(self._claim, self)
+        self._instance.requested.connect(self._windows.answer)
+
+    def part(self) -> None:
+        """Leave the place to the next process."""
+        if self._instance is not None:
+            self._instance.close()
+        self._claim.give_back()
+
+
+def stem(path: str) -> str:
+    """What the paths of all files of one bundle have in common, absolute; "" for ""."""
+    return _FILES_OF_A_BUNDLE.sub("", os.path.abspath(path)) if path else ""
+
+
+def apart(paths: Sequence[str]) -> list[str]:
+    """The paths without those that are other files of a checkpoint which is there already."""
+    kept: dict[str, str] = {}
+    for path in paths:
+        kept.setdefault(stem(path), path)
+    return list(kept.values())
+
+
+def come_to_front(window: MainWindow, token: str) -> None:
+    """Raise a window; the desktop lets it come to the front by the token that it gave."""
+    if token:
+        os.environ["XDG_ACTIVATION_TOKEN"] = token  # Qt's part for Wayland looks there
+    window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
+    window.raise_()
+    window.activateWindow()
+    os.environ.pop("XDG_ACTIVATION_TOKEN", None)
 
 
 def _print_message(_kind: QtMsgType, _context: QMessageLogContext, message: str) -> None:

@@ -82,6 +82,11 @@ class MainWindow(QMainWindow):
 
     # Opening.
 
+    @property
+    def asked(self) -> str:
+        """The path that is open here, or being opened, as it was given; "" while there is none."""
+        return self._asked
+
     def show_welcome(self) -> None:
         """Show the page of an empty window."""
         self.setWindowTitle("ckptviewer")

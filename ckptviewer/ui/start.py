@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.ui.hand_over import Claim, Request, desktop_token, meet, meeting_place
 from ckptviewer.ui.session import Session, open_session
 
 GOOD, COULD_NOT = 0, 2
@@ -18,13 +19,20 @@ GOOD, COULD_NOT = 0, 2
 def start(arguments: Sequence[str]) -> int:
     """Open the window with the paths of the command line; returns the exit status."""
     options = parse(arguments)
+    claim: Claim | None = None
     try:
-        paths = _paths(options)
+        request = _request(options)
+        met = meet(request, meeting_place()) if _is_shared(options) else False
+        if met is True:
+            return GOOD
+        claim = met or None
         from ckptviewer.ui.platform import prepare_platform
 
         prepare_platform(off_screen=options.screenshot is not None)
-        opening = _open_ahead(paths)
+        opening = _open_ahead(request.paths)
         from ckptviewer.ui.app import run_app
+
+        return run_app(options, request, opening, claim)
     except CkptviewerError as error:
         print(f"ckptviewer: {error}", file=sys.stderr)  # noqa: T201
         return COULD_NOT
@@ -33,7 +41,9 @@ def start(arguments: Sequence[str]) -> int:
 
         print(f"ckptviewer: {explain_import_error(error)}", file=sys.stderr)  # noqa: T201
         return COULD_NOT
-    return run_app(options, paths, opening)
+    finally:
+        if claim is not None:
+            claim.give_back()
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -53,6 +63,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         help="draw the window off screen once it is complete, save the picture, and exit",
     )
+    parser.add_argument(
+        "--compare", action="store_true", help="two paths are A and B of one comparison"
+    )
+    parser.add_argument(
+        "--new-window",
+        action="store_true",
+        help="in a process of its own, even where a window is open that would take the paths",
+    )
     parser.add_argument("--theme", choices=("light", "dark"), help="default: as the system")
     parser.add_argument("--size", metavar="1280x800", type=_size, help="of the window, in pixels")
     parser.add_argument("--select", metavar="KEY", help="the variable to show first")
@@ -68,13 +86,22 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _paths(options: argparse.Namespace) -> list[str]:
-    paths = [os.fspath(path) for path in options.path]
+def _request(options: argparse.Namespace) -> Request:
+    paths = [os.path.abspath(path) for path in options.path]
     if options.demo:
         from ckptviewer.resources import demo_checkpoint
 
         paths.insert(0, os.fspath(demo_checkpoint()))
-    return paths
+    return Request(paths=tuple(paths), compare=options.compare, token=desktop_token())
+
+
+def _is_shared(options: argparse.Namespace) -> bool:
+    """Whether a window that is open already may take the paths.
+
+    Options that speak of this very start cannot be handed over.
+    """
+    own = (options.screenshot, options.new_window, options.theme, options.size, options.select)
+    return not any(own)
 
 
 def _open_ahead(paths: Sequence[str]) -> Future[Session] | None:
