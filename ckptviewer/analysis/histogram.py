@@ -141,19 +141,22 @@ class Buckets:
     ) -> Buckets:
         """From the ascending patterns of upper bits that occur and how often, zeros included."""
         half = 1 << (scheme.bits - 1)
-        patterns = patterns.astype(np.int64)
-        totals = counts.astype(np.int64)
-        ranks = np.where(patterns < half, patterns + half, 2 * half - 1 - patterns)
+        negative = int(np.searchsorted(patterns, half))
+        # Negative numbers stand behind the positive ones, the smallest magnitude first.
+        ranks = np.concatenate(
+            (2 * half - 1 - patterns[negative:][::-1], half + patterns[:negative]), dtype=np.int64
+        )
+        totals = np.concatenate((counts[negative:][::-1], counts[:negative]), dtype=np.int64)
         # Zeros share their patterns with the smallest denormals; take them out of these.
         rest = zeros
         for rank in (half, half - 1):
-            at = ranks == rank
-            taken = min(rest, int(totals[at].sum()))
-            totals[at] -= taken
-            rest -= taken
-        order = np.argsort(ranks)
-        order = order[totals[order] > 0]
-        return cls(scheme, ranks[order].astype(np.uint32), totals[order], zeros, low, high)
+            at = np.searchsorted(ranks, rank)
+            if rest and at < len(ranks) and ranks[at] == rank:
+                taken = min(rest, int(totals[at]))
+                totals[at] -= taken
+                rest -= taken
+        present = totals > 0
+        return cls(scheme, ranks[present].astype(np.uint32), totals[present], zeros, low, high)
 
     @cached_property
     def total(self) -> int:

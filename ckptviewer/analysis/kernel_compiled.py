@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,44 @@ BLOCK = 4096
 """Elements to a block; divides SEGMENT_ELEMENTS, so that blocks never depend on the chunks."""
 
 _BUILD_SECONDS = 120.0
-_LIMITS: dict[str, np.ndarray] = {
-    "float32": np.array([0x7FFFFFFF, 0x7F800000, 0x00800000, 31, 1], np.int32),
-    "float64": np.array(
+_LIMITS: dict[np.dtype, np.ndarray] = {
+    np.dtype(np.float32): np.array([0x7FFFFFFF, 0x7F800000, 0x00800000, 31, 1], np.int32),
+    np.dtype(np.float64): np.array(
         [0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000, 0x0010000000000000, 63, 1], np.int64
     ),
 }
+
+
+class _Room:
+    """What a call of the loops over one dtype needs beside the values, and the pointers to it."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.limits = _LIMITS[dtype]
+        signed = self.limits.dtype
+        info = np.iinfo(signed)
+        self.nothing = (int(info.max), int(info.min))
+        self.kept = np.empty(BLOCK, dtype)
+        self.facts = np.zeros(5, np.int64)
+        self.extremes = np.empty(2, signed)
+        self.state = np.empty(7)
+        kept = self.kept.ctypes.data
+        self.before = (
+            kept, kept, kept, self.limits.ctypes.data, 16 if signed.itemsize == 4 else 44,
+        )  # fmt: skip
+        self.behind = tuple(array.ctypes.data for array in (self.facts, self.extremes, self.state))
+
+
+class _Scratch(threading.local):
+    """Such room, each thread its own: making it for each call would take as long as the call."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[np.dtype, _Room] = {}
+
+    def of(self, dtype: np.dtype) -> _Room:
+        room = self._rooms.get(dtype)
+        if room is None:
+            room = self._rooms[dtype] = _Room(dtype)
+        return room
 
 
 class Compiled:
@@ -52,12 +85,13 @@ class Compiled:
         pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
         self._count = self._function(names["count"], pointer, size, pointer, pointer)
         self._accumulate = {
-            name: self._function(
+            np.dtype(name): self._function(
                 names[name], pointer, pointer, pointer, size, pointer, pointer, pointer, pointer,
                 shift, pointer, size, pointer, pointer, pointer,
             )
             for name, shift in (("float32", ctypes.c_uint32), ("float64", ctypes.c_uint64))
         }  # fmt: skip
+        self._scratch = _Scratch()
 
     def _function(self, name: str, *arguments: Any) -> Any:
         address = self._engine.get_function_address(name)
@@ -67,18 +101,16 @@ class Compiled:
 
     def accumulate(self, values: np.ndarray, sums: Sums) -> None:
         """Add float32 or float64 values to `sums`, as `kernel_numpy.accumulate` does."""
-        limits = _LIMITS[values.dtype.name]
-        signed = limits.dtype
-        kept = np.empty(BLOCK, values.dtype)
-        info = np.iinfo(signed)
-        extremes = np.array([info.max, info.min], signed)
-        facts = np.zeros(5, np.int64)
-        state = np.array(sums.state)
-        at, room = values.ctypes.data, kept.ctypes.data
-        self._accumulate[values.dtype.name](
-            at, at, at, values.size, room, room, room, limits.ctypes.data,
-            16 if signed.itemsize == 4 else 44, sums.table.ctypes.data, sums.table.size,
-            facts.ctypes.data, extremes.ctypes.data, state.ctypes.data,
+        run = self._accumulate[values.dtype]
+        scratch = self._scratch.of(values.dtype)
+        facts, extremes, state = scratch.facts, scratch.extremes, scratch.state
+        facts[:] = 0
+        extremes[:] = scratch.nothing
+        state[:] = sums.state
+        at = values.ctypes.data
+        run(
+            at, at, at, values.size, *scratch.before, sums.table.ctypes.data, sums.table.size,
+            *scratch.behind,
         )  # fmt: skip
         nan, pos_inf, neg_inf, zero, denormal = facts.tolist()
         sums.nan += nan
@@ -89,6 +121,7 @@ class Compiled:
         n, high, low, m2, m3, m4, absolute = state.tolist()
         sums.state = (n, high, low, m2, m3, m4, absolute)
         if extremes[0] <= extremes[1]:
+            limits = scratch.limits
             ordered = extremes ^ ((extremes >> limits[3]) & limits[0])
             least, greatest = ordered.view(values.dtype).tolist()
             sums.low = min(sums.low, least)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     from ckptviewer.analysis.kernel import Sums
 
+_RUN_ELEMENTS = 8 * SEGMENT_ELEMENTS
+"""So much is gone through at a time."""
+
+_NEAR = 4096.0
+"""A mean so much smaller than the root of the mean square (squared) counts as zero."""
+
+_ONE = np.uint32(1)
 _BLAS_ROW = 4096
 """Dot products are taken in rows so short that BLAS starts no threads for them."""
 
@@ -30,7 +37,6 @@ class _Scratch(threading.local):
         self.more_floats = np.empty(SEGMENT_ELEMENTS)
         self.keys = np.empty(SEGMENT_ELEMENTS, np.intp)
         self.more_keys = np.empty(SEGMENT_ELEMENTS, np.intp)
-        self.patterns = np.empty(16 * SEGMENT_ELEMENTS, np.intp)  # costs nothing until used
 
 
 @cache
@@ -43,30 +49,42 @@ def accumulate(values: np.ndarray, sums: Sums, exponent: int = 0) -> None:
 
     values: flat and contiguous; NaN and infinities are counted and left out.
     """
-    if math.isfinite(values.min()) and math.isfinite(values.max()):
-        _accumulate_finite(values, sums, exponent)
+    for start in range(0, values.size, _RUN_ELEMENTS):
+        _accumulate_run(values[start : start + _RUN_ELEMENTS], sums, exponent)
+
+
+def _accumulate_run(values: np.ndarray, sums: Sums, exponent: int) -> None:
+    starts = range(0, values.size, SEGMENT_ELEMENTS)
+    segments = [values[start : start + SEGMENT_ELEMENTS] for start in starts]
+    lowest = [float(segment.min()) for segment in segments]  # NaN, where there is one
+    highest = [float(segment.max()) for segment in segments]
+    if not all(map(math.isfinite, lowest)) or not all(map(math.isfinite, highest)):
+        segments = [finite for segment in segments if (finite := _finite(segment, sums)).size]
+        lowest = [float(segment.min()) for segment in segments]
+        highest = [float(segment.max()) for segment in segments]
+        for segment in segments:
+            _count(segment, sums)
+    else:
+        _count(values, sums)
+    if not segments:
         return
-    for start in range(0, values.size, SEGMENT_ELEMENTS):  # by segments, as their sums are
-        finite = _finite(values[start : start + SEGMENT_ELEMENTS], sums)
-        if finite.size:
-            _accumulate_finite(finite, sums, exponent)
-
-
-def _accumulate_finite(values: np.ndarray, sums: Sums, exponent: int) -> None:
-    if values.dtype == np.float32:
-        _count_float32(values, sums)
+    sums.low = min(sums.low, *lowest)
+    sums.high = max(sums.high, *highest)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for start in range(0, values.size, SEGMENT_ELEMENTS):
-            segment = values[start : start + SEGMENT_ELEMENTS]
-            sums.low = min(sums.low, float(segment.min()))
-            sums.high = max(sums.high, float(segment.max()))
-            if values.dtype == np.float64:
-                _count_float64(segment, sums)
+        for segment in segments:
             wide = _scratch().floats[: segment.size]
             np.copyto(wide, segment)
             if exponent:
                 np.ldexp(wide, -exponent, out=wide)
             sums.add_state(powers(wide))
+
+
+def _count(values: np.ndarray, sums: Sums) -> None:
+    if values.dtype == np.float32:
+        _count_float32(values, sums)
+        return
+    for start in range(0, values.size, SEGMENT_ELEMENTS):
+        _count_float64(values[start : start + SEGMENT_ELEMENTS], sums)
 
 
 def accumulate_integers(values: np.ndarray, sums: Sums) -> None:
@@ -92,19 +110,17 @@ def powers(values: NDArray[np.float64]) -> State:
     n = values.size
     scratch = np.abs(values, out=_scratch().more_floats[:n])
     absolute = float(scratch.sum())
-    mean = float(values.sum()) / n
-    np.subtract(values, mean, out=values)
     s1 = float(values.sum())
+    mean = s1 / n
+    s2 = _dot(values, values)
+    pivot = 0.0
+    if not n * mean * mean * _NEAR <= s2:  # about zero, their sums of powers would lose digits
+        pivot = mean
+        np.subtract(values, pivot, out=values)
+        s1 = float(values.sum())
+        s2 = _dot(values, values)
     np.multiply(values, values, out=scratch)
-    return piece(
-        n,
-        mean,
-        s1,
-        _dot(values, values),
-        _dot(values, scratch),
-        _dot(scratch, scratch),
-        absolute,
-    )
+    return piece(n, pivot, s1, s2, _dot(values, scratch), _dot(scratch, scratch), absolute)
 
 
 def _count_float32(values: NDArray[np.float32], sums: Sums) -> None:
@@ -153,13 +169,7 @@ def _count_small(values: np.ndarray, sums: Sums) -> None:
 
 def count_patterns(patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> None:
     """Add to `table` how often each pattern of 16 bits comes."""
-    room = _scratch().patterns
-    for start in range(0, patterns.size, room.size):
-        part = patterns[start : start + room.size]
-        keys = room[: part.size]
-        np.copyto(keys, part)
-        counts = np.bincount(keys)
-        np.add(table[: len(counts)], counts, out=table[: len(counts)], casting="unsafe")
+    np.add.at(table, patterns, _ONE)
 
 
 def _finite(values: np.ndarray, sums: Sums) -> np.ndarray:

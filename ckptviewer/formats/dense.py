@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
@@ -17,12 +18,15 @@ from ckptviewer.storage.byte_source import ByteSource
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 Box = tuple[tuple[int, int], ...]
 """Start and stop along each axis, within the shape."""
 
 LARGEST_RANK = 64  # NumPy's own limit
 _MOST_CORNERS = 1 << 21
+_MOST_SPARE = 4
+_spare: list[NDArray[np.uint8]] = []
 _COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
@@ -162,16 +166,36 @@ def dense_chunks(
     Both share one buffer for all pieces. For values of foreign byte order the bytes are only valid
     before the values are used.
     """
-    import numpy as np
-
     source.require(offset, count * dtype.itemsize)
     step = max(1, chunk_bytes // dtype.itemsize)
-    buffer = np.empty(min(step, count), dtype)
-    for first in range(0, count, step):
-        part = buffer[: min(step, count - first)]
-        raw = part.view(np.uint8).data
-        source.read_into(raw, offset + first * dtype.itemsize)
-        yield part, raw
+    with spare_buffer(min(step, count) * dtype.itemsize) as room:
+        for first in range(0, count, step):
+            part = room[: min(step, count - first) * dtype.itemsize]
+            source.read_into(part.data, offset + first * dtype.itemsize)
+            yield part.view(dtype), part.data
+
+
+@contextmanager
+def spare_buffer(length: int) -> Iterator[NDArray[np.uint8]]:
+    """`length` bytes to read into, for the time of the block; their content is arbitrary.
+
+    Buffers of the usual size are used again and again: fresh memory costs the system as long to
+    give as a checksum takes.
+    """
+    import numpy as np
+
+    if not CHUNK_BYTES // 4 < length <= CHUNK_BYTES:
+        yield np.empty(length, np.uint8)
+        return
+    try:
+        buffer = _spare.pop()
+    except IndexError:
+        buffer = np.empty(CHUNK_BYTES, np.uint8)
+    try:
+        yield buffer[:length]
+    finally:
+        if len(_spare) < _MOST_SPARE:
+            _spare.append(buffer)
 
 
 def _is_one_run(box: Box, shape: tuple[int, ...]) -> bool:

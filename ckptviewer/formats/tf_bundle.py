@@ -37,6 +37,7 @@ from ckptviewer.formats.dense import (
     overlap,
     read_dense,
     shifted,
+    spare_buffer,
 )
 from ckptviewer.formats.ordered_code import Extent, encode_slice_key
 from ckptviewer.formats.registry import Confidence, Format, Match
@@ -209,13 +210,13 @@ class BundleCheckpoint(Checkpoint):
                 yield memoryview(data)[first : first + chunk_bytes]
             return
         source.require(entry.offset, entry.size)
-        buffer = memoryview(bytearray(min(chunk_bytes, entry.size)))
         crc = 0
-        for first in range(0, entry.size, chunk_bytes):
-            piece = buffer[: min(chunk_bytes, entry.size - first)]
-            source.read_into(piece, entry.offset + first)
-            crc = _crc32c(piece, crc)
-            yield piece
+        with spare_buffer(min(chunk_bytes, entry.size)) as buffer:
+            for first in range(0, entry.size, chunk_bytes):
+                piece = buffer[: min(chunk_bytes, entry.size - first)].data
+                source.read_into(piece, entry.offset + first)
+                crc = _crc32c(piece, crc)
+                yield piece
         self._verify(variable, entry, crc)
 
     def details(self, variable: Variable) -> dict[str, str]:
