@@ -2,6 +2,187 @@
 
 from __future__ import annotations
 
-from ckptviewer.runs.entry import CheckpointEntry, Condition, FileState, Run, StepSource
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-__all__ = ["CheckpointEntry", "Condition", "FileState", "Run", "StepSource"]
+from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError, PathNotFoundError
+from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.text import natural_keys
+from ckptviewer.formats.resolve import local_path, open_checkpoint
+from ckptviewer.runs.entry import CheckpointEntry, Condition, FileState, Run, StepSource
+from ckptviewer.runs.latest import Latest, latest_checkpoint
+from ckptviewer.runs.members import Member, look_at
+from ckptviewer.runs.run_findings import findings_of_run
+from ckptviewer.runs.soundness import Judgement, judge
+from ckptviewer.runs.step_names import NameFacts, facts_of_names
+
+__all__ = [
+    "CheckpointEntry",
+    "Condition",
+    "FileState",
+    "Judged",
+    "Run",
+    "StepSource",
+    "find_run",
+    "run_of",
+    "with_steps_inside",
+]
+
+Judged = dict[str, Judgement | None]
+"""By signature of files: what they were found to be, so that what stays is not opened again."""
+
+
+def find_run(path: str | os.PathLike[str], *, cancel: CancelToken | None = None) -> Run:
+    """The run that is meant by `path`: a directory, or anything in one.
+
+    Only names, sizes, and a few kilobytes of each checkpoint are looked at. What
+    `tf.train.latest_checkpoint` returns is told of `path` as it was given: of a prefix, None.
+    Raises PathNotFoundError, UnreadableFileError, Cancelled.
+    """
+    asked = local_path(os.fsdecode(path))
+    directory = asked if os.path.isdir(asked) else os.path.dirname(asked) or os.curdir
+    if not os.path.isdir(directory):
+        raise PathNotFoundError(
+            "there is no such directory",
+            where=asked,
+            remedy="Give the directory that the checkpoints were saved in.",
+        )
+    members = look_at(directory).members
+    return run_of(directory, members, latest_checkpoint(asked), cancel=cancel)
+
+
+def run_of(
+    directory: str,
+    members: Sequence[Member],
+    latest: Latest,
+    *,
+    judged: Judged | None = None,
+    cancel: CancelToken | None = None,
+) -> Run:
+    """The run that these members of `directory` make up; `judged` is used and filled."""
+    facts = facts_of_names(member.name for member in members)
+    times = _recorded_times(latest)
+    entries = []
+    for member in members:
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        entry = _entry(member, facts[member.name], {} if judged is None else judged)
+        if entry is not None:
+            saved_at = times.get(_absolute(entry.path), entry.saved_at)
+            named = latest.located is not None and _is_meant(latest.located, entry)
+            entries.append(replace(entry, saved_at=saved_at, named_latest=named))
+    ordered = in_order(entries)
+    return Run(
+        path=directory,
+        latest=latest.path,
+        latest_reason=latest.reason,
+        checkpoints=ordered,
+        findings=tuple(findings_of_run(latest, ordered)),
+    )
+
+
+def in_order(entries: Iterable[CheckpointEntry]) -> tuple[CheckpointEntry, ...]:
+    """By step, then by time, then by name; those without a step before all others."""
+    listed = list(entries)
+    keys = natural_keys(entry.name for entry in listed)
+    order = sorted(
+        range(len(listed)),
+        key=lambda i: (
+            -1 if (step := listed[i].step) is None else step,
+            listed[i].saved_at,
+            keys[i],
+        ),
+    )
+    return tuple(listed[index] for index in order)
+
+
+def with_steps_inside(run: Run, *, cancel: CancelToken | None = None) -> Run:
+    """The run with the steps that counters inside tell, where names tell none.
+
+    Each of those checkpoints is opened and closed; at most a few scalars are read. One that cannot
+    be opened stays as it is, and a finding says why. Raises Cancelled.
+    """
+    entries, findings = [], list(run.findings)
+    for entry in run.checkpoints:
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        if entry.step is not None or not entry.sound:
+            entries.append(entry)
+            continue
+        try:
+            step = step_inside(entry)
+        except Cancelled:
+            raise
+        except CkptviewerError as error:
+            from ckptviewer.runs.run_findings import finding_of_trouble
+
+            entry = replace(entry, condition=Condition.DAMAGED, trouble=error.what)
+            findings += finding_of_trouble(entry)
+            step = None
+        source = StepSource.NONE if step is None else StepSource.INSIDE
+        entries.append(replace(entry, step=step, step_source=source))
+    return replace(run, checkpoints=in_order(entries), findings=tuple(findings))
+
+
+def step_inside(entry: CheckpointEntry) -> int | None:
+    """The step that `global_step`, an optimizer's count or `save_counter` tells, in this order.
+
+    None where there is no such counter. Raises what opening raises.
+    """
+    from ckptviewer.analysis.resume import training_state
+
+    with open_checkpoint(entry.opens_by) as checkpoint:
+        return training_state(checkpoint).step
+
+
+def _entry(member: Member, facts: NameFacts, judged: Judged) -> CheckpointEntry | None:
+    """What is known of the member; None where it is no checkpoint."""
+    entry = CheckpointEntry(
+        name=member.name,
+        path=member.path,
+        opens_by=member.opens_by,
+        format="",
+        step=facts.step,
+        step_source=StepSource.NONE if facts.step is None else StepSource.NAME,
+        metrics=facts.metrics,
+        size_bytes=sum(state.size_bytes for state in member.files),
+        saved_at=max((state.modified_ns for state in member.files), default=0) / 1e9,
+        files=tuple(member.files),
+    )
+    signature = entry.signature
+    if signature not in judged:
+        judged[signature] = judge(member)
+    found = judged[signature]
+    if found is None:
+        return None
+    return replace(entry, format=found.format, condition=found.condition, trouble=found.trouble)
+
+
+def _recorded_times(latest: Latest) -> Mapping[str, float]:
+    """When checkpoints were saved, by absolute path, as the state tells: copying keeps it."""
+    if latest.state is None or latest.located is None:
+        return {}
+    state, directory = latest.state, os.path.dirname(_absolute(os.fspath(latest.located)))
+    if len(state.all_model_checkpoint_timestamps) != len(state.all_model_checkpoint_paths):
+        return {}
+    pairs = zip(
+        state.all_model_checkpoint_paths, state.all_model_checkpoint_timestamps, strict=True
+    )
+    return {
+        os.path.join(directory, re.split(r"[\\/]", path)[-1]): seconds
+        for path, seconds in pairs
+        if 0 < seconds < 1e11
+    }
+
+
+def _is_meant(located: Path, entry: CheckpointEntry) -> bool:
+    """Whether what the state names is this entry: a bundle, or a V1 checkpoint of that prefix."""
+    text = re.sub(r"-\?{5,}-of-\d{5,}$", "", os.fspath(located))
+    return _absolute(text) in (_absolute(entry.path), _absolute(entry.opens_by))
+
+
+def _absolute(path: str) -> str:
+    return os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))

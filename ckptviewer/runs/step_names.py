@@ -49,6 +49,8 @@ class _Number(NamedTuple):
     is_whole: bool
     joined: bool
     """Whether it follows its label without anything between them, as in `resnet50`."""
+    ends: bool = True
+    """False for the last number of a name, where a word comes behind it: `H-2-Kb`."""
 
 
 def facts_of_names(names: Iterable[str]) -> dict[str, NameFacts]:
@@ -60,7 +62,7 @@ def facts_of_names(names: Iterable[str]) -> dict[str, NameFacts]:
     for name in names:
         numbers, template = _taken_apart(name)
         groups[template].append((name, numbers))
-    facts = {}
+    facts: dict[str, NameFacts] = {}
     for members in groups.values():
         told = _facts_of_group([numbers for _, numbers in members])
         facts.update(zip((name for name, _ in members), told, strict=True))
@@ -124,7 +126,7 @@ def _rank(number: _Number) -> int:
 
 def _stands_alone(number: _Number) -> bool:
     """Whether a number without neighbours to compare it with may be a step: `17`, `weights.03`."""
-    return not number.joined and not number.label.endswith("_")
+    return number.ends and not number.joined and not number.label.endswith("_")
 
 
 def _may_be_metric(number: _Number, single: bool) -> bool:
@@ -161,6 +163,8 @@ def _taken_apart(name: str) -> tuple[list[_Number], str]:
             )
         )
     template.append(text[position:])
+    if numbers and any(map(str.isalpha, template[-1])):
+        numbers[-1] = numbers[-1]._replace(ends=False)
     return numbers, "#".join(template) + "\0" + name[len(text) :]
 
 
