@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -144,8 +145,14 @@ def _advance() -> None:
         _choice.refused = "the environment asks for NumPy"
         return
     try:
-        from ckptviewer.analysis import kernel_compiled
+        from ckptviewer.analysis import kernel_compiled, kernel_shipped
 
+        _choice.compiled = kernel_shipped.load()
+        if _choice.compiled is not None:
+            return
+        if getattr(sys, "frozen", False):
+            _choice.refused = "the application brings none along for this processor"
+            return
         path = kernel_compiled.code_path()
         _choice.compiled = kernel_compiled.load(path)
         if _choice.compiled is not None:

@@ -74,14 +74,7 @@ class Compiled:
     """Machine code that has been loaded; offers what `kernel_numpy` does."""
 
     def __init__(self, names: dict[str, str], code: bytes) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
+        self._load(code)
         pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
         self._count = self._function(names["count"], pointer, size, pointer, pointer)
         self._accumulate = {
@@ -93,8 +86,22 @@ class Compiled:
         }  # fmt: skip
         self._scratch = _Scratch()
 
+    def _load(self, code: bytes) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+
+    def _address(self, name: str) -> int:
+        address: int = self._engine.get_function_address(name)
+        return address
+
     def _function(self, name: str, *arguments: Any) -> Any:
-        address = self._engine.get_function_address(name)
+        address = self._address(name)
         if not address:
             raise ValueError(f"there is no function {name}")
         return ctypes.CFUNCTYPE(None, *arguments)(address)

@@ -235,6 +235,36 @@ def _count_entry() -> Any:
 
 def build() -> tuple[dict[str, str], bytes]:
     """The names of the entry points in the machine code for this processor, and the code."""
+    names, module = _module()
+    machine = llvm.Target.from_triple(module.triple).create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="default",
+        codemodel="jitdefault",
+        jit=True,
+    )
+    return names, machine.emit_object(module)
+
+
+def build_for(processor: str, prefix: str) -> bytes:
+    """An object file for a kind of processor ("x86-64-v3"), to be linked as a shared library.
+
+    Its entry points bear the names of `build`, after `prefix`. NUMBA_CPU_NAME must name the kind,
+    too, since before this module was imported.
+    """
+    names, module = _module()
+    for name, long_name in names.items():
+        module.get_function(long_name).name = prefix + name
+    machine = llvm.Target.from_triple(module.triple).create_target_machine(
+        cpu=processor, opt=3, reloc="pic", codemodel="small"
+    )
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+def _module() -> tuple[dict[str, str], Any]:
+    """The names of the entry points in LLVM's form of the loops, and that."""
     entries = {
         "float32": _accumulate_entry(types.float32, types.int32, types.uint32),
         "float64": _accumulate_entry(types.float64, types.int64, types.uint64),
@@ -250,16 +280,7 @@ def build() -> tuple[dict[str, str], bytes]:
             module = part
         else:
             module.link_in(part)
-    machine = llvm.Target.from_triple(module.triple).create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
-        reloc="default",
-        codemodel="jitdefault",
-        jit=True,
-    )
-    names = {name: entry.native_name for name, entry in entries.items()}
-    return names, machine.emit_object(module)
+    return {name: entry.native_name for name, entry in entries.items()}, module
 
 
 _DECLARATION = re.compile(r"^declare (.*?)@([\w.]+)\((.*?)\)[^\n]*$", re.MULTILINE)

@@ -1,0 +1,90 @@
+"""The inner loops as shared libraries, which an installed application brings along.
+
+It has neither Numba nor LLVM, which would be most of its size. packaging/compile_kernels.py makes
+a library for each kind of processor that is named here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from pathlib import Path
+
+from ckptviewer.analysis.kernel_compiled import Compiled
+from ckptviewer.resources import MissingResourceError, resource
+
+PREFIX = "ckptviewer_"
+_NEEDS = {
+    "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+    "x86-64-v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"},
+}
+"""Kinds of processor, the best first, and what Linux says of one that is of that kind.
+
+From the x86-64 psABI's levels; each needs what is said of the levels below it, too.
+"""
+KINDS = tuple(_NEEDS) if platform.machine() in ("x86_64", "AMD64") else ()
+
+
+class _AsTheyAre(dict[str, str]):
+    """Names that need no translation."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+class Shipped(Compiled):
+    """A shared library that offers what `Compiled` does."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError, ValueError where it is not what it should be."""
+        self._library = ctypes.CDLL(str(path))
+        super().__init__(_AsTheyAre(), b"")
+
+    def _load(self, code: bytes) -> None:
+        """Nothing: the system's loader has done it."""
+
+    def _address(self, name: str) -> int:
+        try:
+            function = getattr(self._library, PREFIX + name)
+        except AttributeError:
+            return 0
+        return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def file_name(kind: str) -> str:
+    """Of the library for a kind of processor."""
+    return f"kernel-{kind}.so"
+
+
+def load() -> Shipped | None:
+    """The library for this processor; None where the program has brought none along."""
+    try:
+        directory = resource("kernels")
+    except MissingResourceError:
+        return None
+    for kind in usable(processor_flags()):
+        path = directory / file_name(kind)
+        if path.is_file():
+            return Shipped(path)
+    return None
+
+
+def usable(flags: set[str]) -> list[str]:
+    """The kinds whose code runs on a processor with these flags, the best first."""
+    needed: set[str] = set()
+    found = []
+    for kind in reversed(KINDS):
+        needed |= _NEEDS[kind]
+        if needed <= flags:
+            found.insert(0, kind)
+    return found
+
+
+def processor_flags() -> set[str]:
+    """What Linux says that the processor can do; empty where it says nothing."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as told:
+            line = next((line for line in told if line.startswith("flags")), "")
+    except OSError:
+        return set()
+    return set(line.partition(":")[2].split())
