@@ -46,6 +46,19 @@ class NewFile:
                 self.size += count
                 view = view[count:]
 
+    def write_again(self, offset: int, data: bytes | memoryview) -> None:
+        """Put `data` in the place of bytes that were written before. Raises UnwritableFileError."""
+        view = memoryview(data).cast("B")
+        if offset < 0 or offset + len(view) > self.size:
+            raise ValueError(f"{len(view)} bytes at {offset} of {self.size}")
+        with _told(self.path):
+            try:
+                os.lseek(self._descriptor, offset, os.SEEK_SET)
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            finally:
+                os.lseek(self._descriptor, 0, os.SEEK_END)
+
     def flush(self) -> None:
         """Have the system put it on the disk. Raises UnwritableFileError."""
         with _told(self.path):

@@ -221,3 +221,15 @@ def test_files_that_cannot_be_removed_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     atomic.remove_files([str(tmp_path / name) for name in ("none", "b", "a")])
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_bytes_are_written_again_in_their_place_only(tmp_path: Path) -> None:
+    with NewFile(str(tmp_path / "a")) as file:
+        file.write(b"0123456789")
+        file.write_again(2, b"ab")
+        for offset, data in ((9, b"xy"), (-1, b"x"), (11, b"")):
+            with pytest.raises(ValueError, match=f"at {offset} of 10"):
+                file.write_again(offset, data)
+        file.write(b"!")
+        assert file.size == 11
+    assert (tmp_path / "a").read_bytes() == b"01ab456789!"
