@@ -3,6 +3,9 @@
 Source of the format: NumPy's NEP 1 and numpy/lib/format.py. After the magic bytes and the version
 stand the length of the header and the header itself: a Python dictionary with exactly the keys
 `descr`, `fortran_order` and `shape`.
+
+Dtypes that NumPy has no name for stand there as a record of one field that bears their name, as
+our own writer stores them: `[('bfloat16', '|V2')]`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
+from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, numpy_dtype
 from ckptviewer.checkpoint.errors import DamagedFileError, TruncatedFileError
 from ckptviewer.formats.shapes import checked_shape
 
@@ -19,7 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAGIC = b"\x93NUMPY"
-_LARGEST_HEADER_BYTES = 10_000  # NumPy's own limit
+LARGEST_HEADER_BYTES = 10_000
+"""NumPy's own limit."""
+
 _MOST_STRINGS_WITHOUT_BYTES = 1 << 16
 
 _ITEM = r"""'descr':(?P<descr>'[^']*+'|\[[^{}]*\])
@@ -27,7 +33,12 @@ _ITEM = r"""'descr':(?P<descr>'[^']*+'|\[[^{}]*\])
 |'shape':\((?P<shape>(?:\d+L?,)*+(?:\d+L?)?+)\)"""
 _ITEMS = re.compile(_ITEM, re.VERBOSE)
 _SIMPLE = re.compile(r"([<>|=]?)([a-zA-Z])(\d{0,9})(\[[^\]]{1,20}\])?")
+_FIELD = re.compile(r"\[\('(\w{1,40})','([|<]?[Vbiu]\d{1,2})'\),?\]")
 _SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16)}
+_PLAIN = frozenset(
+    """bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64
+    complex128""".split()
+)
 _WORDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
 
 
@@ -36,7 +47,8 @@ class NpyHeader(NamedTuple):
 
     dtype: TensorFlow's name, "string" for fixed-width bytes and text, or a name of no dtype that
     has values here ("object", "structured", "float128").
-    stored: NumPy's code of the dtype as stored ("<f4", "|S7"); empty where it is not read.
+    stored: NumPy's code of the dtype as stored ("<f4", "|S7"); the dtype's own name where NumPy has
+    none; empty where it is not read.
     fortran: whether the first axis varies fastest. data_offset: where the values begin.
     item_bytes: bytes an element takes; 0 where that is unknown.
     """
@@ -57,7 +69,20 @@ class NpyHeader(NamedTuple):
         """The dtype as stored, its byte order included."""
         import numpy as np
 
-        return np.dtype(self.stored)
+        return numpy_dtype(self.stored) if field_of(self.stored) else np.dtype(self.stored)
+
+
+def field_of(dtype: str) -> str:
+    """NumPy's code of the one field of records that hold such values; empty where none is needed.
+
+    dtype: TensorFlow's name. Quantised types are the plain integers that they are stored as.
+    """
+    known = BY_NAME.get(dtype)
+    if known is None or known.kind in (Kind.STRING, Kind.OPAQUE):
+        return ""
+    if known.numpy_name != dtype:
+        return numpy_dtype(dtype).newbyteorder("<").str
+    return "" if dtype in _PLAIN else f"|V{known.item_bytes}"
 
 
 def header_bytes(start: bytes) -> int:
@@ -75,7 +100,7 @@ def header_bytes(start: bytes) -> int:
         length = 12 + int.from_bytes(start[8:12], "little")
     else:
         raise DamagedFileError(f"it has version {start[6]} of NumPy's format, which is not known")
-    if length > _LARGEST_HEADER_BYTES:
+    if length > LARGEST_HEADER_BYTES:
         raise DamagedFileError(f"its header is said to have {length:,} bytes")
     return length
 
@@ -121,6 +146,9 @@ def _fields(text: str) -> dict[str, str]:
 def _dtype(descr: str) -> tuple[str, str, int]:
     """Name, NumPy's code and bytes an element of what `descr` says; see NpyHeader."""
     if not descr.startswith("'"):
+        named = _FIELD.fullmatch(descr)
+        if named and named[2] == field_of(named[1]):
+            return named[1], named[1], BY_NAME[named[1]].item_bytes
         return "structured", "", 0
     found = _SIMPLE.fullmatch(descr[1:-1])
     if not found:
