@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ckptviewer.checkpoint.errors import PathNotFoundError
-from ckptviewer.runs.entry import CheckpointEntry, Run
+from ckptviewer.runs.entry import CheckpointEntry, FileState, Run
 from ckptviewer.runs.latest import latest_checkpoint
-from ckptviewer.runs.members import FileState, Look, Member, look_at
+from ckptviewer.runs.members import Look, Member, look_at
 from ckptviewer.runs.run import Judged, run_of
 
 SETTLED_SECONDS = 3.0
 """What was last written longer ago than this is complete at the first look."""
+
+_MOST_FORGOTTEN = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +31,15 @@ class Changes:
     run: what is there now; of a checkpoint that is being rewritten, what it was before.
     appeared, replaced: entries as they are now. vanished: as they were.
     unsettled: names of what is being written, and is not, or not anew, in `run` yet.
+    any: whether anything of `run` is different, which one is the latest included.
     """
 
     run: Run
+    any: bool
     appeared: tuple[CheckpointEntry, ...] = ()
     vanished: tuple[CheckpointEntry, ...] = ()
     replaced: tuple[CheckpointEntry, ...] = ()
     unsettled: tuple[str, ...] = ()
-
-    @property
-    def any(self) -> bool:
-        """Whether anything of what is shown of the checkpoints is different."""
-        return bool(self.appeared or self.vanished or self.replaced)
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ class Watch:
     _seen: dict[str, tuple[FileState, ...]] = field(default_factory=dict)
     _taken: dict[str, Member] = field(default_factory=dict)
     _judged: Judged = field(default_factory=dict)
-    _known: dict[str, CheckpointEntry] = field(default_factory=dict)
+    _run: Run | None = None
 
     def poll(self) -> Changes:
         """Look again. A directory that is gone is an empty run. Raises UnreadableFileError."""
@@ -99,16 +98,14 @@ class Watch:
 
     def _compared(self, run: Run, unsettled: list[str]) -> Changes:
         now = {entry.name: entry for entry in run.checkpoints}
-        before = self._known
-        self._known = now
-        signatures = {entry.signature for entry in run.checkpoints}
-        self._judged = {
-            signature: found
-            for signature, found in self._judged.items()
-            if signature in signatures or found is None
-        }
+        before = {entry.name: entry for entry in self._run.checkpoints} if self._run else {}
+        is_other = run != self._run
+        self._run = run
+        if len(self._judged) > 2 * len(self._taken) + _MOST_FORGOTTEN:
+            self._judged.clear()  # what is not there any more; the rest is looked at once more
         return Changes(
             run=run,
+            any=is_other,
             appeared=tuple(entry for name, entry in now.items() if name not in before),
             vanished=tuple(entry for name, entry in before.items() if name not in now),
             replaced=_replaced(before, now),
