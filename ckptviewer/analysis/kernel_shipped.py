@@ -14,13 +14,11 @@ from ckptviewer.analysis.kernel_compiled import Compiled
 from ckptviewer.resources import MissingResourceError, resource
 
 PREFIX = "ckptviewer_"
-_NEEDS = {
-    "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
-    "x86-64-v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"},
-}
+_NEEDS = {"x86-64-v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"}}
 """Kinds of processor, the best first, and what Linux says of one that is of that kind.
 
-From the x86-64 psABI's levels; each needs what is said of the levels below it, too.
+From the levels of the x86-64 psABI. The fourth, with AVX-512, was no faster when it was tried; on
+what is older than the third NumPy does the work.
 """
 KINDS = tuple(_NEEDS) if platform.machine() in ("x86_64", "AMD64") else ()
 
@@ -71,13 +69,7 @@ def load() -> Shipped | None:
 
 def usable(flags: set[str]) -> list[str]:
     """The kinds whose code runs on a processor with these flags, the best first."""
-    needed: set[str] = set()
-    found = []
-    for kind in reversed(KINDS):
-        needed |= _NEEDS[kind]
-        if needed <= flags:
-            found.insert(0, kind)
-    return found
+    return [kind for kind in KINDS if _NEEDS[kind] <= flags]
 
 
 def processor_flags() -> set[str]:
