@@ -13,10 +13,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckptviewer.analysis.difference import EXACT, Difference, Tolerance
+from ckptviewer.checkpoint.dtypes import Kind, kind_of
+from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.findings import Severity
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.matching import Match
+    from ckptviewer.analysis.side_by_side import Measured
     from ckptviewer.checkpoint.checkpoint import Checkpoint
     from ckptviewer.checkpoint.renaming import RenameRule
     from ckptviewer.checkpoint.variable import Variable
@@ -253,6 +256,43 @@ def compare_indexes(
 def unchanged_status(match: Match) -> Status:
     """What to call equal content: the same under one key, else renamed."""
     return Status.SAME if match.key_a == match.key_b else Status.RENAMED
+
+
+def settled(delta: VariableDelta, result: Measured | CkptviewerError) -> VariableDelta:
+    """The row once its values were read, or could not be.
+
+    What cannot be read counts as changed and has its problem; what was known by checksum stays
+    known, unless that said that nothing changed.
+    """
+    if isinstance(result, CkptviewerError):
+        status = Status.CHANGED if delta.status in UNCHANGED else delta.status
+        basis = delta.basis if status is delta.status else None
+        return replace(delta, status=status, basis=basis, problem=str(result))
+    status = delta.status
+    if status not in (Status.RESHAPED, Status.RETYPED):
+        status = unchanged_status(delta.match) if result.equal else Status.CHANGED
+    return replace(
+        delta,
+        status=status,
+        basis=Basis.VALUES,
+        difference=result.difference,
+        note=result.note,
+        problem="",
+    )
+
+
+def needs_values(delta: VariableDelta, options: ComparisonOptions) -> bool:
+    """Whether its values are to be read: all but what is equal by checksum, unless asked for.
+
+    What has no values (a dataset's iterator) and is known by its checksum is not read.
+    """
+    variable_a, variable_b = delta.variable_a, delta.variable_b
+    if variable_a is None or variable_b is None or delta.problem:
+        return False
+    opaque = Kind.OPAQUE in (kind_of(variable_a.dtype), kind_of(variable_b.dtype))
+    if opaque and delta.basis is not None:
+        return options.values and delta.status in UNCHANGED
+    return options.values or delta.basis is None or delta.status not in UNCHANGED
 
 
 def _damaged(checkpoint: Checkpoint) -> dict[str | None, str]:

@@ -1,0 +1,369 @@
+"""The numbers of a comparison on an executor: in which order, in what pieces, and when to stop.
+
+As `scheduling` does for one checkpoint: large tensors are read in parts, small ones in batches,
+and what is on the screen comes first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptviewer.analysis.chunks import PART_ELEMENTS, boxes
+from ckptviewer.analysis.comparison import Comparison, Pair, VariableDelta, needs_values, settled
+from ckptviewer.analysis.difference import Tolerance
+from ckptviewer.analysis.difference_sums import PairSums
+from ckptviewer.analysis.scheduling import (
+    BATCH_BYTES,
+    BATCH_VARIABLES,
+    FileFlag,
+    Origin,
+    can_be_split,
+    opened,
+)
+from ckptviewer.analysis.side_by_side import Measured, Sides, described, measure, part_sums
+from ckptviewer.checkpoint.checkpoint import Checkpoint, Region
+from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
+from ckptviewer.checkpoint.progress import CancelToken, Progress
+
+Result = Measured | PairSums | CkptviewerError
+"""Of a whole pair, of a part of one (empty where its checksum was checked), or why not."""
+
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A piece of work for one worker; can be pickled where the sources are Origins.
+
+    pairs: to compare whole, one after the other; or one, of which `region` is compared, or of
+    which the side `verify` ("a" or "b") is read for its checksum alone.
+    flag: path of a file that says, once it is there, that the work is no longer wanted.
+    """
+
+    source_a: Checkpoint | Origin
+    source_b: Checkpoint | Origin
+    pairs: tuple[Pair, ...]
+    tolerance: Tolerance
+    region: Region | None = None
+    part: int = -1
+    verify: str = ""
+    flag: str = ""
+    cancel: CancelToken | None = None
+
+
+def perform(task: Task) -> list[tuple[Pair, Result]]:
+    """Do a task; each pair gives its result. Raises Cancelled alone."""
+    cancel = task.cancel or FileFlag(task.flag)
+    results: list[tuple[Pair, Result]] = []
+    for pair in task.pairs:
+        cancel.raise_if_cancelled()
+        try:
+            results.append((pair, _perform(task, pair, cancel)))
+        except Cancelled:
+            raise
+        except CkptviewerError as error:
+            results.append((pair, error))
+        except Exception as error:  # one pair must not take the others of its batch with it
+            text = f"comparing it failed: {type(error).__name__}: {error}"
+            results.append((pair, CkptviewerError(text, where=pair[1] or "")))
+    return results
+
+
+def _perform(task: Task, pair: Pair, cancel: CancelToken) -> Result:
+    a, b = _source(task.source_a), _source(task.source_b)
+    sides = _sides(a, b, pair, task.tolerance, cancel)
+    if task.verify:
+        held, variable = (
+            (sides.a, sides.variable_a) if task.verify == "a" else (sides.b, sides.variable_b)
+        )
+        for _ in held.chunks(variable):
+            cancel.raise_if_cancelled()
+        return PairSums()
+    return measure(sides) if task.region is None else part_sums(sides, task.region)
+
+
+def _source(source: Checkpoint | Origin) -> Checkpoint:
+    return opened(source) if isinstance(source, Origin) else source
+
+
+def _sides(
+    a: Checkpoint, b: Checkpoint, pair: Pair, tolerance: Tolerance, cancel: CancelToken
+) -> Sides:
+    key_a, key_b = pair
+    if key_a is None or key_b is None:
+        raise ValueError(f"{pair} is not a pair")
+    return Sides(
+        a=a,
+        b=b,
+        variable_a=a[key_a],
+        variable_b=b[key_b],
+        tolerance=tolerance,
+        cancel=cancel,
+    )
+
+
+class ComparisonSchedule:
+    """The rows of a comparison with their numbers, to be had one after the other.
+
+    `run` may be used once. `prefer` and `progress` may be called from other threads meanwhile.
+    """
+
+    def __init__(
+        self,
+        a: Checkpoint,
+        b: Checkpoint,
+        comparison: Comparison,
+        *,
+        deltas: Iterable[VariableDelta] | None = None,
+        origins: tuple[Origin, Origin] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """
+        comparison: of `compare_indexes`. deltas: the rows to read, if not those that its options
+        ask for (see `needs_values`); all must be there on both sides.
+        origins: of A and B, needed for an executor of processes.
+        cancel: stops the run; it is noticed within a few hundredths of a second.
+        """
+        self._a, self._b = a, b
+        self._sources: tuple[Checkpoint | Origin, Checkpoint | Origin] = origins or (a, b)
+        self._local = origins is None
+        self._tolerance = comparison.options.tolerance
+        self._cancel = cancel or CancelToken()
+        self._stopped = CancelToken()
+        if deltas is None:
+            deltas = (each for each in comparison.deltas if needs_values(each, comparison.options))
+        ordered = sorted(deltas, key=lambda delta: -delta.stored_bytes)
+        self._deltas = {delta.pair: delta for delta in ordered}
+        self._waiting = dict(self._deltas)
+        self._preferred: deque[Pair] = deque()
+        self._pieces: deque[Task] = deque()
+        self._assembling: dict[Pair, _Assembly] = {}
+        self._lock = threading.Lock()
+        self._total = sum(delta.stored_bytes for delta in ordered)
+        self._done = 0
+        self._flag = ""
+
+    @property
+    def progress(self) -> Progress:
+        """How many of both sides' bytes have been read."""
+        return Progress(done=self._done, total=self._total, unit="bytes", label="comparison")
+
+    def prefer(self, pairs: Iterable[Pair]) -> None:
+        """Do these next, in this order: what is on the screen now. Replaces what was preferred."""
+        with self._lock:
+            self._preferred = deque(pair for pair in pairs if pair in self._waiting)
+
+    def run(self, executor: Executor, workers: int = 2) -> Iterator[VariableDelta]:
+        """Yield each row with its numbers, or its problem, as soon as it is there.
+
+        workers: how many tasks the executor works on at a time. Raises Cancelled once the token is
+        cancelled; what was under way ends by itself shortly after. Closing the generator is the
+        same as cancelling.
+        """
+        if not self._local:
+            self._flag = os.path.join(tempfile.mkdtemp(prefix="ckptviewer-"), "cancelled")
+        under_way: dict[Future[list[tuple[Pair, Result]]], Task] = {}
+        try:
+            yield from self._run(executor, 2 * workers, under_way)
+        finally:
+            self._stop(list(under_way))
+
+    def _run(
+        self,
+        executor: Executor,
+        most: int,
+        under_way: dict[Future[list[tuple[Pair, Result]]], Task],
+    ) -> Iterator[VariableDelta]:
+        while True:
+            while len(under_way) < most and (task := self._next()) is not None:
+                try:
+                    under_way[executor.submit(perform, task)] = task
+                except BrokenExecutor as error:
+                    yield from self._broken(task, error)
+            if not under_way:
+                return
+            done, _ = wait(under_way, _POLL_SECONDS, FIRST_COMPLETED)
+            self._cancel.raise_if_cancelled()
+            for future in [future for future in under_way if future in done]:  # in their order
+                task = under_way.pop(future)
+                try:
+                    results = future.result()
+                except BrokenExecutor as error:
+                    yield from self._broken(task, error)
+                    continue
+                yield from self._settled(task, results)
+
+    def _next(self) -> Task | None:
+        with self._lock:
+            while self._preferred:
+                batch = self._batch(self._preferred)
+                if batch:
+                    return self._task_for(batch)
+            if self._pieces:
+                return self._pieces.popleft()
+            front = deque(
+                pair for pair, _ in zip(self._waiting, range(BATCH_VARIABLES), strict=False)
+            )
+            batch = self._batch(front)
+            return self._task_for(batch) if batch else None
+
+    def _batch(self, pairs: deque[Pair]) -> list[VariableDelta]:
+        """Take rows off the front of `pairs` that go well into one task."""
+        batch: list[VariableDelta] = []
+        size = 0
+        while pairs and len(batch) < BATCH_VARIABLES:
+            delta = self._waiting.get(pairs[0])
+            if delta is None:
+                pairs.popleft()
+                continue
+            if batch and size + delta.stored_bytes > BATCH_BYTES:
+                break
+            pairs.popleft()
+            del self._waiting[delta.pair]
+            batch.append(delta)
+            size += delta.stored_bytes
+        return batch
+
+    def _task_for(self, batch: list[VariableDelta]) -> Task:
+        if len(batch) == 1 and _lies_in_parts(batch[0]):
+            self._split(batch[0])
+            return self._pieces.popleft()
+        return self._task(pairs=tuple(delta.pair for delta in batch))
+
+    def _split(self, delta: VariableDelta) -> None:
+        """Put the parts of a large pair in front of all other pieces.
+
+        Reading parts cannot check the checksum of the whole: where there is one, a piece of its
+        own reads all of that side once more.
+        """
+        regions = list(boxes(delta.variable.shape, PART_ELEMENTS))
+        pieces = [
+            self._task(pairs=(delta.pair,), verify=side)
+            for side, held, variable in (
+                ("a", self._a, delta.variable_a),
+                ("b", self._b, delta.variable_b),
+            )
+            if variable is not None and held.checksum(variable) is not None
+        ]
+        pieces += [
+            self._task(pairs=(delta.pair,), region=region, part=number)
+            for number, region in enumerate(regions)
+        ]
+        self._assembling[delta.pair] = _Assembly(len(pieces))
+        self._pieces.extendleft(reversed(pieces))
+
+    def _task(
+        self,
+        *,
+        pairs: tuple[Pair, ...],
+        region: Region | None = None,
+        part: int = -1,
+        verify: str = "",
+    ) -> Task:
+        return Task(
+            source_a=self._sources[0],
+            source_b=self._sources[1],
+            pairs=pairs,
+            tolerance=self._tolerance,
+            region=region,
+            part=part,
+            verify=verify,
+            flag=self._flag,
+            cancel=self._stopped if self._local else None,
+        )
+
+    def _settled(self, task: Task, results: list[tuple[Pair, Result]]) -> Iterator[VariableDelta]:
+        for pair, result in results:
+            assembly = self._assembling.get(pair)
+            if assembly is None:
+                if isinstance(result, PairSums) or task.part >= 0 or task.verify:
+                    continue  # a piece of one that failed already
+                yield self._finished(pair, result)
+            elif isinstance(result, PairSums):
+                if (total := assembly.add(task.part, result)) is not None:
+                    del self._assembling[pair]
+                    yield self._finished(pair, self._described(pair, total))
+            else:
+                del self._assembling[pair]
+                with self._lock:
+                    self._pieces = deque(each for each in self._pieces if each.pairs != (pair,))
+                yield self._finished(pair, result)
+
+    def _described(self, pair: Pair, total: PairSums) -> Measured:
+        sides = _sides(self._a, self._b, pair, self._tolerance, self._stopped)
+        return described(sides, total.result(self._tolerance), look_turned=False)
+
+    def _finished(self, pair: Pair, result: Measured | CkptviewerError) -> VariableDelta:
+        delta = self._deltas[pair]
+        self._done += delta.stored_bytes
+        return settled(delta, result)
+
+    def _broken(self, task: Task, error: BrokenExecutor) -> Iterator[VariableDelta]:
+        text = f"a worker ended before its work was done ({error or type(error).__name__})"
+        remedy = "It may have run out of memory; try again."
+        failed: list[tuple[Pair, Result]] = [
+            (pair, CkptviewerError(text, where=pair[1] or "", remedy=remedy)) for pair in task.pairs
+        ]
+        yield from self._settled(task, failed)
+
+    def _stop(self, under_way: list[Future[list[tuple[Pair, Result]]]]) -> None:
+        """Let what is under way end soon. The flag stays until it has, and goes then."""
+        self._stopped.cancel()
+        if self._flag and under_way:
+            Path(self._flag).touch()
+        running = [future for future in under_way if not future.cancel()]
+        left = len(running)
+        lock = threading.Lock()
+
+        def ended(_: object) -> None:
+            nonlocal left
+            with lock:
+                left -= 1
+                if left:
+                    return
+            self._drop_flag()
+
+        if not running:
+            self._drop_flag()
+        for future in running:
+            future.add_done_callback(ended)
+
+    def _drop_flag(self) -> None:
+        if self._flag:
+            shutil.rmtree(os.path.dirname(self._flag), ignore_errors=True)
+
+
+class _Assembly:
+    """The parts of one large pair, put together in their order as they come."""
+
+    def __init__(self, pieces: int) -> None:
+        self._total = PairSums()
+        self._early: dict[int, PairSums] = {}
+        self._next = 0
+        self._pieces_left = pieces
+
+    def add(self, part: int, result: PairSums) -> PairSums | None:
+        """Take in a part (-1: a checksum was right); the whole once all pieces are there."""
+        self._pieces_left -= 1
+        if part >= 0:
+            self._early[part] = result
+        while self._next in self._early:
+            self._total.merge(self._early.pop(self._next))
+            self._next += 1
+        return None if self._pieces_left else self._total
+
+
+def _lies_in_parts(delta: VariableDelta) -> bool:
+    """Whether the pair is of one shape, and parts of it can be read as fast as the whole."""
+    variable_a, variable_b = delta.variable_a, delta.variable_b
+    if variable_a is None or variable_b is None or variable_a.shape != variable_b.shape:
+        return False
+    return can_be_split(variable_a) and can_be_split(variable_b)
