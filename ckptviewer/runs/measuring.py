@@ -1,0 +1,287 @@
+"""What one pass over a variable, beside the same one of the save before, tells for a timeline.
+
+Faster than `statistics_of`, since nothing is counted into buckets: blocks stay in the processor's
+cache while all is taken from them. Sums are taken in float32 over rows of a few thousand elements
+and added up in float64; where float32 would overflow, underflow or meet NaN, in float64.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ckptviewer.checkpoint.dtypes import Kind, kind_of
+
+if TYPE_CHECKING:
+    from ckptviewer.analysis.summary import Statistics
+    from ckptviewer.checkpoint.variable import Variable
+
+BLOCK_ELEMENTS = 1 << 17
+_ROW = 1 << 13  # short enough that BLAS stays on this thread, and that float32 sums stay good
+_LEAST = 1e-12  # the squares of smaller numbers vanish in float32
+_LEAST_SQUARE = 1e-30
+
+MEASURED_KINDS = frozenset((Kind.FLOAT, Kind.INTEGER, Kind.BOOL, Kind.COMPLEX))
+
+
+class Point(NamedTuple):
+    """One variable at one step. Moments, extremes and norm are over finite values.
+
+    elements: how many there are. nan, inf, zero: how many of them are that. mean, std, norm: None is NaN.
+    """
+
+    elements: float
+    nan: float
+    inf: float
+    zero: float
+    min: float
+    max: float
+    mean: float
+    std: float
+    norm: float
+
+
+class Pair(NamedTuple):
+    """One variable at one step and at the step before, over the elements finite in both.
+
+    delta: norm of the difference. dot: inner product. before, after: norms of the two.
+    """
+
+    delta: float
+    dot: float
+    before: float
+    after: float
+
+
+NOTHING = Point(*[math.nan] * len(Point._fields))
+NO_PAIR = Pair(*[math.nan] * len(Pair._fields))
+
+
+def is_measured(variable: Variable) -> bool:
+    """Whether a variable has numbers that a timeline can tell of."""
+    return kind_of(variable.dtype) in MEASURED_KINDS
+
+
+def point_of(statistics: Statistics) -> Point:
+    """The point that a whole pass of statistics tells."""
+    return Point(
+        elements=statistics.count,
+        nan=statistics.nan,
+        inf=statistics.inf,
+        zero=statistics.zero,
+        min=_number(statistics.min),
+        max=_number(statistics.max),
+        mean=_number(statistics.mean),
+        std=_number(statistics.std),
+        norm=_number(statistics.l2_norm),
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def unchanged(point: Point) -> Pair:
+    """The pair of a variable and its equal."""
+    return Pair(0.0, point.norm * point.norm, point.norm, point.norm)
+
+
+class _Scratch(threading.local):
+    """Room for a block, each thread its own: taking it anew costs as much as the work in it."""
+
+    def __init__(self) -> None:
+        self.marks = np.empty(BLOCK_ELEMENTS, bool)
+        self._rooms: dict[np.dtype, np.ndarray] = {}
+
+    def of(self, block: np.ndarray) -> np.ndarray:
+        room = self._rooms.get(block.dtype)
+        if room is None:
+            room = self._rooms[block.dtype] = np.empty(BLOCK_ELEMENTS, block.dtype)
+        return room[: block.size]
+
+
+_scratch = _Scratch()
+
+
+class Measuring:
+    """Sums up the values of one variable, and their difference from those before, block by block.
+
+    `add` takes flat arrays of any numeric dtype; `before` has the same length, or is None. Values
+    that are not finite are counted and left out.
+    """
+
+    __slots__ = (
+        "count", "difference", "high", "inf", "low", "mean", "nan", "numbers", "odd", "spread",
+        "zero",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.count = self.nan = self.inf = self.zero = self.numbers = 0
+        self.low, self.high = math.inf, -math.inf
+        self.mean = self.spread = 0.0
+        self.difference = 0.0
+        self.odd = False
+        """Whether `pair` cannot be told from the sums: something was not finite, or complex."""
+
+    def add(self, values: np.ndarray, before: np.ndarray | None = None) -> None:
+        """Take in the next values."""
+        for start in range(0, values.size, BLOCK_ELEMENTS):
+            block = as_float(values[start : start + BLOCK_ELEMENTS])
+            if before is None:
+                self._add(block, None)
+            else:
+                self._add(block, as_float(before[start : start + BLOCK_ELEMENTS]))
+
+    def _add(self, block: np.ndarray, before: np.ndarray | None) -> None:
+        if block.dtype.kind == "c":
+            self.odd = True
+            self._add_slowly(np.abs(block))
+            return
+        size = block.size
+        with np.errstate(all="ignore"):
+            total = _sum(block)
+            center = block.dtype.type(total / size)
+            scratch = _scratch.of(block)
+            np.subtract(block, center, out=scratch)
+            rest = _square(scratch)
+            low, high = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
+            largest = max(-low, high)
+            if not math.isfinite(rest) or (largest < _LEAST and block.dtype == np.float32):
+                self._add_slowly(block.astype(np.float64))
+            else:
+                rest -= (total - size * float(center)) ** 2 / size
+                self._combine(size, total / size, max(rest, 0.0))
+                self.count += size
+                self.low, self.high = min(self.low, low), max(self.high, high)
+                if low <= 0.0 <= high:
+                    zeros = np.equal(block, 0, out=_scratch.marks[:size])
+                    self.zero += int(np.count_nonzero(zeros))
+            if before is not None and not self.odd:
+                self._add_difference(block, before, scratch)
+
+    def _add_difference(self, block: np.ndarray, before: np.ndarray, scratch: np.ndarray) -> None:
+        if before.dtype.kind == "c":
+            self.odd = True
+            return
+        if before.dtype == block.dtype:
+            np.subtract(block, before, out=scratch)
+        else:
+            scratch = block.astype(np.float64) - before
+        square = _square(scratch)
+        if scratch.dtype == np.float32 and not _LEAST_SQUARE * block.size < square < math.inf:
+            square = _square(block.astype(np.float64) - before) if square or scratch.any() else 0.0
+        if not math.isfinite(square):
+            self.odd = True
+        self.difference += square
+
+    def _add_slowly(self, block: np.ndarray) -> None:
+        """The same in float64, of values that may not be finite."""
+        finite = np.isfinite(block)
+        numbers = block[finite]
+        nan = int(np.count_nonzero(np.isnan(block)))
+        self.count += block.size
+        self.nan += nan
+        self.inf += block.size - numbers.size - nan
+        self.odd = self.odd or numbers.size < block.size
+        if not numbers.size:
+            return
+        self.zero += numbers.size - int(np.count_nonzero(numbers))
+        self.low = min(self.low, float(numbers.min()))
+        self.high = max(self.high, float(numbers.max()))
+        mean = float(numbers.mean())
+        self._combine(numbers.size, mean, _square(numbers - mean))
+
+    def _combine(self, count: int, mean: float, spread: float) -> None:
+        """Chan's update of mean and sum of squares about it."""
+        together = self.numbers + count
+        shift = mean - self.mean
+        self.spread += spread + shift * shift * self.numbers * count / together
+        self.mean += shift * count / together
+        self.numbers = together
+
+    def point(self) -> Point:
+        """What has been added, summed up."""
+        if not self.numbers:
+            none = math.nan
+            return Point(self.count, self.nan, self.inf, self.zero, none, none, none, none, 0.0)
+        if self.low == self.high:
+            self.mean, self.spread = self.low, 0.0
+        return Point(
+            self.count,
+            self.nan,
+            self.inf,
+            self.zero,
+            self.low,
+            self.high,
+            self.mean,
+            math.sqrt(self.spread / self.numbers),
+            math.sqrt(self.spread + self.numbers * self.mean * self.mean),
+        )
+
+    def pair(self, before: Point) -> Pair | None:
+        """The pair, where `before` is the point of what was given as such; None if `odd`.
+
+        Then `slow_pair` has to be taken: the sums do not tell it.
+        """
+        if self.odd or before.nan or before.inf:
+            return None
+        after = self.point().norm
+        dot = (after * after + before.norm * before.norm - self.difference) / 2
+        return Pair(math.sqrt(self.difference), dot, before.norm, after)
+
+
+def slow_pair(blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> Pair:
+    """The pair of two variables, block by block, in float64 over what is finite in both.
+
+    blocks: values and those before, flat, of one length each.
+    """
+    delta = dot = first = second = 0.0
+    for values, before in blocks:
+        after, earlier = (np.ascontiguousarray(each) for each in (values, before))
+        if after.dtype.kind == "c" or earlier.dtype.kind == "c":
+            kind = np.dtype(np.complex128)
+            after, earlier = (each.astype(kind).view(np.float64) for each in (after, earlier))
+        after, earlier = (each.astype(np.float64) for each in (after, earlier))
+        both = np.isfinite(after) & np.isfinite(earlier)
+        after, earlier = after[both], earlier[both]
+        with np.errstate(all="ignore"):
+            delta += _square(after - earlier)
+            dot += float(np.sum(after * earlier))
+            first += _square(earlier)
+            second += _square(after)
+    return Pair(math.sqrt(delta), dot, math.sqrt(first), math.sqrt(second))
+
+
+def as_float(values: np.ndarray) -> np.ndarray:
+    """Values in a dtype to calculate with: float32 as it is and for what is narrower, else 64."""
+    if values.dtype in (np.float32, np.float64) or values.dtype.kind == "c":
+        return values
+    if values.dtype.kind in "biu":
+        return values.astype(np.float64)
+    return values.astype(np.float32)
+
+
+def _square(values: np.ndarray) -> float:
+    """The sum of squares of a flat array."""
+    whole = values.size // _ROW * _ROW
+    total = 0.0
+    if whole:
+        rows = values[:whole].reshape(-1, _ROW)
+        total = float(np.sum(np.vecdot(rows, rows), dtype=np.float64))
+    if whole < values.size:
+        rest = values[whole:]
+        total += float(np.vecdot(rest, rest))
+    return total
+
+
+def _sum(values: np.ndarray) -> float:
+    whole = values.size // _ROW * _ROW
+    total = 0.0
+    if whole:
+        rows = values[:whole].reshape(-1, _ROW)
+        total = float(np.sum(np.add.reduce(rows, axis=1), dtype=np.float64))
+    return total + float(np.add.reduce(values[whole:]))
