@@ -5,27 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.dtypes import BY_NAME
+from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.variable import Variable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """A variable that is written.
+class Kept(NamedTuple):
+    """A variable that is written. A named tuple, as Variable is: there may be very many.
 
     key, key_written: its key in the source, and in what is written.
     written_bytes: what its content will take, as far as that is known before it is read.
+    reason: why it is kept, one clause; empty where nobody asked.
+    dtype: in which it is written; empty: as it is.
+    taken_from: key of the variable whose values are written; empty: its own.
     """
 
     key: str
     key_written: str
     written_bytes: int
+    reason: str = ""
+    dtype: str = ""
+    taken_from: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
+class Dropped(NamedTuple):
     """A variable that is left out, and why: one clause."""
 
     key: str
@@ -40,7 +46,13 @@ class ExportPlan:
     kept, dropped: its variables, in their order.
     bytes_before: size of the source's files.
     object_graph: what is written in the place of the source's object graph, where that names
-        variables that are dropped; None where it is kept as it is, or there is none.
+        variables that are dropped; None where it is kept as it is, or there is none, or it is
+        made when the plan is carried out (`slims_graph`).
+    slims_graph: whether the object graph is written without what is dropped.
+    silent: keys of dropped variables that a model has, and is not asked to restore.
+    adds_save_counter: whether a save_counter is written that the source has not.
+    shard_bytes: as for writers.
+    findings: what to know before it is carried out.
     """
 
     source: str
@@ -49,26 +61,54 @@ class ExportPlan:
     dropped: tuple[Dropped, ...]
     bytes_before: int
     object_graph: bytes | None = None
+    slims_graph: bool = False
+    silent: frozenset[str] = frozenset()
+    adds_save_counter: bool = False
+    shard_bytes: int | None = None
+    findings: tuple[Finding, ...] = ()
 
     @property
     def written_bytes(self) -> int:
         """What the content of all that is kept will take."""
-        return sum(each.written_bytes for each in self.kept)
+        return sum([each.written_bytes for each in self.kept])
+
+    @property
+    def casts(self) -> list[Kept]:
+        """What is written in another dtype."""
+        return [each for each in self.kept if each.dtype]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The findings to be shown before this is carried out."""
+        return [each for each in self.findings if each.severity is not Severity.INFO]
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether it rests on a guess that somebody should agree to."""
+        return any(each.code == "trainability-unknown" for each in self.findings)
 
 
 def written_bytes(variable: Variable) -> int:
     """What the content of a variable takes in a bundle; of strings, what it takes in its file."""
-    known = BY_NAME.get(variable.dtype)
+    return bytes_in(variable, variable.dtype)
+
+
+def bytes_in(variable: Variable, dtype: str) -> int:
+    """What the content of a variable takes in a bundle if it has this dtype."""
+    known = BY_NAME.get(dtype)
     if known is None or not known.item_bytes:
         return variable.stored_bytes
     return variable.element_count * known.item_bytes
 
 
 def files_of_source(checkpoint: Checkpoint) -> list[str]:
-    """The files that hold a checkpoint."""
+    """The files that hold a checkpoint; of a computed one, those of what it is computed from."""
+    from ckptviewer.checkpoint.computed import ComputedCheckpoint
     from ckptviewer.formats.tf_bundle import BundleCheckpoint
     from ckptviewer.storage.cache import files_of
 
+    while isinstance(checkpoint, ComputedCheckpoint):
+        checkpoint = checkpoint.source
     if isinstance(checkpoint, BundleCheckpoint):
         return [path for path in checkpoint.files() if os.path.isfile(path)]
     if os.path.isfile(checkpoint.path) and not checkpoint.path.endswith(".json"):
