@@ -157,6 +157,14 @@ def _texts(attributes: Attributes, name: str) -> list[str]:
     return [text for text in texts if text]
 
 
+def weight_lists_of(file: Hdf5File) -> list[WeightList]:
+    """Of each layer of the model in `file`, in its order: the keys of its weights, in theirs."""
+    contents = file.walk()
+    prefix = MODEL if MODEL in contents.groups else ""
+    weights = _attributes(file, prefix, contents, [])
+    return _weight_lists(file, prefix, weights, contents, [])
+
+
 def _weight_lists(
     file: Hdf5File,
     prefix: str,

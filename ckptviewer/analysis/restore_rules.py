@@ -1,0 +1,88 @@
+"""Rename rules that turn the keys of one side into those of the other: as few as will do."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+from ckptviewer.checkpoint.renaming import RenameRule, rename
+
+_MOST_RULES = 200
+_PARTS = re.compile(r"(?<=[/.])")
+
+
+def rules_for(wanted: Mapping[str, str], keep: Collection[str] = ()) -> tuple[RenameRule, ...]:
+    """Rules that give each key of `wanted` its new name, and leave the keys in `keep` alone.
+
+    Where a whole scope was renamed there is one rule for it; what no scope explains gets a rule of
+    its own. Applied in order they are proven to do just that, or there are none: names that swap
+    cannot be put right by rules.
+    """
+    pending = {old: new for old, new in wanted.items() if old != new}
+    if not pending:
+        return ()
+    rules: list[RenameRule] = []
+    unchanged = [*keep, *(old for old, new in wanted.items() if old == new)]
+    counts = Counter(pair for old, new in pending.items() for pair in set(_candidates(old, new)))
+    for (pattern, replacement), count in counts.most_common(_MOST_RULES):
+        if count < 2:
+            break
+        rule = RenameRule(pattern, replacement)
+        served = [old for old, new in pending.items() if rule.apply(old) == new]
+        if len(served) < 2 or not _harmless(rule, wanted, served, unchanged):
+            continue
+        rules.append(rule)
+        for old in served:
+            del pending[old]
+        if not pending:
+            break
+    if len(pending) > _MOST_RULES:
+        return ()
+    rules = [_exact(old, new) for old, new in pending.items()] + rules
+    return tuple(rules) if _proven(rules, wanted, unchanged) else ()
+
+
+def _candidates(old: str, new: str) -> Iterator[tuple[str, str]]:
+    """Patterns and replacements that turn `old` into `new`, the plainest first."""
+    ours, theirs = _PARTS.split(old), _PARTS.split(new)
+    tail = 0
+    while tail < min(len(ours), len(theirs)) - 1 and ours[-1 - tail] == theirs[-1 - tail]:
+        tail += 1
+    head = 0
+    while head < min(len(ours), len(theirs)) - tail and ours[head] == theirs[head]:
+        head += 1
+    before, after = ours[head : len(ours) - tail], theirs[head : len(theirs) - tail]
+    lead = "".join(ours[:head])
+    # The differing middle, wherever it stands, and then together with what leads to it.
+    if before and after and tail:
+        yield rf"(^|/){re.escape(''.join(before))}", rf"\g<1>{_literal(''.join(after))}"
+    if tail:
+        yield f"^{re.escape(lead + ''.join(before))}", _literal(lead + "".join(after))
+    elif before and after:
+        yield f"{re.escape(''.join(before))}$", _literal("".join(after))
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\")
+
+
+def _exact(old: str, new: str) -> RenameRule:
+    return RenameRule(f"^{re.escape(old)}$", _literal(new))
+
+
+def _harmless(
+    rule: RenameRule, wanted: Mapping[str, str], served: list[str], unchanged: list[str]
+) -> bool:
+    """Whether the rule leaves alone what is right, and what it serves once it is served."""
+    regex = rule.regex
+    return not (
+        any(regex.search(key) for key in unchanged)
+        or any(rule.apply(wanted[old]) != wanted[old] for old in served)
+    )
+
+
+def _proven(rules: list[RenameRule], wanted: Mapping[str, str], unchanged: list[str]) -> bool:
+    return all(rename(old, rules) == new for old, new in wanted.items()) and all(
+        rename(key, rules) == key for key in unchanged
+    )
