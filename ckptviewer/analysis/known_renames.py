@@ -1,0 +1,295 @@
+"""What frameworks' generations call the same variable: one canonical form for all of its names.
+
+Gathered from TensorFlow 1's layers, slim and contrib (`weights`, `biases`, `BatchNorm/beta:0`),
+Keras 2 and 3 (`depthwise_kernel`, `_query_dense`, `layers/dense/vars/0`), TensorFlow 2's object
+graphs (`model/layer-1/kernel/.ATTRIBUTES/VARIABLE_VALUE`), PyTorch (`running_mean`), and the names
+of moving averages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+
+from ckptviewer.analysis.pairing import Pairing, Reason
+from ckptviewer.checkpoint.roles import VALUE_SUFFIX
+from ckptviewer.checkpoint.slot_names import is_average_word
+from ckptviewer.checkpoint.variable import Variable
+
+_LISTED = re.compile(
+    r"(?:^|/)(?P<list>(?P<all>_all_)?_?(?:trainable_|non_trainable_)?variables)/\d+"
+    rf"(?:{re.escape(VALUE_SUFFIX)})?$"
+)
+_LIST_SCOPES = ("_all_variables/", "_trainable_variables/", "trainable_variables/")
+_FILE_SCOPES = frozenset(
+    ("layers", "_layers", "vars", "model_weights", "_layer_checkpoint_dependencies")
+)
+_LEAVES = {
+    "weights": "kernel",
+    "weight": "kernel",
+    "w": "kernel",
+    "_kernel": "kernel",
+    "biases": "bias",
+    "b": "bias",
+    "_bias": "bias",
+    "scale": "gamma",
+    "offset": "beta",
+    "running_mean": "moving_mean",
+    "pop_mean": "moving_mean",
+    "running_var": "moving_variance",
+    "running_variance": "moving_variance",
+    "moving_var": "moving_variance",
+    "pop_var": "moving_variance",
+    "embedding": "embeddings",
+    "_embeddings": "embeddings",
+    "embedding_weights": "embeddings",
+    "embedding_table": "embeddings",
+    "depthwise_weights": "depthwise_kernel",
+    "pointwise_weights": "pointwise_kernel",
+    "iter": "iterations",
+    "iteration": "iterations",
+    "_iterations": "iterations",
+    "_learning_rate": "learning_rate",
+    "_current_learning_rate": "learning_rate",
+    "current_learning_rate": "learning_rate",
+}
+_PARTS = {
+    "_query_dense": "query",
+    "query_dense": "query",
+    "_key_dense": "key",
+    "key_dense": "key",
+    "_value_dense": "value",
+    "value_dense": "value",
+    "_output_dense": "attention_output",
+    "output_dense": "attention_output",
+}
+_ATTENTION = frozenset(("query", "key", "value", "attention_output"))
+_CELL_LEAVES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
+_DENSE_LEAVES = {"0": "kernel", "1": "bias"}
+_CELL = re.compile(r"(?:.*_)?cell(?:_\d+)?")
+_DIRECTION = re.compile(r"(forward|backward)_[a-z_]*?(?:_\d+)?")
+_NUMBERED = re.compile(r"(.+?)_(\d{1,9})")
+_MAX_SCOPES = 12
+
+Name = tuple[str, ...]
+"""The parts of a name."""
+
+
+def list_rank(key: str) -> int:
+    """How little a key tells: 0 for a path, 1 for an entry of a list, 2 in the list of all.
+
+    `variables/3` counts what was there; the same key may be another variable in another file.
+    """
+    if "ariables/" not in key:
+        return 0
+    found = _LISTED.search(key)
+    return 0 if found is None else 2 if found["all"] else 1
+
+
+def without_list(name: str) -> str:
+    """A name without the list that leads to it: `_all_variables/dense/kernel` is `dense/kernel`."""
+    for scope in _LIST_SCOPES:
+        name = name.removeprefix(scope)
+    return name
+
+
+@cache
+def _part(part: str) -> str:
+    part = _PARTS.get(part, part)
+    if _CELL.fullmatch(part):
+        return "cell"
+    direction = _DIRECTION.fullmatch(part)
+    return direction[1] if direction else part
+
+
+@lru_cache(maxsize=1 << 16)
+def _scope(scope: str) -> Name:
+    parts = scope.split("/")
+    return tuple(_part(part) for part in parts if part and part not in _FILE_SCOPES)
+
+
+def canonical(name: str) -> Name:
+    """The parts of a name in the form that all generations share; the last is the variable's own.
+
+    `model/Dense/weights:0` and `model/Dense/kernel` give the same; so do
+    `layers/bidirectional/forward_layer/cell/vars/0` and
+    `bidirectional/forward_lstm/lstm_cell/kernel`.
+    """
+    name = without_list(name.removesuffix(VALUE_SUFFIX)).replace(":0", "")
+    if "/" not in name:
+        name = name.replace(".", "/")
+    parent, _, leaf = name.rpartition("/")
+    while parent and is_average_word(leaf):
+        parent, _, leaf = parent.rpartition("/")
+    parts = _scope(parent)
+    last = parts[-1] if parts else ""
+    if leaf.isdigit():
+        if last == "cell":
+            leaf = _CELL_LEAVES.get(leaf, leaf)
+        elif last in _ATTENTION:
+            leaf = _DENSE_LEAVES.get(leaf, leaf)
+    leaf = _LEAVES.get(leaf, leaf)
+    if leaf == "depthwise_kernel" and "depthwise" in last.lower():
+        leaf = "kernel"
+    return (*parts, leaf)
+
+
+def pair_known_renames(pairing: Pairing) -> int:
+    """Pair what has another name only because another generation wrote it; returns how many.
+
+    The same canonical name first, or object path; then scopes of which other pairs tell what they
+    are called on the other side; then the longest part of the names that is common and unique;
+    then layers whose numbers began elsewhere (`dense_4` for `dense`); at last names that agree
+    though the shapes do not.
+    """
+    rows_a, rows_b = pairing.free_a(), pairing.free_b()
+    if not rows_a or not rows_b:
+        return 0
+    names_a, names_b = _names(pairing.of_a, rows_a), _names(pairing.of_b, rows_b)
+    paths_a, paths_b = _paths(pairing.of_a, rows_a), _paths(pairing.of_b, rows_b)
+    why = "the same name as another generation of its library writes it"
+    count = 0
+    for labels_a, labels_b in (
+        (names_a, names_b),
+        (paths_a, names_b),
+        (names_a, paths_b),
+        (paths_a, paths_b),
+    ):
+        count += pairing.pair_unique(labels_a, labels_b, Reason.KNOWN_RENAME, 0.95, why)
+    count += pair_by_scopes(pairing)
+    count += _pair_by_common_end(pairing, names_a, names_b)
+    count += pair_by_scopes(pairing)
+    count += _pair_renumbered(pairing)
+    why = "the same name, in another form; the shapes differ"
+    return count + pairing.pair_unique(
+        names_a, names_b, Reason.KNOWN_RENAME, 0.6, why, same_shape=False
+    )
+
+
+def _names(variables: Sequence[Variable], rows: Iterable[int]) -> dict[int, Name]:
+    return {row: canonical(variables[row].name) for row in rows}
+
+
+def _paths(variables: Sequence[Variable], rows: Iterable[int]) -> dict[int, Name]:
+    return {row: canonical(variables[row].object_path or variables[row].key) for row in rows}
+
+
+def pair_by_scopes(pairing: Pairing) -> int:
+    """Pair within scopes of which pairs made so far tell what the other side calls them."""
+    rows_a, rows_b = pairing.free_a(), pairing.free_b()
+    if not rows_a or not rows_b:
+        return 0
+    renamed: dict[Name, Name | None] = {}
+    for row_a, (reason, _, _) in pairing.grounds.items():
+        name_a = pairing.of_a[row_a].name
+        name_b = pairing.of_b[pairing.partner_a[row_a]].name
+        if name_a != name_b and reason is not Reason.SHAPE:
+            _learn_scopes(canonical(name_a), canonical(name_b), renamed)
+    if not renamed:
+        return 0
+    free_b: dict[Name, int] = {}
+    for row_b, name in _names(pairing.of_b, rows_b).items():
+        free_b[name] = -1 if name in free_b else row_b
+    count = 0
+    for row_a, name in _names(pairing.of_a, rows_a).items():
+        for end in range(len(name) - 1, 0, -1):
+            scope = renamed.get(name[:end])
+            if scope is None:
+                continue
+            row_b = free_b.get((*scope, *name[end:]), -1)
+            if row_b >= 0 and pairing.partner_b[row_b] < 0 and _alike(pairing, row_a, row_b):
+                why = f"what is in {'/'.join(name[:end])} is in {'/'.join(scope) or 'no scope'}"
+                pairing.add(row_a, row_b, Reason.KNOWN_RENAME, 0.85, f"{why} in B")
+                count += 1
+                break
+    return count
+
+
+def _learn_scopes(name_a: Name, name_b: Name, renamed: dict[Name, Name | None]) -> None:
+    """Note what the scopes of one pair are called; None for those that are called two things."""
+    common = 0
+    while common < min(len(name_a), len(name_b)) - 1 and name_a[-1 - common] == name_b[-1 - common]:
+        common += 1
+    for drop in range(1, common + 2):
+        scope_a, scope_b = name_a[: len(name_a) - drop], name_b[: len(name_b) - drop]
+        if not scope_a or scope_a == scope_b:
+            return
+        if renamed.setdefault(scope_a, scope_b) != scope_b:
+            renamed[scope_a] = None
+
+
+def _alike(pairing: Pairing, row_a: int, row_b: int) -> bool:
+    return pairing.same_shape(row_a, row_b) and pairing.may_pair(row_a, row_b)
+
+
+def _pair_by_common_end(
+    pairing: Pairing, names_a: dict[int, Name], names_b: dict[int, Name]
+) -> int:
+    """Pair names that differ in the scopes before them: the longest common end that is unique.
+
+    At least a layer and its variable's name have to be common.
+    """
+    deepest = min(_deepest(pairing.partner_a, names_a), _deepest(pairing.partner_b, names_b))
+    count = 0
+    for length in range(min(deepest, _MAX_SCOPES), 1, -1):
+        count += pairing.pair_unique(
+            _ends(names_a, length),
+            _ends(names_b, length),
+            Reason.KNOWN_RENAME,
+            0.8,
+            "the same name but for the scopes before it",
+        )
+    return count
+
+
+def _deepest(partners: Sequence[int], names: dict[int, Name]) -> int:
+    return max((len(name) for row, name in names.items() if partners[row] < 0), default=0)
+
+
+def _ends(names: dict[int, Name], length: int) -> dict[int, Name]:
+    return {row: name[-length:] for row, name in names.items() if len(name) >= length}
+
+
+def _pair_renumbered(pairing: Pairing) -> int:
+    """Pair layers by the order of their numbers, where these began elsewhere."""
+    rows_a, rows_b = pairing.free_a(), pairing.free_b()
+    if not rows_a or not rows_b:
+        return 0
+    labels_a = renumbered([canonical(each.name) for each in pairing.of_a])
+    labels_b = renumbered([canonical(each.name) for each in pairing.of_b])
+    return pairing.pair_unique(
+        {row: labels_a[row] for row in rows_a},
+        {row: labels_b[row] for row in rows_b},
+        Reason.KNOWN_RENAME,
+        0.7,
+        "the same name and place in order; only its layer's number differs",
+    )
+
+
+def renumbered(names: Sequence[Name]) -> list[Name]:
+    """Names whose layers' numbers count from zero within their scopes: `dense_4` is `dense_0`.
+
+    A layer without a number comes first.
+    """
+    numbers: dict[Name, set[int]] = {}
+    split: dict[str, tuple[str, int]] = {}
+    for name in names:
+        for end, part in enumerate(name[:-1]):
+            if part not in split:
+                found = _NUMBERED.fullmatch(part)
+                split[part] = (found[1], int(found[2])) if found else (part, -1)
+            base, number = split[part]
+            numbers.setdefault((*name[:end], base), set()).add(number)
+    places = {
+        scope: {number: place for place, number in enumerate(sorted(found))}
+        for scope, found in numbers.items()
+    }
+    result = []
+    for name in names:
+        parts = []
+        for end, part in enumerate(name[:-1]):
+            base, number = split[part]
+            parts.append(f"{base}_{places[(*name[:end], base)][number]}")
+        result.append((*parts, name[-1]))
+    return result

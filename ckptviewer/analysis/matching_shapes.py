@@ -1,0 +1,118 @@
+"""Matching by shape and order: what is left when names and checksums have told all they can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ckptviewer.analysis.matching_checksums import peek_region
+from ckptviewer.analysis.pairing import Pairing, Reason
+from ckptviewer.checkpoint.dtypes import Kind, kind_of
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.text import natural_keys
+from ckptviewer.checkpoint.variable import Role, Variable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ckptviewer.checkpoint.checkpoint import Checkpoint
+
+_PEEK = 64
+_MAX_PEEKS = 2000
+_RELATED_COSINE = 0.5
+_RELATED_CHANGE = 0.5
+_LEAST_MODEL = 4
+
+Signature = tuple[Role, Kind, tuple[int, ...]]
+
+
+def pair_by_shape(pairing: Pairing) -> int:
+    """Pair by role, kind of dtype, shape, and order of names; returns how many pairs were made.
+
+    Only where both sides have as many of a sort. That is a guess, so something has to speak for
+    it: at most 64 elements of either are read, and they have to be equal or alike. Without that it
+    holds only where no variable of the model has a partner yet, and all of the model is there on
+    both sides, sort by sort: a model that was renamed and trained anew throughout.
+    """
+    groups_a = _groups(pairing.free_a(), pairing.of_a)
+    if not groups_a:
+        return 0
+    groups_b = _groups(pairing.free_b(), pairing.of_b)
+    pairs = [
+        pair
+        for signature, rows_a in groups_a.items()
+        if len(rows_a) == len(groups_b.get(signature, ()))
+        for pair in zip(rows_a, groups_b[signature], strict=True)
+    ]
+    if not pairs:
+        return 0
+    throughout = _is_throughout(pairing, groups_a, groups_b)
+    count = 0
+    for number, (row_a, row_b) in enumerate(pairs):
+        alike = number < _MAX_PEEKS and _alike(pairing, row_a, row_b)
+        if alike:
+            why = "the same role and shape in the same order; the values look alike"
+            pairing.add(row_a, row_b, Reason.SHAPE, 0.5, why)
+        elif throughout and pairing.of_a[row_a].in_model:
+            why = "the same role and shape in the same order; nothing else tells"
+            pairing.add(row_a, row_b, Reason.SHAPE, 0.25, why)
+        else:
+            continue
+        count += 1
+    return count
+
+
+def _groups(rows: Sequence[int], variables: Sequence[Variable]) -> dict[Signature, list[int]]:
+    groups: dict[Signature, list[int]] = {}
+    keys = natural_keys(variables[row].name for row in rows)
+    for _, row in sorted(zip(keys, rows, strict=True)):
+        variable = variables[row]
+        kind = kind_of(variable.dtype)
+        if kind is not Kind.OPAQUE and variable.role is not Role.METADATA:
+            groups.setdefault((variable.role, kind, variable.shape), []).append(row)
+    return groups
+
+
+def _is_throughout(
+    pairing: Pairing,
+    groups_a: dict[Signature, list[int]],
+    groups_b: dict[Signature, list[int]],
+) -> bool:
+    """Whether nothing of the model has a partner, and both models have the same sorts."""
+    matched = any(pairing.of_a[row].in_model for row in pairing.grounds)
+    counts_a, counts_b = (
+        {signature: len(rows) for signature, rows in groups.items() if variables[rows[0]].in_model}
+        for groups, variables in ((groups_a, pairing.of_a), (groups_b, pairing.of_b))
+    )
+    return not matched and counts_a == counts_b and sum(counts_a.values()) >= _LEAST_MODEL
+
+
+def _alike(pairing: Pairing, row_a: int, row_b: int) -> bool:
+    """Whether the first few elements of both are equal, or point the same way."""
+    import numpy as np
+
+    a, b = pairing.of_a[row_a], pairing.of_b[row_b]
+    try:
+        x, y = _peek(pairing.a, a), _peek(pairing.b, b)
+    except CkptviewerError:
+        return False
+    if x.dtype == object or y.dtype == object:
+        return x.dtype == y.dtype and x.tolist() == y.tolist() and len(set(x.tolist())) > 1
+    x, y = _wide(x), _wide(y)
+    with np.errstate(all="ignore"):
+        if np.array_equal(x, y, equal_nan=True):
+            return bool((x != x[:1]).any())  # zeros are alike everywhere
+        norms = float(np.linalg.norm(x) * np.linalg.norm(y))
+        change = float(np.linalg.norm(y - x)) / (float(np.linalg.norm(x)) or 1.0)
+        cosine = abs(np.vdot(x, y)) / norms if norms > 0 else 0.0
+        return bool(cosine > _RELATED_COSINE and (x.size > 8 or change < _RELATED_CHANGE))
+
+
+def _peek(checkpoint: Checkpoint, variable: Variable) -> np.ndarray:
+    return checkpoint.read(variable, peek_region(variable.shape, _PEEK)).reshape(-1)
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)

@@ -1,0 +1,82 @@
+"""Matching optimizers' slots: whose owners are partners, and which are called the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ckptviewer.analysis.pairing import Pairing, Reason
+from ckptviewer.checkpoint.variable import Variable
+
+_ADAM = {"m": "first moment", "v": "second moment"}
+_SYNONYMS: tuple[dict[str, str], ...] = (
+    _ADAM,
+    {"momentum": "first moment", "velocity": "second moment"},
+    {"adam_m": "first moment", "adam_v": "second moment"},
+    {"lamb_m": "first moment", "lamb_v": "second moment"},
+)
+_AVERAGES = frozenset(("average", "ema", "ExponentialMovingAverage", "MovingAverage", "shadow"))
+
+
+def pair_by_slot_owner(pairing: Pairing) -> int:
+    """Pair slots of owners that are partners; returns how many.
+
+    Slots of one name first; then what optimizers' generations call the same (`m` and `v`, `Adam`
+    and `Adam_1`, `momentum` and `velocity` are Adam's moments).
+    """
+    slots_a = _slots(pairing.free_a(), pairing.of_a)
+    slots_b = _slots(pairing.free_b(), pairing.of_b)
+    if not slots_a or not slots_b:
+        return 0
+    partner_of = {
+        variable.key: pairing.of_b[row].key
+        for variable, row in zip(pairing.of_a, pairing.partner_a, strict=True)
+        if row >= 0
+    }
+    count = 0
+    for owner_a, rows in slots_a.items():
+        owner_b = partner_of.get(owner_a)
+        others = slots_b.get(owner_b) if owner_b is not None else None
+        if not others:
+            continue
+        count += _pair_slots(pairing, rows, others)
+    return count
+
+
+def _slots(rows: Sequence[int], variables: Sequence[Variable]) -> dict[str, dict[str, int]]:
+    """Row by name of the slot, by key of the owner; names that an owner has twice are left out."""
+    slots: dict[str, dict[str, int]] = {}
+    for row in rows:
+        owner = variables[row].slot_of
+        if owner is not None:
+            of_owner = slots.setdefault(owner, {})
+            name = variables[row].slot_name
+            of_owner[name] = -1 if name in of_owner else row
+    return slots
+
+
+def _pair_slots(pairing: Pairing, slots_a: Mapping[str, int], slots_b: Mapping[str, int]) -> int:
+    count = 0
+    for names_a, names_b in (
+        ({name: name for name in slots_a}, {name: name for name in slots_b}),
+        (_meanings(slots_a), _meanings(slots_b)),
+    ):
+        by_meaning = {names_b[name]: row for name, row in slots_b.items() if name in names_b}
+        for name, row_a in slots_a.items():
+            row_b = by_meaning.get(names_a.get(name, ""), -1)
+            if row_a >= 0 and row_b >= 0 and pairing.both_free(row_a, row_b):
+                why = f"slot {name} of a variable that has a partner"
+                pairing.add(row_a, row_b, Reason.SLOT_OWNER, 0.95, why)
+                count += 1
+    return count
+
+
+def _meanings(names: Mapping[str, int]) -> dict[str, str]:
+    """What the slots of one owner are for, as far as their names together tell."""
+    meanings = {name: "average" for name in names if name in _AVERAGES}
+    for synonyms in _SYNONYMS:
+        if synonyms.keys() <= names.keys():
+            return meanings | synonyms
+    for name in names:
+        if f"{name}_1" in names and "dam" in name:  # Adam, Adam_1; LazyAdam, LazyAdam_1
+            return meanings | {name: "first moment", f"{name}_1": "second moment"}
+    return meanings
