@@ -17,11 +17,13 @@ SKETCH_BINS = 24
 class Measures(NamedTuple):
     """What variables can be ranked by; None where it does not apply.
 
-    not_finite: how many elements are NaN or infinite. sparsity: the share of exact zeros.
+    not_finite: how many elements are NaN or infinite. zeros: how many are exactly zero; sparsity:
+    their share.
     rms: the root of the mean square, which compares variables of different sizes.
     """
 
     not_finite: int
+    zeros: int
     l2_norm: float | None
     rms: float | None
     sparsity: float | None
@@ -74,6 +76,7 @@ def _measures(statistics: Statistics) -> Measures:
     norm = statistics.l2_norm
     return Measures(
         not_finite=statistics.nan + statistics.inf,
+        zeros=statistics.zero,
         l2_norm=norm,
         rms=None if norm is None or not statistics.finite else norm / sqrt(statistics.finite),
         sparsity=statistics.zero / statistics.count if statistics.count > 1 else None,

@@ -40,9 +40,11 @@ class Measuring(QObject):
     """Fills the sketches of a session.
 
     measured: the rows (of the checkpoint's list) that have got a sketch, or an error, just now.
+    paused: nothing is being measured any more, for now.
     """
 
     measured = Signal(list)
+    paused = Signal()
 
     def __init__(self, jobs: Jobs) -> None:
         super().__init__()
@@ -52,20 +54,42 @@ class Measuring(QObject):
         self._schedule: Any = None
         self._cache: Cache | None = None
         self._wanted: list[int] = []
+        self._all_wanted = False
+        self._begin_again = False
 
     def start(self, session: Session) -> None:
         """Measure another checkpoint; what was measured of the last one is dropped."""
         self.stop()
         self._session = session
         self._wanted = []
-        if _is_small(session):
+        self._all_wanted = _is_small(session)
+        if self._all_wanted:
             self._measure(range(len(session.checkpoint.variables)))
+
+    @property
+    def all_wanted(self) -> bool:
+        """Whether all variables have been measured, or will be unless somebody cancels."""
+        return self._all_wanted
+
+    def measure_all(self) -> None:
+        """Measure all variables, however large the checkpoint is."""
+        session = self._session
+        if session is None:
+            return
+        self._all_wanted = True
+        if self._job is not None:
+            self._begin_again = True
+            self._job.cancel()
+        else:
+            self._measure(range(len(session.checkpoint.variables)))
+            self.prefer(self._wanted)
 
     def stop(self) -> None:
         """Measure nothing more."""
         if self._job is not None:
             self._job.cancel()
         self._job, self._schedule, self._session = None, None, None
+        self._begin_again = False
 
     def close(self) -> None:
         """Stop, and give the cache back."""
@@ -82,7 +106,7 @@ class Measuring(QObject):
         missing = [row for row in rows if row not in session.sketches]
         if self._schedule is not None:
             self._schedule.prefer([session.checkpoint.variables[row].key for row in missing])
-        elif self._job is None and missing and not _is_small(session):
+        elif self._job is None and missing and not self._all_wanted:
             self._measure(missing)
 
     def _measure(self, rows: Sequence[int]) -> None:
@@ -95,6 +119,7 @@ class Measuring(QObject):
             if row not in session.sketches and kind_of(variables[row].dtype) is not Kind.OPAQUE
         }
         if not chosen:
+            self.paused.emit()
             return
 
         def work(cancel: CancelToken, report: Report) -> None:
@@ -160,7 +185,16 @@ class Measuring(QObject):
         if session is self._session and rows:
             self.measured.emit(rows)
 
-    def _forget(self, job: object) -> None:
-        if job is self._job:
-            self._job, self._schedule = None, None
+    def _forget(self, job: Job[None]) -> None:
+        if job is not self._job:
+            return
+        self._job, self._schedule = None, None
+        if self._begin_again:
+            self._begin_again = False
+            self.measure_all()
+            return
+        if job.token.cancelled:
+            self._all_wanted = False
+        else:
             self.prefer(self._wanted)  # others may have come into sight meanwhile
+        self.paused.emit()

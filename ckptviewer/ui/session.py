@@ -20,6 +20,7 @@ from ckptviewer.checkpoint.tree import VariableTree, ViewBy
 from ckptviewer.checkpoint.variable import Variable
 
 if TYPE_CHECKING:
+    from ckptviewer.analysis.dead import Dead
     from ckptviewer.analysis.remembered import Remembered
     from ckptviewer.analysis.sketch import Sketch
     from ckptviewer.analysis.statistics import Statistics
@@ -43,6 +44,7 @@ class Session:
         self.tree = VariableTree(checkpoint.variables, view_by)
         self.total_bytes = sum(variable.stored_bytes for variable in checkpoint.variables)
         self.sketches: dict[int, Sketch] = {}
+        self.dead: dict[int, Dead] = {}
         self.remembered: Remembered | None = None
         self._statistics: OrderedDict[str, Statistics] = OrderedDict()
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QImage
+from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from ckptviewer.checkpoint.tree import Group
@@ -138,3 +139,59 @@ def test_examination_finds_what_only_reading_tells(
     assert at is not None
     assert model.mark(at) is not None
     assert "error" in window.status_line._findings.text()
+
+
+def test_dead_rows_and_columns_are_ranked(qtbot: QtBot, opened: Open, tmp_path: Path) -> None:
+    kernel = np.ones((6, 5), np.float32)
+    kernel[2] = 0
+    kernel[:, 1:3] = 0
+    alive = np.eye(7, dtype=np.float32)
+    path = tmp_path / "model.npz"
+    np.savez(path, alive=alive, kernel=kernel, empty=np.zeros((3, 4), np.float32))
+    window = opened(path)
+    qtbot.waitUntil(lambda: len(window.session.sketches) == 3, timeout=TIMEOUT_MS)
+    panel = window.browser.inspector.checkpoint_panel
+    panel.tabs.setCurrentIndex(RANKING)
+    panel.ranking._by.choose("dead rows and columns")
+    qtbot.waitUntil(lambda: len(panel.ranking.names()) == 2, timeout=TIMEOUT_MS)
+    listing = panel.ranking._list
+    shown = [(listing.topLevelItem(n).text(0), listing.topLevelItem(n).text(1)) for n in range(2)]
+    assert shown == [("empty", "3 rows, 4 columns"), ("kernel", "1 row, 2 columns")]
+
+
+def test_of_a_large_checkpoint_the_rest_is_measured_when_asked(
+    qtbot: QtBot, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ckptviewer.ui import measuring
+
+    monkeypatch.setattr(measuring, "MEASURED_UNASKED", 10)
+    path = tmp_path / "model.npz"
+    np.savez(path, **{f"v{n}": np.arange(4.0) for n in range(300)})
+    window = opened(path)
+    panel = window.browser.inspector.checkpoint_panel
+    qtbot.waitUntil(lambda: len(window.session.sketches) > 5, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: window.browser.measuring._job is None, timeout=TIMEOUT_MS)
+    assert len(window.session.sketches) < 300
+    assert not panel.rest.isVisible()
+    panel.tabs.setCurrentIndex(RANKING)
+    assert panel.rest.isVisible()
+    button = panel.rest.findChild(QPushButton)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(window.session.sketches) == 300, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not panel.rest.isVisible(), timeout=TIMEOUT_MS)
+
+
+def test_measuring_that_was_cancelled_is_offered_again(
+    qtbot: QtBot, opened: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.npz"
+    np.savez(path, **{f"v{n}": np.arange(4.0) for n in range(300)})
+    window = opened(path)
+    window.status_line.cancel_running()
+    panel = window.browser.inspector.checkpoint_panel
+    panel.tabs.setCurrentIndex(RANKING)
+    if len(window.session.sketches) < 300:
+        assert panel.rest.isVisible()
+        panel.measure_all_wanted.emit()
+    qtbot.waitUntil(lambda: len(window.session.sketches) == 300, timeout=TIMEOUT_MS)
+    assert not panel.rest.isVisible()

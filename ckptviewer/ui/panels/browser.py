@@ -89,8 +89,10 @@ class Browser(QWidget):
         outer.addWidget(self.splitter)
         self.measuring = Measuring(jobs)
         self.measuring.measured.connect(self._show_measured)
+        self.measuring.paused.connect(self._tell_measuring)
         self.inspector.checkpoint_panel.chosen.connect(self.go_to)
         self.inspector.checkpoint_panel.key_chosen.connect(self.select_variable)
+        self.inspector.checkpoint_panel.measure_all_wanted.connect(self._measure_all)
         self.inspector.checkpoint_panel.findings.changed.connect(self._note_findings)
         self._in_sight = QTimer(self)
         self._in_sight.setSingleShot(True)
@@ -117,6 +119,7 @@ class Browser(QWidget):
         self._show_tree()
         self.inspector.show_session(session)
         self.measuring.start(session)
+        self._tell_measuring()
         if len(checkpoint.variables) > FILTERED_IN_PLACE:  # the first keystroke shall not wait
             self._jobs.start("Indexing", lambda _cancel, _report: session.texts)
         if self._filter_text:
@@ -211,6 +214,13 @@ class Browser(QWidget):
     def _show_measured(self, _rows: list[int]) -> None:
         self.table.refresh()
         self.inspector.checkpoint_panel.refresh()
+
+    def _measure_all(self) -> None:
+        self.measuring.measure_all()
+        self._tell_measuring()
+
+    def _tell_measuring(self) -> None:
+        self.inspector.checkpoint_panel.tell_measuring(self.measuring.all_wanted)
 
     def _measure_in_sight(self) -> None:
         rows = [item for item in self.table.items_in_sight() if isinstance(item, int)]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
+    QLabel,
     QPushButton,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from ckptviewer.checkpoint.text import count_text, plural
 from ckptviewer.checkpoint.tree import VariableTree
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs
@@ -22,22 +24,26 @@ from ckptviewer.ui.panels.ranking import RankingPanel
 from ckptviewer.ui.panels.treemap_view import TreemapView
 from ckptviewer.ui.session import Session
 
+SHEET_TAB, RANKING_TAB = 2, 3
+
 
 class CheckpointPanel(QWidget):
     """Shows a checkpoint.
 
     chosen: a group, or the row of a variable, that was clicked. key_chosen: a variable, by its key.
+    measure_all_wanted: those that were not measured unasked are wanted, too.
     """
 
     chosen = Signal(object)
     key_chosen = Signal(str)
+    measure_all_wanted = Signal()
 
     def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
         super().__init__()
         self.summary = OverviewPanel(appearance)
         self.map = TreemapView(jobs, appearance)
         self.sheet = HistogramSheet(appearance)
-        self.ranking = RankingPanel(appearance)
+        self.ranking = RankingPanel(jobs, appearance)
         self.findings = FindingsPanel(jobs, appearance)
         for view in (self.map, self.sheet, self.ranking):
             view.chosen.connect(self.chosen)
@@ -52,9 +58,17 @@ class CheckpointPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.tabs)
+        self._session: Session | None = None
+        self._measuring = False
+        self._rest_text = QLabel()
+        self._rest_text.setObjectName("muted")
+        self.rest = self._make_rest()
+        column.addWidget(self.rest)
+        self.tabs.currentChanged.connect(self._tell_rest)
 
     def show_session(self, session: Session | None) -> None:
         """Show another checkpoint, or none."""
+        self._session = session
         self.show_tree(session.tree if session else None)
         self.sheet.show_session(session)
         self.ranking.show_session(session)
@@ -68,6 +82,39 @@ class CheckpointPanel(QWidget):
         """More has been measured."""
         self.sheet.refresh()
         self.ranking.refresh()
+        self._tell_rest()
+
+    def tell_measuring(self, all_wanted: bool) -> None:
+        """Whether all variables are going to be measured."""
+        self._measuring = all_wanted
+        self._tell_rest()
+
+    def _tell_rest(self) -> None:
+        """Offer to measure what is not measured unasked, where its absence shows."""
+        session = self._session
+        here = self.tabs.currentIndex() in (SHEET_TAB, RANKING_TAB)
+        if session is None or self._measuring or not here:
+            self.rest.hide()
+            return
+        measured, all_ = len(session.sketches), len(session.checkpoint.variables)
+        self._rest_text.setText(
+            f"{count_text(measured)} of {plural(all_, 'variable')} measured: those that were shown"
+        )
+        self.rest.setVisible(measured < all_)
+
+    def _make_rest(self) -> QWidget:
+        rest = QWidget()
+        rest.setObjectName("strip")
+        rest.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        button = QPushButton("Measure all")
+        button.setToolTip("Read all values, for all histograms and the ranking")
+        button.clicked.connect(self.measure_all_wanted)
+        row = QHBoxLayout(rest)
+        row.setContentsMargins(14, 6, 12, 6)
+        row.addWidget(self._rest_text, 1)
+        row.addWidget(button)
+        rest.hide()
+        return rest
 
     def _sheet_page(self) -> QWidget:
         page = QWidget()

@@ -8,14 +8,21 @@ from typing import Any
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
+from ckptviewer.analysis.dead import Dead, dead_of, may_be_dead
 from ckptviewer.analysis.sketch import Measures
-from ckptviewer.checkpoint.text import count_text, number_text
+from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
+from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Job, Jobs, Report
 from ckptviewer.ui.panels.widgets import ChoiceButton, wrapped_label
 from ckptviewer.ui.session import Session
 
 MOST_RANKED = 200
 _SETTLE_MS = 250
+
+_DEAD = "dead rows and columns"
+_TELL_EVERY = 8
 
 Measure = Callable[[Measures], float | None]
 MEASURES: dict[str, tuple[Measure, Callable[[float], str]]] = {
@@ -23,6 +30,7 @@ MEASURES: dict[str, tuple[Measure, Callable[[float], str]]] = {
     "root mean square": (lambda m: m.rms, number_text),
     "L2 norm": (lambda m: m.l2_norm, number_text),
     "share of zeros": (lambda m: m.sparsity or None, lambda value: f"{value:.2%}"),
+    _DEAD: (lambda _m: None, lambda value: count_text(int(value))),
     "excess kurtosis": (lambda m: m.kurtosis, number_text),
 }
 
@@ -32,9 +40,11 @@ class RankingPanel(QWidget):
 
     chosen = Signal(object)
 
-    def __init__(self, appearance: Appearance) -> None:
+    def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
         super().__init__()
+        self._jobs = jobs
         self._appearance = appearance
+        self._looking: Job[None] | None = None
         self._session: Session | None = None
         self._by = ChoiceButton("Rank by", list(MEASURES), "root mean square")
         self._by.chosen.connect(self._rank)
@@ -62,6 +72,8 @@ class RankingPanel(QWidget):
 
     def show_session(self, session: Session | None) -> None:
         """Show another checkpoint, or none."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._session = session
         self._rank()
 
@@ -82,32 +94,66 @@ class RankingPanel(QWidget):
         self._list.blockSignals(False)
         if session is None:
             return
-        measure, words = MEASURES[self._by.choice]
-        ranked = []
-        for row, sketch in list(session.sketches.items()):
-            if session.checkpoint.variables[row].element_count < 2:
-                continue
-            value = measure(sketch.measures) if sketch.measures else None
-            if value is not None:
-                ranked.append((value, row))
+        if self._by.choice == _DEAD:
+            self._look_for_dead(session)
+            ranked = _ranked_by_dead(session)
+        else:
+            ranked = _ranked(session, MEASURES[self._by.choice][0])
+        words = MEASURES[self._by.choice][1]
         ranked.sort(reverse=True)
         for value, row in ranked[:MOST_RANKED]:
-            item = QTreeWidgetItem([session.checkpoint.variables[row].name, words(value)])
+            text = _dead_text(session.dead[row]) if self._by.choice == _DEAD else words(value)
+            item = QTreeWidgetItem([session.checkpoint.variables[row].name, text])
             item.setData(0, Qt.ItemDataRole.UserRole, row)
             item.setToolTip(0, session.checkpoint.variables[row].key)
             item.setFont(1, self._appearance.text_font)
             item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self._list.addTopLevelItem(item)
         self._list.setColumnWidth(0, max(120, self._list.width() - 130))
-        measured, all_ = len(session.sketches), len(session.checkpoint.variables)
-        if not ranked:
+        if self._by.choice == _DEAD and self._looking is not None:
+            self._note.setText("Looking for them\u2026")
+        elif not ranked:
             self._note.setText("No variable that was measured has any.")
-        elif measured < all_:
-            self._note.setText(
-                f"Of {count_text(measured)} measured variables of {count_text(all_)}."
-            )
         else:
             self._note.setText("")
+
+    def _look_for_dead(self, session: Session) -> None:
+        """Read those variables that hold enough zeros to have dead rows or columns."""
+        if self._looking is not None:
+            return
+        variables = session.checkpoint.variables
+        wanted = [
+            (row, sketch.measures.zeros)
+            for row, sketch in list(session.sketches.items())
+            if row not in session.dead
+            and sketch.measures is not None
+            and may_be_dead(variables[row], sketch.measures.zeros)
+        ]
+        if not wanted:
+            return
+
+        def work(cancel: CancelToken, report: Report) -> None:
+            token = self._jobs.courtesy.token(cancel)
+            for done, (row, zeros) in enumerate(wanted):
+                if done % _TELL_EVERY == 0:
+                    report(Progress(done=done, total=len(wanted), unit="variables"))
+                try:
+                    found = dead_of(session.checkpoint, variables[row], zeros, cancel=token)
+                except Cancelled:
+                    raise
+                except CkptviewerError:  # its row says already that it cannot be read
+                    found = Dead(0, 0)
+                session.dead[row] = found
+
+        job = self._jobs.start("Dead rows and columns", work)
+        self._looking = job
+        job.ended.connect(self._looked)
+
+    def _looked(self, job: Job[None]) -> None:
+        if job is self._looking:
+            self._looking = None
+            if not job.token.cancelled:
+                self._rank()
 
     def _tell(self, item: QTreeWidgetItem | None, _before: object) -> None:
         if item is not None:
@@ -116,3 +162,28 @@ class RankingPanel(QWidget):
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._rank()
+
+
+def _ranked(session: Session, measure: Measure) -> list[tuple[float, int]]:
+    ranked = []
+    for row, sketch in list(session.sketches.items()):
+        if session.checkpoint.variables[row].element_count < 2:
+            continue
+        value = measure(sketch.measures) if sketch.measures else None
+        if value is not None:
+            ranked.append((value, row))
+    return ranked
+
+
+def _ranked_by_dead(session: Session) -> list[tuple[float, int]]:
+    return [
+        (float(dead.rows + dead.columns), row)
+        for row, dead in list(session.dead.items())
+        if dead.rows or dead.columns
+    ]
+
+
+def _dead_text(dead: Dead) -> str:
+    parts = [plural(dead.rows, "row")] if dead.rows else []
+    parts += [plural(dead.columns, "column")] if dead.columns else []
+    return ", ".join(parts)
