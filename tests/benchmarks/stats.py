@@ -126,3 +126,47 @@ def float64() -> None:
 def sparse() -> None:
     """20 GB that take no room on disk: time and memory."""
     _memory("sparse")
+
+
+@benchmark("stats-cancel")
+def cancelling() -> None:
+    """How long it takes from a cancel until nothing works any more, on threads and processes."""
+    import threading
+    import time
+
+    from ckptviewer.analysis.scheduling import Origin, Schedule
+    from ckptviewer.checkpoint.errors import Cancelled
+    from ckptviewer.checkpoint.progress import CancelToken
+    from ckptviewer.formats.resolve import open_checkpoint
+    from tests.benchmarks.contestant_stats import pool
+
+    with sparse_bundle() as prefix, open_checkpoint(prefix) as checkpoint:
+        for kind in ("threads", "processes"):
+            with pool(kind) as executor:
+                told, idle = [], []
+                for turn in range(20):
+                    cancel = CancelToken()
+                    origin = Origin.of(checkpoint) if kind == "processes" else None
+                    schedule = Schedule(
+                        checkpoint, checkpoint.variables, origin=origin, cancel=cancel
+                    )
+                    moments: list[float] = []
+
+                    def stop(cancel: CancelToken = cancel, moments: list[float] = moments) -> None:
+                        moments.append(time.perf_counter())
+                        cancel.cancel()
+
+                    timer = threading.Timer(0.5 + 0.013 * turn, stop)
+                    timer.start()
+                    try:
+                        for _ in schedule.run(executor, 2):
+                            pass
+                    except Cancelled:
+                        told.append(time.perf_counter() - moments[0])
+                    for future in [executor.submit(time.sleep, 0) for _ in range(2)]:
+                        future.result()
+                    idle.append(time.perf_counter() - moments[0])
+            print(
+                f"cancel    {kind:17} told after {max(told) * 1e3:.0f} ms at worst, the workers "
+                f"free after {max(idle) * 1e3:.0f} ms at worst, of {len(told)}"
+            )
