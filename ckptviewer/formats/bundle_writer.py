@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, numpy_dtype
 from ckptviewer.checkpoint.errors import DamagedFileError, UnreadableFileError
@@ -21,7 +21,8 @@ from ckptviewer.formats.bundle_strings import join_strings
 from ckptviewer.formats.sstable import mask
 from ckptviewer.formats.sstable_writer import table_parts, varint
 from ckptviewer.formats.tf_bundle import shard_path
-from ckptviewer.storage.atomic import NewFile
+from ckptviewer.storage.atomic import Flushing, NewFile
+from ckptviewer.storage.byte_source import LocalFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MOST_SHARDS = 99_999
 _LARGEST_RANK = 254  # TensorShape::MaxDimensions
 _DATA_FILE = re.compile(r"\.data-(\d{5})-of-(\d{5})")
+_LEAST_SHARED_BYTES = 1024
 _PRODUCER = 1  # kTensorBundleVersion
 
 
@@ -47,6 +49,43 @@ class Tensor:
     shape: tuple[int, ...]
     chunks: Iterable[memoryview] | Iterable[np.ndarray]
     checksum: int | None = None
+
+
+class _Place(NamedTuple):
+    """Where the content of a tensor lies, and its masked checksum."""
+
+    shard: int
+    offset: int
+    size: int
+    checksum: int
+
+
+class _Shared:
+    """Finds content that was written before, so that it is not written twice."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[int, int], _Place] = {}
+
+    def place(self, place: _Place, files: Sequence[NewFile]) -> _Place:
+        """Where the same bytes lie already, and then they are taken back; else `place` itself."""
+        if place.size < _LEAST_SHARED_BYTES:
+            return place
+        known = self._places.setdefault(place[2:], place)
+        if known is place or not _same_bytes(known, place, files):
+            return place
+        files[place.shard].cut(place.offset)
+        return known
+
+
+def _same_bytes(one: _Place, other: _Place, files: Sequence[NewFile]) -> bool:
+    """Whether equal bytes lie at both places; equal checksums alone do not say so."""
+    first, second = (LocalFile(files[each.shard].path) for each in (one, other))
+    step = 1 << 20
+    return all(
+        first.read(one.offset + start, min(step, one.size - start))
+        == second.read(other.offset + start, min(step, one.size - start))
+        for start in range(0, one.size, step)
+    )
 
 
 def why_unwritable(key: str, dtype: str, shape: tuple[int, ...]) -> str:
@@ -69,6 +108,8 @@ def write_bundle(
     *,
     shard_bytes: int | None = None,
     taken_counts: Collection[int] = (),
+    share_equal: bool = False,
+    flushing: Flushing | None = None,
 ) -> list[str]:
     """Write a bundle whose files must not exist; returns their paths, flushed, the index last.
 
@@ -76,11 +117,15 @@ def write_bundle(
         own. None: one data file.
     taken_counts: numbers of data files that the bundle must not have, so that its data files can
         stand beside those of another; empty data files make up the difference.
+    share_equal: write the bytes of equal tensors once; entries may refer to the same bytes.
+    flushing: flushes the files; they may not be on the disk before its `wait`.
 
     Raises UnwritableFileError, what reading the content raises, DamagedFileError where the content
     is not what shape and dtype need, ValueError for what `why_unwritable` tells and repeated keys.
     """
     entries: dict[bytes, bytes] = {}
+    flushing = flushing or Flushing()
+    shared = _Shared() if share_equal else None
     with ExitStack() as stack:
         files: list[NewFile] = []
         for tensor in tensors:
@@ -89,21 +134,23 @@ def write_bundle(
             if reason or key in entries:
                 raise ValueError(f"{tensor.key}: {reason or 'the key is repeated'}")
             if not files or _is_full(files[-1], tensor, shard_bytes):
-                files.append(_next_file(prefix, files, stack))
+                files.append(_next_file(prefix, files, stack, flushing))
             file = files[-1]
             offset = file.size
             checksum = _write_content(file, tensor)
-            entries[key] = _entry(tensor, len(files) - 1, offset, file.size - offset, checksum)
+            place = _Place(len(files) - 1, offset, file.size - offset, checksum)
+            entries[key] = _entry(tensor, shared.place(place, files) if shared else place)
+            flushing.begin(file)
         count = max(1, len(files))
         while count in taken_counts:
             count += 1
         while len(files) < count:
-            files.append(_next_file(prefix, files, stack))
-        files[-1].flush()
+            files.append(_next_file(prefix, files, stack, flushing))
+        flushing.add(files[-1])
     paths = [shard_path(prefix, number, count) for number in range(count)]
     for file, path in zip(files, paths, strict=True):
         file.rename(path)
-    return [*paths, _write_index(prefix, entries, count)]
+    return [*paths, _write_index(prefix, entries, count, flushing)]
 
 
 def data_files(prefix: str) -> dict[str, int]:
@@ -135,9 +182,9 @@ def _is_full(file: NewFile, tensor: Tensor, shard_bytes: int | None) -> bool:
     return file.size + coming > shard_bytes or file.size >= shard_bytes
 
 
-def _next_file(prefix: str, files: list[NewFile], stack: ExitStack) -> NewFile:
+def _next_file(prefix: str, files: list[NewFile], stack: ExitStack, flushing: Flushing) -> NewFile:
     if files:
-        files[-1].flush()
+        flushing.add(files[-1])
         files[-1].close()
     if len(files) == MOST_SHARDS:
         raise ValueError(f"a bundle has at most {MOST_SHARDS} data files")
@@ -197,17 +244,18 @@ def _wrong_size(tensor: Tensor, found: str) -> DamagedFileError:
     )
 
 
-def _write_index(prefix: str, entries: dict[bytes, bytes], count: int) -> str:
+def _write_index(prefix: str, entries: dict[bytes, bytes], count: int, flushing: Flushing) -> str:
     header = _number(1, count) + _message(3, _number(1, _PRODUCER))
     with NewFile(prefix + ".index") as file:
         for part in table_parts([(b"", header), *sorted(entries.items())]):
             file.write(part)
-        file.flush()
+        flushing.add(file)
         return file.path
 
 
-def _entry(tensor: Tensor, shard: int, offset: int, size: int, checksum: int) -> bytes:
+def _entry(tensor: Tensor, place: _Place) -> bytes:
     """A BundleEntryProto."""
+    shard, offset, size, checksum = place
     shape = b"".join(_message(2, _number(1, axis)) for axis in tensor.shape)
     return b"".join(
         (

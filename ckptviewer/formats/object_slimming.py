@@ -62,7 +62,8 @@ def slim_object_graph(
             del node.attributes[:]
     if save_counter_key is not None:
         _add_save_counter(slim, save_counter_key)
-    return slim.SerializeToString()
+    data: bytes = slim.SerializeToString()
+    return data
 
 
 _NOTHING, _KEPT, _LOST, _SILENT = range(4)

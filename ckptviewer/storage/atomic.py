@@ -15,13 +15,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ckptviewer.checkpoint.errors import TargetExistsError, UnwritableFileError
 from ckptviewer.checkpoint.text import size_text
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
 PARTIAL_SUFFIX = ".ckptviewer-partial"
 """How the names of the directories end that hold what is not finished."""
+
+_BEGIN = 32 << 20  # flushing smaller parts of a file makes the disk seek
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -59,10 +64,22 @@ class NewFile:
             finally:
                 os.lseek(self._descriptor, 0, os.SEEK_END)
 
+    def cut(self, size: int) -> None:
+        """Take away what was written from byte `size` on. Raises UnwritableFileError."""
+        with _told(self.path):
+            os.ftruncate(self._descriptor, size)
+            os.lseek(self._descriptor, size, os.SEEK_SET)
+        self.size = size
+
     def flush(self) -> None:
         """Have the system put it on the disk. Raises UnwritableFileError."""
         with _told(self.path):
             os.fsync(self._descriptor)
+
+    def duplicate(self) -> int:
+        """Another handle on it, which the caller closes. Raises UnwritableFileError."""
+        with _told(self.path):
+            return os.dup(self._descriptor)
 
     def close(self) -> None:
         """Give the handle back; closing twice is harmless. Raises UnwritableFileError."""
@@ -86,6 +103,58 @@ class NewFile:
         else:
             with suppress(UnwritableFileError):
                 self.close()
+
+
+class Flushing:
+    """Puts files on the disk, meanwhile other work goes on if there is an executor for that.
+
+    Without one, `add` flushes at once. The context waits for what is under way.
+    """
+
+    def __init__(self, executor: Executor | None = None) -> None:
+        self._executor = executor
+        self._under_way: list[Future[None]] = []
+        self._flushed_bytes: dict[str, int] = {}
+
+    def begin(self, file: NewFile) -> None:
+        """Have the disk begin with a file that is still being written."""
+        if self._executor is None or file.size - self._flushed_bytes.get(file.path, 0) < _BEGIN:
+            return
+        if all(future.done() for future in self._under_way):
+            self.add(file)
+
+    def add(self, file: NewFile) -> None:
+        """Flush what is written of a file. Raises UnwritableFileError where it does so at once."""
+        if self._executor is None:
+            file.flush()
+            return
+        self._flushed_bytes[file.path] = file.size
+        handle, path = file.duplicate(), file.path
+        try:
+            self._under_way.append(self._executor.submit(_flush_and_close, handle, path))
+        except BaseException:
+            os.close(handle)
+            raise
+
+    def wait(self) -> None:
+        """Wait until all is on the disk. Raises UnwritableFileError if something is not."""
+        for future in self._under_way:
+            future.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for future in self._under_way:
+            future.exception()  # not cancelled: what was submitted closes its handle
+
+
+def _flush_and_close(descriptor: int, path: str) -> None:
+    try:
+        with _told(path):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Staging:
