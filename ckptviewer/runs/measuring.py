@@ -31,7 +31,8 @@ MEASURED_KINDS = frozenset((Kind.FLOAT, Kind.INTEGER, Kind.BOOL, Kind.COMPLEX))
 class Point(NamedTuple):
     """One variable at one step. Moments, extremes and norm are over finite values.
 
-    elements: how many there are. nan, inf, zero: how many of them are that. mean, std, norm: None is NaN.
+    elements: how many there are. nan, inf, zero: how many of them are that. What does not apply (the
+    mean of nothing) is NaN.
     """
 
     elements: float

@@ -1,0 +1,292 @@
+"""Timeline: how each variable moved over the checkpoints of a run, read as little as possible.
+
+A variable whose stored checksum is that of the save before is not read again; what was measured
+once comes from the cache. Everything else is read once, beside the values of the save before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.runs.entry import CheckpointEntry
+from ckptviewer.runs.lanes import Cells, Column, LaneTask, Work, perform
+from ckptviewer.runs.measuring import is_measured
+from ckptviewer.runs.timeline_cache import (
+    PAIR_FIELDS,
+    POINT_FIELDS,
+    SETTLE_SECONDS,
+    Listed,
+    TimelineCache,
+)
+
+if TYPE_CHECKING:
+    from ckptviewer.storage.cache import Cache
+
+__all__ = ["Cells", "Choice", "ColumnListed", "Event", "Timeline"]
+
+COLUMNS_AT_ONCE = 8
+"""So many checkpoints are open at a time; a task goes through as many."""
+
+BATCH_BYTES = 4 << 20
+_LEAST_BATCH_BYTES = 1 << 18
+_BATCH_VARIABLES = 256
+_POLL_SECONDS = 0.02
+
+Choice = Callable[[Sequence[Variable]], Sequence[Variable]]
+"""Of the variables of one checkpoint those that are wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ColumnListed:
+    """A checkpoint's variables are known: those that are wanted and have numbers.
+
+    index: of the checkpoint in `Timeline.entries`.
+    variables: in natural order of their keys; none where it cannot be opened.
+    error: why it cannot be opened.
+    """
+
+    index: int
+    entry: CheckpointEntry
+    variables: tuple[Variable, ...]
+    error: CkptviewerError | None = None
+
+
+Event = ColumnListed | Cells
+"""What a timeline yields: a column before its cells."""
+
+
+@dataclass(slots=True)
+class _Column:
+    """One checkpoint while its cells are made."""
+
+    index: int
+    entry: CheckpointEntry
+    before: _Column | None
+    work: Column
+    wanted: tuple[Variable, ...]
+    left: int = 0
+
+    def let_go(self) -> None:
+        """Drop the column before; else each would hold all that went before it."""
+        self.before = None
+        self.work.before = None
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Tasks that wait, and what is under way."""
+
+    waiting: deque[LaneTask] = field(default_factory=deque)
+    under_way: dict[Future[list[Cells]], LaneTask] = field(default_factory=dict)
+    busy_lanes: set[int] = field(default_factory=set)
+
+
+class Timeline:
+    """The points and pairs of some variables over some checkpoints, to be had one by one.
+
+    `run` may be used once. What it yields goes into a TimelineTable, in any thread.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[CheckpointEntry],
+        *,
+        choose: Choice | None = None,
+        pairs: bool = True,
+        cache: Cache | None = None,
+        cancel: CancelToken | None = None,
+        settle_seconds: float = SETTLE_SECONDS,
+    ) -> None:
+        """
+        entries: in their order; those that are not sound are columns with an error.
+        choose: which variables; all that have numbers unless given.
+        pairs: whether updates and cosines are wanted, for which neighbours are compared.
+        settle_seconds: what was written less long ago is not remembered.
+        """
+        self.entries = tuple(entries)
+        self._choose = choose
+        self._pairs = pairs
+        self._store = TimelineCache(cache, settle_seconds)
+        self._cache = cache
+        self._cancel = cancel or CancelToken()
+        self._stopped = CancelToken()
+        self._columns: dict[int, _Column] = {}
+        self._lanes: dict[str, int] = {}
+        self._lane_sizes: list[tuple[int, int]] = []
+        self._done = 0
+        self._listed = 0
+        self._listed_columns = 0
+
+    @property
+    def progress(self) -> Progress:
+        """How many of the cells, a variable of a checkpoint each, are there."""
+        known = max(1, self._listed_columns)
+        total = self._listed * len(self.entries) // known
+        return Progress(done=self._done, total=total, unit="variables", label="timeline")
+
+    def run(self, executor: Executor, workers: int = 2) -> Iterator[Event]:
+        """Yield each column, and cells as soon as they are there.
+
+        executor: of threads. workers: how many tasks it works on at a time. Raises Cancelled once
+        the token is cancelled; closing the generator is the same. A checkpoint that is deleted or
+        damaged gives a column, or cells, with an error. No handle is kept.
+        """
+        plan = _Plan()
+        try:
+            before: _Column | None = None
+            for start in range(0, len(self.entries), COLUMNS_AT_ONCE):
+                columns: list[_Column] = []
+                for index in range(start, min(start + COLUMNS_AT_ONCE, len(self.entries))):
+                    self._cancel.raise_if_cancelled()
+                    listed, column = self._column(index, before)
+                    yield listed
+                    if column is not None:
+                        columns.append(column)
+                        before = column
+                        yield from self._remembered(column)
+                self._plan_tasks(plan, columns, workers)
+                # The next columns are opened while the last tasks of these are under way.
+                yield from self._advance(plan, executor, workers, until=2 * workers)
+            yield from self._advance(plan, executor, workers, until=0)
+        finally:
+            self._stopped.cancel()
+            for future in plan.under_way:
+                future.cancel()
+
+    def _column(self, index: int, before: _Column | None) -> tuple[ColumnListed, _Column | None]:
+        """The column of one checkpoint: remembered, or opened."""
+        entry = self.entries[index]
+        try:
+            if not entry.sound:
+                raise CkptviewerError(entry.trouble, where=entry.name)
+            stored, pairs = self._store.get(entry, before.entry if before else None)
+            work = Column(entry)
+            if stored is None:
+                listed = work.open_and_list()
+                points = np.full((len(listed.variables), POINT_FIELDS), math.nan)
+            else:
+                listed, points = stored.listed, stored.points
+                work.listed = listed
+            if pairs is None:
+                pairs = np.full((len(listed.variables), PAIR_FIELDS), math.nan)
+        except CkptviewerError as error:
+            return ColumnListed(index=index, entry=entry, variables=(), error=error), None
+        work.points, work.pairs = points, pairs
+        work.before = before.work if before else None
+        wanted = self._wanted(listed)
+        self._listed += len(wanted)
+        self._listed_columns += 1
+        listed_event = ColumnListed(index=index, entry=entry, variables=wanted)
+        return listed_event, _Column(index, entry, before, work, wanted)
+
+    def _wanted(self, listed: Listed) -> tuple[Variable, ...]:
+        variables = [variable for variable in listed.variables if is_measured(variable)]
+        return tuple(self._choose(variables) if self._choose else variables)
+
+    def _remembered(self, column: _Column) -> Iterator[Cells]:
+        """The cells that are known already, and what is left to do noted in `column`."""
+        if not self._pairs and self._cache is not None:
+            column.work.take_statistics(self._cache, column.wanted)
+        rows = [column.work.listed.rows[variable.key] for variable in column.wanted]
+        known = [row for row in rows if column.work.is_known(row, self._pairs)]
+        if known:
+            self._done += len(known)
+            yield column.work.cells(column.index, known)
+
+    def _plan_tasks(self, plan: _Plan, columns: Sequence[_Column], workers: int) -> None:
+        """Tasks for what is left of these columns: each a lane of variables through all of them."""
+        lanes: dict[int, list[Work]] = {}
+        for column in columns:
+            batch_bytes = self._batch_bytes(column, workers)
+            by_lane: dict[int, list[int]] = {}
+            for variable in column.wanted:
+                row = column.work.listed.rows[variable.key]
+                if not column.work.is_known(row, self._pairs):
+                    by_lane.setdefault(self._lane_of(variable, batch_bytes), []).append(row)
+            column.left = len(by_lane)
+            if by_lane:
+                self._columns[column.index] = column
+            else:
+                column.let_go()
+            for lane, rows in by_lane.items():
+                work = Work(column.index, column.work, tuple(rows))
+                lanes.setdefault(lane, []).append(work)
+        for lane, works in sorted(lanes.items()):
+            task = LaneTask(lane, tuple(works), self._pairs, self._stopped)
+            plan.waiting.append(task)
+
+    def _batch_bytes(self, column: _Column, workers: int) -> int:
+        """Small enough that there is work for all."""
+        total = sum(variable.stored_bytes for variable in column.wanted)
+        return min(BATCH_BYTES, max(_LEAST_BATCH_BYTES, total // (4 * workers)))
+
+    def _lane_of(self, variable: Variable, batch_bytes: int) -> int:
+        """Which lane a variable belongs to: the same one at each step."""
+        lane = self._lanes.get(variable.key)
+        if lane is not None:
+            return lane
+        count, size = self._lane_sizes[-1] if self._lane_sizes else (0, 0)
+        if (
+            not self._lane_sizes
+            or count >= _BATCH_VARIABLES
+            or (count and size + variable.stored_bytes > batch_bytes)
+        ):
+            self._lane_sizes.append((0, 0))
+            count = size = 0
+        self._lane_sizes[-1] = count + 1, size + variable.stored_bytes
+        lane = self._lanes[variable.key] = len(self._lane_sizes) - 1
+        return lane
+
+    def _advance(
+        self, plan: _Plan, executor: Executor, workers: int, until: int
+    ) -> Iterator[Cells]:
+        """Work until no more than so many tasks are left, waiting or under way."""
+        while len(plan.waiting) + len(plan.under_way) > until:
+            self._submit(plan, executor, 2 * workers)
+            done, _ = wait(plan.under_way, _POLL_SECONDS, FIRST_COMPLETED)
+            self._cancel.raise_if_cancelled()
+            for future in [future for future in plan.under_way if future in done]:
+                task = plan.under_way.pop(future)
+                plan.busy_lanes.discard(task.lane)
+                for cells in future.result():
+                    self._done += len(cells.keys)
+                    yield cells
+                self._settle(task)
+
+    def _submit(self, plan: _Plan, executor: Executor, most: int) -> None:
+        """Hand tasks over; a lane goes on only when its columns before are done."""
+        put_off: list[LaneTask] = []
+        while plan.waiting and len(plan.under_way) < most:
+            task = plan.waiting.popleft()
+            if task.lane in plan.busy_lanes:
+                put_off.append(task)
+                continue
+            plan.busy_lanes.add(task.lane)
+            plan.under_way[executor.submit(perform, task)] = task
+        plan.waiting.extendleft(reversed(put_off))
+
+    def _settle(self, task: LaneTask) -> None:
+        """Remember the columns that are complete, and let go of them."""
+        for work in task.works:
+            column = self._columns[work.index]
+            column.left -= 1
+            if not column.left:
+                del self._columns[work.index]
+                self._store.keep(
+                    column.entry,
+                    column.before.entry if column.before else None,
+                    column.work.listed,
+                    column.work.points,
+                    column.work.pairs if self._pairs else None,
+                )
+                column.let_go()

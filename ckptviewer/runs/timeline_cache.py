@@ -1,0 +1,175 @@
+"""Timelines remembered: what was measured of each checkpoint, and of each pair of neighbours.
+
+Kept by the identity of the files, as bytes that need no pickle. The variables of checkpoints of
+one run are the same mostly: they are kept once, by a digest of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ckptviewer.checkpoint.variable import Role, Variable
+from ckptviewer.runs.entry import CheckpointEntry
+from ckptviewer.runs.measuring import Pair, Point
+from ckptviewer.runs.members import state_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ckptviewer.storage.cache import Cache
+
+VERSION = 1
+"""Raise it whenever the same checkpoint would give other numbers."""
+
+SETTLE_SECONDS = 2.0
+"""Clocks of file systems are coarse: what was written just now may change and bear one time."""
+
+POINT_FIELDS, PAIR_FIELDS = len(Point._fields), len(Pair._fields)
+_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """The variables of one checkpoint.
+
+    checksums: int64, -1 where a variable has none. rows: key to position.
+    """
+
+    variables: tuple[Variable, ...]
+    checksums: NDArray[np.int64]
+    rows: dict[str, int]
+
+    @classmethod
+    def of(cls, variables: tuple[Variable, ...], checksums: NDArray[np.int64]) -> Listed:
+        rows = {variable.key: row for row, variable in enumerate(variables)}
+        return cls(variables, checksums, rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What is remembered of one checkpoint: a row of `points` that was not measured is NaN."""
+
+    listed: Listed
+    points: NDArray[np.float64]
+
+
+class TimelineCache:
+    """Reads and keeps what timelines measure. Nothing is raised: what is wrong is not there."""
+
+    def __init__(self, cache: Cache | None, settle_seconds: float = SETTLE_SECONDS) -> None:
+        self._cache = cache
+        self._settle_seconds = settle_seconds
+
+    def get(
+        self, entry: CheckpointEntry, before: CheckpointEntry | None
+    ) -> tuple[Stored | None, NDArray[np.float64] | None]:
+        """What is remembered of `entry`, and of it beside `before`."""
+        if self._cache is None:
+            return None, None
+        pair = _pair_key(before)
+        found = self._cache.get_many(_identity(entry), ("head", "points", pair))
+        try:
+            stored = self._stored(found)
+            rows = len(stored.points) if stored else 0
+            pairs = _array(found[pair], rows, PAIR_FIELDS) if stored and pair in found else None
+        except (zlib.error, ValueError, KeyError, TypeError, AttributeError):
+            return None, None
+        return stored, pairs
+
+    def _stored(self, found: dict[str, bytes]) -> Stored | None:
+        if "head" not in found or "points" not in found or self._cache is None:
+            return None
+        head = zlib.decompress(found["head"])
+        digest = head[:40].decode("ascii")
+        variables = self._variables(digest)
+        if variables is None:
+            return None
+        checksums = np.frombuffer(head, "<i8", -1, 40).astype(np.int64)
+        points = _array(found["points"], len(variables), POINT_FIELDS)
+        if len(checksums) != len(variables):
+            return None
+        return Stored(Listed.of(variables, checksums), points)
+
+    def _variables(self, digest: str) -> tuple[Variable, ...] | None:
+        assert self._cache is not None
+        data = self._cache.get_many(f"timeline-variables {VERSION}", (digest,)).get(digest)
+        return None if data is None else _decoded(data)
+
+    def keep(
+        self,
+        entry: CheckpointEntry,
+        before: CheckpointEntry | None,
+        listed: Listed,
+        points: NDArray[np.float64],
+        pairs: NDArray[np.float64] | None,
+    ) -> None:
+        """Remember what was measured; not where the files were, or are just being, changed."""
+        if self._cache is None or not self._is_settled(entry):
+            return
+        table = _encoded(listed.variables)
+        digest = hashlib.blake2b(table, digest_size=20).hexdigest()
+        head = digest.encode() + listed.checksums.astype("<i8").tobytes()
+        values = {
+            "head": zlib.compress(head, _LEVEL),
+            "points": zlib.compress(points.astype("<f8").tobytes(), _LEVEL),
+        }
+        if pairs is not None:
+            values[_pair_key(before)] = zlib.compress(pairs.astype("<f8").tobytes(), _LEVEL)
+        self._cache.put_many(f"timeline-variables {VERSION}", {digest: table})
+        self._cache.put_many(_identity(entry), values)
+
+    def _is_settled(self, entry: CheckpointEntry) -> bool:
+        newest = max((max(s.modified_ns, s.changed_ns) for s in entry.files), default=0) / 1e9
+        if time.time() - newest <= self._settle_seconds:
+            return False
+        try:
+            return all(state_of(state.path) == state for state in entry.files)
+        except OSError:
+            return False
+
+
+def _identity(entry: CheckpointEntry) -> str:
+    return f"timeline {VERSION} {entry.signature}"
+
+
+def _pair_key(before: CheckpointEntry | None) -> str:
+    return f"pair {before.signature}" if before else "alone"
+
+
+def _array(data: bytes, rows: int, columns: int) -> NDArray[np.float64]:
+    """Raises ValueError where it is not of this size."""
+    flat = np.frombuffer(zlib.decompress(data), "<f8").astype(np.float64)
+    return flat.reshape(rows, columns)
+
+
+def _encoded(variables: tuple[Variable, ...]) -> bytes:
+    return zlib.compress(json.dumps(variables).encode(), _LEVEL)
+
+
+@lru_cache(maxsize=4)
+def _decoded(data: bytes) -> tuple[Variable, ...]:
+    return tuple(
+        Variable(
+            key=key,
+            name=name,
+            dtype=dtype,
+            shape=tuple(shape),
+            stored_bytes=stored_bytes,
+            role=Role(role),
+            slot_of=slot_of,
+            slot_name=slot_name,
+            trainable=trainable,
+            object_path=object_path,
+            shard=shard,
+        )
+        for key, name, dtype, shape, stored_bytes, role, slot_of, slot_name, trainable,
+        object_path, shard in json.loads(zlib.decompress(data))
+    )  # fmt: skip
