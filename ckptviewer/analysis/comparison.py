@@ -208,6 +208,24 @@ class Comparison:
         return replace(self, deltas=rows)
 
 
+def first_answer(
+    a: Checkpoint, b: Checkpoint, options: ComparisonOptions | None = None
+) -> Comparison:
+    """Match the variables of both and compare their indexes. Raises what matching raises."""
+    from ckptviewer.analysis.matching import match_variables
+
+    options = options or ComparisonOptions()
+    matches = match_variables(
+        a,
+        b,
+        rules=options.rules,
+        by_hand=options.by_hand,
+        include_metadata=options.include_metadata,
+        model_only=options.model_only,
+    )
+    return compare_indexes(a, b, matches, options)
+
+
 def compare_indexes(
     a: Checkpoint,
     b: Checkpoint,
