@@ -48,7 +48,12 @@ _BUNDLES = frozenset(("tf-bundle", "saved-model"))
 _LAYER_PATHS = frozenset(("keras-archive", "keras-weights-h5"))
 _CONVERTING = frozenset((Rule.LAYER_PATH, Rule.LAYER_ORDER, Rule.NAME_MAP))
 _COUNTER_TARGET = Target(
-    key=SAVE_COUNTER, name=SAVE_COUNTER, dtype="int64", shape=(), role=Role.COUNTER
+    key=SAVE_COUNTER,
+    name=SAVE_COUNTER,
+    dtype="int64",
+    shape=(),
+    role=Role.COUNTER,
+    in_model=False,
 )
 
 
@@ -85,7 +90,7 @@ def simulate_restore(
         unused=tuple(unused),
         mismatched=tuple(mismatched),
         raises=paired.raises,
-        rename_rules=_renames(report_map=name_map, rule=rule, bound=bound, fresh=fresh),
+        rename_rules=_renames(name_map, rule, bound, fresh),
         name_map=name_map,
         head=find_head(bound, fresh, mismatched, unused),
     )
@@ -161,6 +166,7 @@ def target_of(variable: Variable) -> Target:
         dtype=variable.dtype,
         shape=variable.shape,
         role=variable.role,
+        in_model=variable.in_model and variable.slot_of is None,
     )
 
 
@@ -281,13 +287,17 @@ def _why_fresh(rule: Rule) -> str:
 
 
 def _renames(
-    *, report_map: Mapping[str, str], rule: Rule, bound: list[Bound], fresh: list[Fresh]
+    name_map: Mapping[str, str], rule: Rule, bound: list[Bound], fresh: list[Fresh]
 ) -> tuple[RenameRule, ...]:
     """Rules for what would bind under another name; none where all binds as it is called."""
     if rule is Rule.NAME_MAP:
-        differing = {key: target for target, key in report_map.items() if key != target}
-        same = [key for target, key in report_map.items() if key == target]
-        return rules_for(differing, same)
+        differing = {key: target for target, key in name_map.items() if key != target}
+        if len(set(differing)) < len(differing):
+            return ()
+        same = [key for target, key in name_map.items() if key == target]
+        rules = rules_for(differing, same)
+        # A rule for each variable says no more than the map itself.
+        return rules if len(rules) <= max(1, len(differing) // 2) else ()
     wanted = {each.suggestion: each.target.key for each in fresh if each.suggestion}
     return rules_for(wanted, [each.key for each in bound])
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.renaming import RenameRule
-from ckptviewer.checkpoint.variable import MODEL_ROLES, Role
+from ckptviewer.checkpoint.variable import Role
 
 
 class Rule(StrEnum):
@@ -35,18 +35,18 @@ class MismatchKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A variable of the model. key: as the model's file stores it. name: for people."""
+    """A variable of the model. key: as the model's file stores it. name: for people.
+
+    in_model: whether predictions need it; not so for an optimizer's, a metric's, a counter, nor
+    for an average that is kept beside the weight that it is of.
+    """
 
     key: str
     name: str
     dtype: str
     shape: tuple[int, ...]
     role: Role
-
-    @property
-    def in_model(self) -> bool:
-        """Whether predictions need it; not so for an optimizer's, a metric's, a counter."""
-        return self.role in MODEL_ROLES
+    in_model: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,15 @@ def rules_for(wanted: Mapping[str, str], keep: Collection[str] = ()) -> tuple[Re
         return ()
     rules: list[RenameRule] = []
     unchanged = [*keep, *(old for old, new in wanted.items() if old == new)]
-    counts = Counter(pair for old, new in pending.items() for pair in set(_candidates(old, new)))
+    for rule in _insertions(pending):
+        served = [old for old, new in pending.items() if rule.apply(old) == new]
+        if len(served) > 1 and _harmless(rule, wanted, served, unchanged):
+            rules.append(rule)
+            for old in served:
+                del pending[old]
+    counts = Counter(
+        pair for old, new in pending.items() for pair in dict.fromkeys(_candidates(old, new))
+    )
     for (pattern, replacement), count in counts.most_common(_MOST_RULES):
         if count < 2:
             break
@@ -43,8 +51,24 @@ def rules_for(wanted: Mapping[str, str], keep: Collection[str] = ()) -> tuple[Re
     return tuple(rules) if _proven(rules, wanted, unchanged) else ()
 
 
+def _insertions(pending: Mapping[str, str]) -> list[RenameRule]:
+    """Rules that put a scope before all keys that begin alike: `a/w` and `b/w` into `net/`."""
+    heads: dict[str, set[str]] = {}
+    for old, new in pending.items():
+        scope, slash, _ = old.partition("/")
+        if new.endswith("/" + old) and slash:
+            heads.setdefault(new[: len(new) - len(old)], set()).add(scope)
+    return [
+        RenameRule(f"^(?=(?:{'|'.join(map(re.escape, sorted(scopes)))})/)", _literal(prefix))
+        for prefix, scopes in heads.items()
+        if len(scopes) <= _MOST_RULES
+    ]
+
+
 def _candidates(old: str, new: str) -> Iterator[tuple[str, str]]:
     """Patterns and replacements that turn `old` into `new`, the plainest first."""
+    if old.endswith(new) and old[: -len(new)].endswith(("/", ".")):
+        yield f"^{re.escape(old[: -len(new)])}", ""
     ours, theirs = _PARTS.split(old), _PARTS.split(new)
     tail = 0
     while tail < min(len(ours), len(theirs)) - 1 and ours[-1 - tail] == theirs[-1 - tail]:

@@ -329,3 +329,32 @@ def test_real_saved_models_restore_into_themselves(corpus: Path) -> None:
     regression = simulate(corpus / "onx_regression_ckpt", corpus / "onx_regression_sm")
     assert regression.rule is Rule.SAVER_NAME
     assert regression.restores_model
+
+
+def test_the_rules_and_the_python_put_another_root_right(tmp_path: Path) -> None:
+    prefix = tf.train.Checkpoint(filled(Net())).save(str(tmp_path / "a"))
+    tf.saved_model.save(filled(Net()), str(tmp_path / "unused"))
+    model = tf.train.Checkpoint(net=Net()).save(str(tmp_path / "model"))
+    report = simulate(prefix, model)
+    assert not bound_names(report)
+    assert [each.suggestion for each in report.model_fresh] != [""] * 4
+    (rule,) = report.rename_rules
+    assert rule.apply("head/bias/.ATTRIBUTES/VARIABLE_VALUE").startswith("net/head/bias/")
+    program = tf.train.Checkpoint(net=Net())
+    exec(report.fix.replace("# model =", "pass  #"), {"model": program})
+    assert changed(program.net) == {"body/kernel", "body/bias", "head/kernel", "head/bias"}
+    with open_checkpoint(prefix) as ours, open_checkpoint(model) as theirs:
+        renamed = simulate_restore(ours, theirs, rules=report.rename_rules)
+    assert renamed.restores_model
+    assert renamed.rule is Rule.NAME_MAP
+
+
+def test_a_dtype_that_differs_can_be_assigned_with_a_cast(tmp_path: Path) -> None:
+    prefix = tf.train.Checkpoint(net=filled(Net(dtype=tf.float16))).save(str(tmp_path / "a"))
+    tf.saved_model.save(Net(), str(tmp_path / "model"))
+    report = simulate(prefix, tmp_path / "model")
+    assert len(report.mismatched) == 4
+    assert report.head is None
+    names: dict[str, Any] = {}
+    exec(report.fix, names)
+    assert changed(names["model"].body, names["model"].head) == set(NAMES)
