@@ -76,7 +76,7 @@ class Compiled:
     def __init__(self, names: dict[str, str], code: bytes) -> None:
         self._load(code)
         pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
-        self._count = self._function(names["count"], pointer, size, pointer, pointer)
+        self._count = self._function(names["count"], pointer, size, pointer)
         self._accumulate = {
             np.dtype(name): self._function(
                 names[name], pointer, pointer, pointer, size, pointer, pointer, pointer, pointer,
@@ -136,9 +136,13 @@ class Compiled:
 
     def count_patterns(self, patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> None:
         """Add to `table` how often each pattern of 16 bits comes."""
-        second = np.zeros_like(table)
-        self._count(patterns.ctypes.data, patterns.size, table.ctypes.data, second.ctypes.data)
-        table += second
+        ahead = min(-patterns.ctypes.data % 8 // 2, patterns.size)
+        words = (patterns.size - ahead) // 4
+        inner = patterns[ahead : ahead + 4 * words]
+        self._count(inner.ctypes.data, words, table.ctypes.data)
+        for part in (patterns[:ahead], patterns[ahead + 4 * words :]):
+            for pattern in part.tolist():
+                table[pattern] += 1
 
 
 def code_path() -> Path:
