@@ -77,6 +77,10 @@ class BadRuleError(CkptviewerError, ValueError):
     """A rule that renames variables cannot be understood, or cannot be used."""
 
 
+class InvalidSettingError(CkptviewerError, ValueError):
+    """A setting has a value that it cannot have."""
+
+
 class NameCollisionError(CkptviewerError, ValueError):
     """Several variables would bear one name."""
 
