@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckptviewer.analysis.chunks import boxes, segments
+from ckptviewer.checkpoint.dtypes import numpy_dtype
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError, DamagedFileError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.runs.entry import CheckpointEntry
@@ -196,9 +197,9 @@ def perform(task: LaneTask) -> list[Cells]:
 def _measure(
     column: Column, row: int, held: np.ndarray | None, task: LaneTask
 ) -> np.ndarray | None:
-    """Fill the row's point and pair in; returns its values, if they are small enough to hold.
+    """Fill the row's point and pair in; returns its values, where they are held.
 
-    held: the values in the column before, if somebody holds them.
+    held: the values in the column before, if somebody holds them; it is written to.
     """
     other = column.row_before(row)
     before = column.before
@@ -208,80 +209,72 @@ def _measure(
             column.points[row] = known
             column.pairs[row] = unchanged(known)
             return held
-    with_pair = task.pairs and other is not None and before is not None
-    variable = column.listed.variables[row]
-    measuring = Measuring()
-    if _bytes_of(variable) > WHOLE_BYTES:
-        _measure_stream(column, row, other if with_pair else None, task)
+    if not task.pairs or other is None or before is None:
+        column.points[row] = _measure_alone(column, row, task)
         return None
-    values = column.checkpoint.read(variable).reshape(-1)
-    if not with_pair or before is None or other is None:
-        measuring.add(values)
-        column.points[row] = measuring.point()
-        return values
-    if held is None:
-        held = _values_before(before, other)
-    measuring.add(values, held)
-    column.points[row] = measuring.point()
-    if held is not None:
-        earlier = _point_before(before, other, iter((held,)))
-        pair = measuring.pair(earlier) or slow_pair(_cut(values, held))
-        column.pairs[row] = pair
-    return values
-
-
-def _values_before(before: Column, other: int) -> np.ndarray | None:
-    """The values in the column before; None where they cannot be read."""
+    held = _held_before(before, other) if held is None else held
     try:
-        return before.checkpoint.read(before.listed.variables[other]).reshape(-1)
+        _measure_beside(column, row, before, other, held, task)
+        return held
+    except Cancelled:
+        raise
+    except CkptviewerError:  # one of the two cannot be read: if it is this one, that is told now
+        column.points[row] = _measure_alone(column, row, task)
+        return None
+
+
+def _held_before(before: Column, other: int) -> np.ndarray | None:
+    """The values in the column before; None where they are too large to hold, or unreadable."""
+    variable = before.listed.variables[other]
+    if _bytes_of(variable) > WHOLE_BYTES:
+        return None
+    try:
+        return before.checkpoint.read(variable).reshape(-1)
     except CkptviewerError:
         return None
 
 
-def _point_before(before: Column, other: int, values: Iterable[np.ndarray]) -> Point:
-    """The point of the column before: known, or measured now."""
-    known = Point(*before.points[other].tolist())
-    if not math.isnan(known.elements):
-        return known
+def _measure_alone(column: Column, row: int, task: LaneTask) -> Point:
+    """The point of a row. Raises what reading raises."""
     measuring = Measuring()
-    for part in values:
-        measuring.add(part)
+    for block in _blocks(column.checkpoint, column.listed.variables[row], task.cancel):
+        measuring.add(block)
     return measuring.point()
 
 
-def _measure_stream(column: Column, row: int, other: int | None, task: LaneTask) -> None:
-    """The same for what is too large to hold: both are read, block beside block."""
-    variable, before = column.listed.variables[row], column.before
-    if other is not None and before is not None:
-        try:
-            _measure_beside(column, row, before, other, task)
-            return
-        except Cancelled:
-            raise
-        except CkptviewerError:
-            pass  # one of the two cannot be read: if it is this one, that is told below
-    measuring = Measuring()
-    for block in _blocks(column.checkpoint, variable, task.cancel):
-        measuring.add(block)
-    column.points[row] = measuring.point()
+def _measure_beside(
+    column: Column, row: int, before: Column, other: int, held: np.ndarray | None, task: LaneTask
+) -> None:
+    """Fill the row's point and pair in, and put its values into `held`, block by block.
 
-
-def _measure_beside(column: Column, row: int, before: Column, other: int, task: LaneTask) -> None:
+    What is held is of the column before until then; without it that is read again.
+    """
     variable, earlier = column.listed.variables[row], before.listed.variables[other]
-
-    def both() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return _beside(
-            _blocks(column.checkpoint, variable, task.cancel),
-            _blocks(before.checkpoint, earlier, task.cancel),
-        )
-
     measuring = Measuring()
-    for values, others in both():
-        measuring.add(values, others)
-    again = _blocks(before.checkpoint, earlier, task.cancel)
-    pair = measuring.pair(_point_before(before, other, again))
-    column.pairs[row] = slow_pair(both()) if pair is None else pair
+    known = Point(*before.points[other].tolist())
+    if math.isnan(known.elements):
+        known = _measure_alone(before, other, task)
+    at = 0
+    blocks = _blocks(column.checkpoint, variable, task.cancel)
+    if held is None:
+        again = _blocks(before.checkpoint, earlier, task.cancel)
+        for values, others in _beside(blocks, again):
+            measuring.add(values, others)
+    else:
+        for values in blocks:
+            place = held[at : at + values.size]
+            measuring.add(values, place)
+            place[...] = values
+            at += values.size
+    pair = measuring.pair(known)
+    if pair is None:
+        both = (
+            _blocks(each.checkpoint, v, task.cancel)
+            for each, v in ((column, variable), (before, earlier))
+        )
+        pair = slow_pair(_beside(*both))
     column.points[row] = measuring.point()
+    column.pairs[row] = pair
 
 
 def _beside(one: Blocks, other: Blocks) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -294,7 +287,8 @@ def _beside(one: Blocks, other: Blocks) -> Iterator[tuple[np.ndarray, np.ndarray
 def _blocks(checkpoint: Checkpoint, variable: Variable, cancel: CancelToken) -> Blocks:
     """The values in C order and in blocks of one size, whatever the reader gives."""
     if checkpoint.in_order(variable):
-        source: Iterable[np.ndarray] = checkpoint.chunks(variable)
+        item_bytes = numpy_dtype(variable.dtype).itemsize
+        source: Iterable[np.ndarray] = checkpoint.chunks(variable, BLOCK_ELEMENTS * item_bytes)
     else:
         source = (
             checkpoint.read(variable, region).reshape(-1)
@@ -305,12 +299,5 @@ def _blocks(checkpoint: Checkpoint, variable: Variable, cancel: CancelToken) -> 
         yield block
 
 
-def _cut(one: np.ndarray, other: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in range(0, one.size, BLOCK_ELEMENTS):
-        yield one[start : start + BLOCK_ELEMENTS], other[start : start + BLOCK_ELEMENTS]
-
-
 def _bytes_of(variable: Variable) -> int:
-    from ckptviewer.checkpoint.dtypes import numpy_dtype
-
     return variable.element_count * numpy_dtype(variable.dtype).itemsize

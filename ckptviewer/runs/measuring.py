@@ -31,8 +31,8 @@ MEASURED_KINDS = frozenset((Kind.FLOAT, Kind.INTEGER, Kind.BOOL, Kind.COMPLEX))
 class Point(NamedTuple):
     """One variable at one step. Moments, extremes and norm are over finite values.
 
-    elements: how many there are. nan, inf, zero: how many of them are that. What does not apply (the
-    mean of nothing) is NaN.
+    elements: how many there are. nan, inf, zero: how many of them are that. What does not apply
+    (the mean of nothing) is NaN.
     """
 
     elements: float
@@ -145,31 +145,28 @@ class Measuring:
         size = block.size
         with np.errstate(all="ignore"):
             total = _sum(block)
-            center = block.dtype.type(total / size)
-            scratch = _scratch.of(block)
-            np.subtract(block, center, out=scratch)
-            rest = _square(scratch)
+            square = _square(block)
             low, high = float(np.minimum.reduce(block)), float(np.maximum.reduce(block))
             largest = max(-low, high)
-            if not math.isfinite(rest) or (largest < _LEAST and block.dtype == np.float32):
+            if not math.isfinite(square) or (largest < _LEAST and block.dtype == np.float32):
                 self._add_slowly(block.astype(np.float64))
             else:
-                rest -= (total - size * float(center)) ** 2 / size
-                self._combine(size, total / size, max(rest, 0.0))
+                mean = total / size
+                self._combine(size, mean, _about(block, mean, total, square))
                 self.count += size
                 self.low, self.high = min(self.low, low), max(self.high, high)
                 if low <= 0.0 <= high:
                     zeros = np.equal(block, 0, out=_scratch.marks[:size])
                     self.zero += int(np.count_nonzero(zeros))
             if before is not None and not self.odd:
-                self._add_difference(block, before, scratch)
+                self._add_difference(block, before)
 
-    def _add_difference(self, block: np.ndarray, before: np.ndarray, scratch: np.ndarray) -> None:
+    def _add_difference(self, block: np.ndarray, before: np.ndarray) -> None:
         if before.dtype.kind == "c":
             self.odd = True
             return
         if before.dtype == block.dtype:
-            np.subtract(block, before, out=scratch)
+            scratch = np.subtract(block, before, out=_scratch.of(block))
         else:
             scratch = block.astype(np.float64) - before
         square = _square(scratch)
@@ -264,6 +261,16 @@ def as_float(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "biu":
         return values.astype(np.float64)
     return values.astype(np.float32)
+
+
+def _about(block: np.ndarray, mean: float, total: float, square: float) -> float:
+    """The sum of squares about the mean, from that about zero where little is lost by that."""
+    size = block.size
+    if 4 * size * mean * mean <= square:
+        return square - size * mean * mean
+    center = block.dtype.type(mean)
+    rest = _square(np.subtract(block, center, out=_scratch.of(block)))
+    return max(rest - (total - size * float(center)) ** 2 / size, 0.0)
 
 
 def _square(values: np.ndarray) -> float:

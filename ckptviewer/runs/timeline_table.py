@@ -95,7 +95,8 @@ class TimelineTable:
 
     def series(self, series: Series, key: str) -> Matrix:
         """One variable's numbers: a float64 for each column."""
-        return self.matrix(series, (key,))[0]
+        found: Matrix = self.matrix(series, (key,))[0]
+        return found
 
     def matrix(self, series: Series, keys: Iterable[str] | None = None) -> Matrix:
         """The heat map: float64, a row for each key (of `variables` unless given), all columns."""
