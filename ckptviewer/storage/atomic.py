@@ -42,6 +42,16 @@ class NewFile:
         with _told(path):
             self._descriptor = os.open(path, flags, 0o666)
 
+    @classmethod
+    def begun(cls, path: str) -> Self:
+        """A file that a library has made and closed already. Raises UnwritableFileError."""
+        file = cls.__new__(cls)
+        file.path = path
+        with _told(path):
+            file._descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+            file.size = os.lseek(file._descriptor, 0, os.SEEK_END)
+        return file
+
     def write(self, data: bytes | memoryview) -> None:
         """Append all of `data`. Raises UnwritableFileError."""
         view = memoryview(data).cast("B") if len(data) else memoryview(b"")
@@ -242,6 +252,21 @@ def remove_files(paths: Sequence[str]) -> None:
     for path in paths:
         with suppress(OSError):
             os.unlink(path)
+
+
+@contextmanager
+def told_by_library(where: str) -> Iterator[None]:
+    """Turn what a library raises where the system lets it not write into UnwritableFileError.
+
+    HDF5's library puts the system's error into the text of its own.
+    """
+    with _told(where):
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            found = re.search(r"errno = (\d+)", str(error))
+            number = int(found[1]) if found else getattr(error, "errno", None) or errno.EIO
+            raise OSError(number, os.strerror(number)) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from ckptviewer.checkpoint.errors import TargetExistsError, UnwritableFileError
 from ckptviewer.storage import atomic
-from ckptviewer.storage.atomic import PARTIAL_SUFFIX, NewFile, Staging
+from ckptviewer.storage.atomic import PARTIAL_SUFFIX, NewFile, Staging, told_by_library
 
 
 def staged(staging: Staging, **contents: bytes) -> list[str]:
@@ -233,3 +233,27 @@ def test_bytes_are_written_again_in_their_place_only(tmp_path: Path) -> None:
         file.write(b"!")
         assert file.size == 11
     assert (tmp_path / "a").read_bytes() == b"01ab456789!"
+
+
+def test_a_file_that_a_library_began_is_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"01234")
+    with NewFile.begun(str(tmp_path / "a")) as file:
+        file.write_again(1, b"ab")
+        file.write(b"5")
+    assert (tmp_path / "a").read_bytes() == b"0ab345"
+    with pytest.raises(UnwritableFileError):
+        NewFile.begun(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("Can't write (errno = 28, error message = 'No space')"), "disk is full"),
+        (OSError(errno.ENOSPC, "full"), "disk is full"),
+        (OSError("Can't flush"), "writing failed"),
+    ],
+)
+def test_a_library_tells_why_it_cannot_write(error: Exception, words: str) -> None:
+    with pytest.raises(UnwritableFileError, match=words) as caught, told_by_library("there"):
+        raise error
+    assert caught.value.where == "there"
