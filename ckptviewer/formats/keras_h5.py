@@ -99,6 +99,27 @@ def _open(file: Hdf5File, path: Path) -> Checkpoint:
     )
 
 
+def read_structure(path: Path) -> tuple[str, list[str]]:
+    """The model's configuration as JSON text, "" without one, and the keys of the layers' weights.
+
+    The keys come in the model's own order, and those of a layer in the layer's. Raises as opening.
+    """
+    source = LocalFile(path)
+    try:
+        file = Hdf5File(source)
+        with file.metadata.counting():
+            contents = file.walk()
+            root = _attributes(file, "", contents, [])
+            prefix = MODEL if MODEL in contents.groups else ""
+            weights = _attributes(file, prefix, contents, [])
+            lists = _weight_lists(file, prefix, weights, contents, [])
+        config = _text(root.get("model_config") or weights.get("model_config"))
+        keys = [key for each in lists for key in each.names if key in contents.datasets]
+        return config, keys
+    finally:
+        source.release()
+
+
 def _attributes(
     file: Hdf5File, group: str, contents: Contents, findings: list[Finding]
 ) -> Attributes:

@@ -67,6 +67,11 @@ def is_known(class_name: str) -> bool:
     return class_name in _VARIABLES
 
 
+def variables_of_class(class_name: str) -> tuple[str, ...]:
+    """All that a layer of this class may call its own variables, in their order."""
+    return _VARIABLES.get(class_name, ())
+
+
 def known_class(word: str) -> str:
     """The class that an automatic name tells ("dense_3" is a "dense"); empty where none."""
     base, _, number = word.rpartition("_")

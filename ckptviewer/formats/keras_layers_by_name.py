@@ -1,0 +1,109 @@
+"""The layers of a Keras model as the names of its variables tell them: `lstm/lstm_cell/kernel`.
+
+A name is the layer's, those of layers inside it, and the variable's. What attribute holds an inner
+layer is known of those that Keras itself brings, and of models whose configuration is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ckptviewer.formats.keras_config import Layer
+from ckptviewer.formats.keras_layout import LAYERS, Node
+
+_MAX_SCOPES = 40
+_ATTENTION = {
+    "query": "query_dense",
+    "key": "key_dense",
+    "value": "value_dense",
+    "attention_output": "output_dense",
+}
+_MODEL = re.compile(r"(functional|sequential|model)(?:_\d+)?")
+
+
+def layers_by_name(
+    named: Iterable[tuple[str, str]], *, model: Layer | None = None, is_ordered: bool
+) -> tuple[Node, dict[str, str]]:
+    """The model that has these variables, and why some are not placed in it, by their keys.
+
+    named: name and key of each variable. model: its configuration, where there is one.
+    is_ordered: whether layers come in the model's order, and a layer's variables in Keras'.
+    """
+    is_open = model is None or not model.is_ordered
+    if model is None or is_open:
+        root = Node(is_ordered=is_ordered, lists={LAYERS: []})
+    else:
+        root = _of_config(model)
+    reasons = {}
+    for name, key in named:
+        *scopes, leaf = name.removesuffix(":0").split("/")
+        if not scopes or len(scopes) > _MAX_SCOPES:
+            reasons[key] = "its name tells no layer"
+            continue
+        node = root
+        for scope in scopes:
+            inner = _inside(node, scope, is_open=is_open)
+            if inner is None:
+                reasons[key] = f"nothing tells where in {node.name or 'the model'} {scope} is"
+                break
+            node = inner
+        else:
+            node.variables[leaf] = key
+            node.numbers_variables = is_ordered
+    return root, reasons
+
+
+def _of_config(layer: Layer) -> Node:
+    """The node for a layer of a configuration, which is of limited depth."""
+    node = Node(layer.name, layer.class_name)
+    if layer.is_ordered:
+        node.lists[LAYERS] = [_of_config(each) for each in layer.children.values()]
+    return node
+
+
+def _inside(node: Node, scope: str, *, is_open: bool) -> Node | None:
+    """The layer inside `node` whose variables' names go on with `scope`; None if not known.
+
+    is_open: whether layers of models are made as their names come, there being no configuration.
+    """
+    attribute = "" if LAYERS in node.lists else _attribute(node, scope)
+    if attribute:
+        return node.parts.setdefault(attribute, Node(scope))
+    model = _MODEL.fullmatch(node.name)
+    if is_open and model and not node.class_name:
+        node.class_name = "sequential" if model[1] == "sequential" else "functional"
+        node.lists[LAYERS] = []
+    layers = node.lists.get(LAYERS)
+    if layers is None:
+        return None
+    for each in layers:
+        if each.name == scope:
+            return each
+    if not is_open:
+        return _only_below(node, scope)
+    layers.append(Node(scope, is_ordered=node.is_ordered))
+    return layers[-1]
+
+
+def _attribute(node: Node, scope: str) -> str:
+    if scope in _ATTENTION:
+        return _ATTENTION[scope]
+    if scope.endswith("_cell"):
+        return "cell"
+    for direction in ("forward", "backward"):
+        if scope.startswith(f"{direction}_"):
+            return f"{direction}_layer"
+    return "layer" if node.class_name == "time_distributed" else ""
+
+
+def _only_below(node: Node, name: str) -> Node | None:
+    """The only layer of that name in the models inside; TF-Keras leaves out their names."""
+    found = []
+    pending = list(node.lists[LAYERS])
+    while pending:
+        each = pending.pop()
+        if each.name == name:
+            found.append(each)
+        pending += each.lists.get(LAYERS, [])
+    return found[0] if len(found) == 1 else None
