@@ -146,16 +146,16 @@ def pair_known_renames(pairing: Pairing) -> int:
     rows_a, rows_b = pairing.free_a(), pairing.free_b()
     if not rows_a or not rows_b:
         return 0
-    names_a, names_b = _names(pairing.of_a, rows_a), _names(pairing.of_b, rows_b)
-    paths_a, paths_b = _paths(pairing.of_a, rows_a), _paths(pairing.of_b, rows_b)
+    names_a = _names(pairing.of_a, rows_a, pairing.names_a)
+    names_b = _names(pairing.of_b, rows_b, pairing.names_b)
+    paths_a, paths_b = _paths(pairing.of_a, names_a), _paths(pairing.of_b, names_b)
     why = "the same name as another generation of its library writes it"
     count = 0
-    for labels_a, labels_b in (
-        (names_a, names_b),
-        (paths_a, names_b),
-        (names_a, paths_b),
-        (paths_a, paths_b),
-    ):
+    tried = [(names_a, names_b)]
+    tried += [(paths_a, names_b)] if paths_a is not names_a else []
+    tried += [(names_a, paths_b)] if paths_b is not names_b else []
+    tried += [(paths_a, paths_b)] if len(tried) == 3 else []
+    for labels_a, labels_b in tried:
         count += pairing.pair_unique(labels_a, labels_b, Reason.KNOWN_RENAME, 0.95, why)
     count += pair_by_scopes(pairing)
     count += _pair_by_common_end(pairing, names_a, names_b)
@@ -167,12 +167,32 @@ def pair_known_renames(pairing: Pairing) -> int:
     )
 
 
-def _names(variables: Sequence[Variable], rows: Iterable[int]) -> dict[int, Name]:
-    return {row: canonical(variables[row].name) for row in rows}
+def _names(
+    variables: Sequence[Variable], rows: Iterable[int], known: dict[int, Name]
+) -> dict[int, Name]:
+    """The canonical name of each row; `known` keeps them for the next time."""
+    names = {}
+    for row in rows:
+        name = known.get(row)
+        if name is None:
+            name = known[row] = canonical(variables[row].name)
+        names[row] = name
+    return names
 
 
-def _paths(variables: Sequence[Variable], rows: Iterable[int]) -> dict[int, Name]:
-    return {row: canonical(variables[row].object_path or variables[row].key) for row in rows}
+def _paths(variables: Sequence[Variable], names: dict[int, Name]) -> dict[int, Name]:
+    """The canonical path of each row; `names` itself where no path says more than the name."""
+    paths = {}
+    differ = False
+    for row, name in names.items():
+        variable = variables[row]
+        path = variable.object_path or variable.key
+        if path == variable.name:
+            paths[row] = name
+        else:
+            paths[row] = canonical(path)
+            differ = differ or paths[row] != name
+    return paths if differ else names
 
 
 def pair_by_scopes(pairing: Pairing) -> int:
@@ -181,18 +201,19 @@ def pair_by_scopes(pairing: Pairing) -> int:
     if not rows_a or not rows_b:
         return 0
     renamed: dict[Name, Name | None] = {}
-    for row_a, (reason, _, _) in pairing.grounds.items():
-        name_a = pairing.of_a[row_a].name
-        name_b = pairing.of_b[pairing.partner_a[row_a]].name
-        if name_a != name_b and reason is not Reason.SHAPE:
-            _learn_scopes(canonical(name_a), canonical(name_b), renamed)
+    for row_a in pairing.grounds:
+        row_b = pairing.partner_a[row_a]
+        if pairing.of_a[row_a].name != pairing.of_b[row_b].name:
+            told_a = _names(pairing.of_a, (row_a,), pairing.names_a)[row_a]
+            told_b = _names(pairing.of_b, (row_b,), pairing.names_b)[row_b]
+            _learn_scopes(told_a, told_b, renamed)
     if not renamed:
         return 0
     free_b: dict[Name, int] = {}
-    for row_b, name in _names(pairing.of_b, rows_b).items():
+    for row_b, name in _names(pairing.of_b, rows_b, pairing.names_b).items():
         free_b[name] = -1 if name in free_b else row_b
     count = 0
-    for row_a, name in _names(pairing.of_a, rows_a).items():
+    for row_a, name in _names(pairing.of_a, rows_a, pairing.names_a).items():
         for end in range(len(name) - 1, 0, -1):
             scope = renamed.get(name[:end])
             if scope is None:
@@ -256,8 +277,9 @@ def _pair_renumbered(pairing: Pairing) -> int:
     rows_a, rows_b = pairing.free_a(), pairing.free_b()
     if not rows_a or not rows_b:
         return 0
-    labels_a = renumbered([canonical(each.name) for each in pairing.of_a])
-    labels_b = renumbered([canonical(each.name) for each in pairing.of_b])
+    all_a, all_b = range(len(pairing.of_a)), range(len(pairing.of_b))
+    labels_a = renumbered(list(_names(pairing.of_a, all_a, pairing.names_a).values()))
+    labels_b = renumbered(list(_names(pairing.of_b, all_b, pairing.names_b).values()))
     return pairing.pair_unique(
         {row: labels_a[row] for row in rows_a},
         {row: labels_b[row] for row in rows_b},

@@ -152,8 +152,8 @@ def _pair_by_key(pairing: Pairing) -> list[tuple[int, int]]:
             held_back.append((row_a, row_b))
         else:
             doubtful.append((row_a, row_b))
-    for row_a, row_b in sure + _decided(pairing, doubtful):
-        pairing.add(row_a, row_b, Reason.KEY, 1.0, "the same key")
+    pairing.add_all(sure, Reason.KEY, 1.0, "the same key")
+    pairing.add_all(_decided(pairing, doubtful), Reason.KEY, 1.0, "the same key")
     return held_back
 
 

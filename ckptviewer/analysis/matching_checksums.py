@@ -46,11 +46,18 @@ def pair_by_checksum(pairing: Pairing) -> int:
         row_b = in_b[content]
         if row_a < 0 or row_b < 0 or not pairing.both_free(row_a, row_b):
             continue
-        if not is_constant(pairing.a, pairing.of_a[row_a]):
+        # Names that end alike speak for it, too; else the checksum alone would have to.
+        if _end_alike(pairing, row_a, row_b) or not is_constant(pairing.a, pairing.of_a[row_a]):
             why = "same checksum, dtype and shape, found once on either side"
             pairing.add(row_a, row_b, Reason.CHECKSUM, 0.97, why)
             count += 1
     return count
+
+
+def _end_alike(pairing: Pairing, row_a: int, row_b: int) -> bool:
+    name_a, name_b = pairing.of_a[row_a].name, pairing.of_b[row_b].name
+    end = name_a.rsplit("/", 2)[-2:]
+    return len(end) == 2 and end == name_b.rsplit("/", 2)[-2:] and not end[1].isdigit()
 
 
 def content_of(checkpoint: Checkpoint, variable: Variable) -> Content | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,6 +63,7 @@ class Pairing:
     partner_a, partner_b: row of the partner by row; -1 without one.
     grounds: of each pair, by row of A. notes_a: why a row of A shall have no partner, by row.
     alias_a, alias_b: row of what a row repeats, by row.
+    names_a, names_b: canonical names by row, as far as they were needed.
     """
 
     def __init__(
@@ -76,12 +77,24 @@ class Pairing:
         self.notes_a: dict[int, str] = {}
         self.alias_a: dict[int, int] = {}
         self.alias_b: dict[int, int] = {}
+        self.names_a: dict[int, tuple[str, ...]] = {}
+        self.names_b: dict[int, tuple[str, ...]] = {}
 
     def add(self, row_a: int, row_b: int, reason: Reason, confidence: float, why: str) -> None:
         """Pair two rows, neither of which has a partner."""
         self.partner_a[row_a] = row_b
         self.partner_b[row_b] = row_a
         self.grounds[row_a] = (reason, confidence, why)
+
+    def add_all(
+        self, pairs: Iterable[tuple[int, int]], reason: Reason, confidence: float, why: str
+    ) -> None:
+        """Pair many rows on the same grounds."""
+        grounds = (reason, confidence, why)
+        for row_a, row_b in pairs:
+            self.partner_a[row_a] = row_b
+            self.partner_b[row_b] = row_a
+            self.grounds[row_a] = grounds
 
     def free_a(self) -> list[int]:
         """Rows of A without a partner that may have one."""
