@@ -12,6 +12,8 @@ from ckptviewer.checkpoint.dtypes import BY_NAME
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.variable import Variable
 
+_INDEX_BYTES_A_VARIABLE = 256
+
 
 class Kept(NamedTuple):
     """A variable that is written. A named tuple, as Variable is: there may be very many.
@@ -73,6 +75,11 @@ class ExportPlan:
         return sum([each.written_bytes for each in self.kept])
 
     @property
+    def expected_bytes(self) -> int:
+        """What the files will take, index or headers included, and a little more."""
+        return self.written_bytes + _INDEX_BYTES_A_VARIABLE * (len(self.kept) + 1)
+
+    @property
     def casts(self) -> list[Kept]:
         """What is written in another dtype."""
         return [each for each in self.kept if each.dtype]
@@ -109,6 +116,9 @@ def files_of_source(checkpoint: Checkpoint) -> list[str]:
 
     while isinstance(checkpoint, ComputedCheckpoint):
         checkpoint = checkpoint.source
+    several = getattr(checkpoint, "sources", ())  # what is computed of several, such as an average
+    if several:
+        return [path for each in several for path in files_of_source(each)]
     if isinstance(checkpoint, BundleCheckpoint):
         return [path for path in checkpoint.files() if os.path.isfile(path)]
     if os.path.isfile(checkpoint.path) and not checkpoint.path.endswith(".json"):

@@ -6,77 +6,123 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.casting import CastLoss, cast_loss, cast_values
+from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.errors import DamagedFileError, UnwritableFileError
-from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
 from ckptviewer.checkpoint.variable import Variable
-from ckptviewer.export.plan import ExportPlan
+from ckptviewer.export.content import Content, Part
 from ckptviewer.export.values import values_in_order
 
 if TYPE_CHECKING:
     import numpy as np
 
+Step = Callable[[int, str], None]
 
-def verify(
-    source: Checkpoint,
-    written: Checkpoint,
-    plan: ExportPlan,
-    step: Callable[[int, str], None],
-) -> None:
-    """Compare all that was written with its source, bit for bit.
+
+class Proof:
+    """What was found on comparing what was written with its source.
+
+    checksums: by key written, as "masked-crc32c:0123abcd" (as a bundle stores it) or, for formats
+        that store none, "crc32c:0123abcd" of the bytes that were read back.
+    losses: by key in the source, of what was cast.
+    """
+
+    def __init__(self) -> None:
+        self.checksums: dict[str, str] = {}
+        self.losses: dict[str, CastLoss] = {}
+
+
+def verify(content: Content, written: Checkpoint, step: Step) -> Proof:
+    """Compare all that was written with its source, bit for bit; what was cast, with its cast.
 
     step: told how many bytes were compared, and of which variable, as this goes on.
     Raises UnwritableFileError that names what differs; ChangedFileError and DamagedFileError where
     the source can no longer be read.
     """
-    expected = {each.key_written: source[each.key] for each in plan.kept}
+    parts = {part.kept.key_written: part for part in content.parts()}
     found = set(written.by_key)
-    if found != expected.keys():
-        odd = min(found ^ expected.keys())
-        raise _different(odd, "is missing" if odd in expected else "was not asked for")
+    if found != parts.keys():
+        odd = min(found ^ parts.keys())
+        raise _different(odd, "is missing" if odd in parts else "was not asked for")
     if written.findings:
-        raise _different(plan.source, written.findings[0].message)
-    for key, variable in expected.items():
-        copy = written.by_key[key]
+        raise _different(content.plan.source, written.findings[0].message)
+    proof = Proof()
+    for key, part in parts.items():
+        copy, variable = written.by_key[key], part.variable
         if (copy.dtype, copy.shape) != (variable.dtype, variable.shape):
             raise _different(key, "has another dtype or shape")
         try:
-            same = _is_same(source, variable, written, copy, plan, step)
+            same = _Comparing(content, written, proof, step).is_same(part, copy)
         except DamagedFileError as error:
             if error.where not in (key, copy.key) or variable.key != key:
                 raise
             raise _different(key, error.what) from error
         if not same:
             raise _different(key, "has other content")
+    return proof
 
 
-def _is_same(
-    source: Checkpoint,
-    variable: Variable,
-    written: Checkpoint,
-    copy: Variable,
-    plan: ExportPlan,
-    step: Callable[[int, str], None],
-) -> bool:
-    if variable.key == OBJECT_GRAPH_KEY and plan.object_graph is not None:
-        return bool(written.read(copy).item() == plan.object_graph)
-    ours, theirs = written.stored_chunks(copy), source.stored_chunks(variable)
-    if ours is not None and theirs is not None:
-        return _same_bytes(ours, theirs, step, variable.key)
-    if kind_of(variable.dtype) is Kind.STRING:
+class _Comparing:
+    """Compares one tensor."""
+
+    def __init__(self, content: Content, written: Checkpoint, proof: Proof, step: Step) -> None:
+        self._content = content
+        self._written = written
+        self._proof = proof
+        self._step = step
+
+    def is_same(self, part: Part, copy: Variable) -> bool:
+        variable, written = part.variable, self._written
+        stored = written.checksum(copy) if written.format_name == "tf-bundle" else None
+        if stored is not None:
+            self._proof.checksums[copy.key] = f"masked-crc32c:{stored:08x}"
+        if part.made is not None:
+            values = written.read(copy).reshape(-1)
+            return values.dtype == part.made.dtype and values.tolist() == part.made.tolist()
+        view = self._content.view
+        if kind_of(variable.dtype) is Kind.STRING:
+            return self._same_strings(variable, copy)
+        ours, theirs = written.stored_chunks(copy, _CHUNK), view.stored_chunks(variable, _CHUNK)
+        if ours is None or theirs is None:
+            ours = _raw(values_in_order(written, copy))
+            if stored is None:
+                ours = self._summed(ours, copy.key)
+            theirs = _raw(self._values(part))
+        return _same_bytes(ours, theirs, self._step, variable.key)
+
+    def _same_strings(self, variable: Variable, copy: Variable) -> bool:
         one, other = (
             [each for values in values_in_order(*pair) for each in values.tolist()]
-            for pair in ((source, variable), (written, copy))
+            for pair in ((self._content.view, variable), (self._written, copy))
         )
-        step(copy.stored_bytes, variable.key)
+        self._step(copy.stored_bytes, variable.key)
         return one == other
-    return _same_bytes(
-        _raw(values_in_order(written, copy)),
-        _raw(values_in_order(source, variable)),
-        step,
-        variable.key,
-    )
+
+    def _values(self, part: Part) -> Iterator[np.ndarray]:
+        """The values that were to be written; what a cast loses is noted."""
+        variable, source = part.variable, self._content.source
+        if not part.kept.dtype:
+            yield from values_in_order(source, variable)
+            return
+        loss = CastLoss()
+        for values in values_in_order(source, source[variable.key]):
+            cast = cast_values(values, part.kept.dtype)
+            loss += cast_loss(values, cast)
+            yield cast
+        self._proof.losses[part.kept.key] = loss
+
+    def _summed(self, pieces: Iterator[memoryview], key: str) -> Iterator[memoryview]:
+        from crc32c import crc32c
+
+        crc = 0
+        for piece in pieces:
+            crc = crc32c(piece, crc)
+            yield piece
+        self._proof.checksums[key] = f"crc32c:{crc:08x}"
+
+
+_CHUNK = CHUNK_BYTES // 4  # two of them, and what they are compared by, fit into a cache
 
 
 def _raw(pieces: Iterator[np.ndarray]) -> Iterator[memoryview]:
@@ -87,10 +133,7 @@ def _raw(pieces: Iterator[np.ndarray]) -> Iterator[memoryview]:
 
 
 def _same_bytes(
-    one: Iterator[memoryview],
-    other: Iterator[memoryview],
-    step: Callable[[int, str], None],
-    key: str,
+    one: Iterator[memoryview], other: Iterator[memoryview], step: Step, key: str
 ) -> bool:
     """Whether two sequences of pieces, cut differently perhaps, are the same bytes.
 

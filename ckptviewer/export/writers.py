@@ -11,7 +11,7 @@ arrays of bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from ckptviewer.formats.bundle_writer import Tensor, data_files, why_unwritable,
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint
     from ckptviewer.checkpoint.variable import Variable
+    from ckptviewer.storage.atomic import Flushing
 
 
 class Write(Protocol):
@@ -32,6 +33,7 @@ class Write(Protocol):
     shard_bytes: begin another data file rather than exceed this; None: one file.
     taken: base names that none of the files but the last may have, as files of an older
         checkpoint of this name bear them in the target's directory.
+    flushing, share_equal: as for `write_bundle`; what knows no better flushes at once.
     Raises UnwritableFileError, and what reading the content raises.
     """
 
@@ -42,6 +44,8 @@ class Write(Protocol):
         *,
         shard_bytes: int | None = None,
         taken: Collection[str] = (),
+        flushing: Flushing | None = None,
+        share_equal: bool = False,
     ) -> list[str]: ...
 
 
@@ -116,7 +120,26 @@ def writer_of(format_name: str) -> Writer:
             f"{format_name} is no format that is written",
             remedy=f"Choose one of {', '.join(FORMATS)}.",
         )
-    return Writer(format=format_name, **import_module(_MODULES[format_name]).WRITTEN)
+    fields = dict(import_module(_MODULES[format_name]).WRITTEN)
+    fields["write"] = _flushing_at_once(fields["write"])
+    return Writer(format=format_name, **fields)
+
+
+def _flushing_at_once(write: Callable[..., list[str]]) -> Write:
+    """A writer that flushes by itself, and writes what it is given."""
+
+    def wrapped(
+        path: str,
+        tensors: Sequence[Tensor],
+        *,
+        shard_bytes: int | None = None,
+        taken: Collection[str] = (),
+        flushing: Flushing | None = None,
+        share_equal: bool = False,
+    ) -> list[str]:
+        return write(path, tensors, shard_bytes=shard_bytes, taken=taken)
+
+    return wrapped
 
 
 def format_of_name(path: str) -> str:
@@ -143,9 +166,18 @@ def _write_bundle(
     *,
     shard_bytes: int | None = None,
     taken: Collection[str] = (),
+    flushing: Flushing | None = None,
+    share_equal: bool = False,
 ) -> list[str]:
     counts = {int(name[-5:]) for name in taken if name[-5:].isdecimal()}
-    return write_bundle(path, tensors, shard_bytes=shard_bytes, taken_counts=counts)
+    return write_bundle(
+        path,
+        tensors,
+        shard_bytes=shard_bytes,
+        taken_counts=counts,
+        flushing=flushing,
+        share_equal=share_equal,
+    )
 
 
 def _bundle_there(path: str) -> list[str]:
