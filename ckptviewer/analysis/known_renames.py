@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
-from ckptviewer.analysis.pairing import Pairing, Reason
+from ckptviewer.analysis.pairing import Pairing, Reason, class_of
 from ckptviewer.checkpoint.roles import VALUE_SUFFIX
 from ckptviewer.checkpoint.slot_names import is_average_word
 from ckptviewer.checkpoint.variable import Variable
@@ -161,10 +161,23 @@ def pair_known_renames(pairing: Pairing) -> int:
     count += _pair_by_common_end(pairing, names_a, names_b)
     count += pair_by_scopes(pairing)
     count += _pair_renumbered(pairing)
+    why = "the only one of that name in the training's state"
+    count += pairing.pair_unique(
+        _state_leaves(pairing.of_a, names_a),
+        _state_leaves(pairing.of_b, names_b),
+        Reason.KNOWN_RENAME,
+        0.7,
+        why,
+    )
     why = "the same name, in another form; the shapes differ"
     return count + pairing.pair_unique(
         names_a, names_b, Reason.KNOWN_RENAME, 0.6, why, same_shape=False
     )
+
+
+def _state_leaves(variables: Sequence[Variable], names: dict[int, Name]) -> dict[int, str]:
+    """What counters and learning rates are called, whatever they are in."""
+    return {row: name[-1] for row, name in names.items() if class_of(variables[row]) == "state"}
 
 
 def _names(

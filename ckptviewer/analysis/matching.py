@@ -9,7 +9,7 @@ from ckptviewer.analysis.known_renames import list_rank, pair_by_scopes, pair_kn
 from ckptviewer.analysis.matching_aliases import find_aliases
 from ckptviewer.analysis.matching_checksums import pair_by_checksum
 from ckptviewer.analysis.matching_shapes import pair_by_shape
-from ckptviewer.analysis.matching_slots import pair_by_slot_owner
+from ckptviewer.analysis.matching_slots import pair_by_optimizer_list, pair_by_slot_owner
 from ckptviewer.analysis.pairing import Match as Match
 from ckptviewer.analysis.pairing import Pairing
 from ckptviewer.analysis.pairing import Reason as Reason
@@ -62,6 +62,7 @@ def match_variables(
         pair_by_slot_owner(pairing)
         pair_known_renames(pairing)
         pair_by_slot_owner(pairing)
+        pair_by_optimizer_list(pairing)
         for row_a, row_b in held_back:
             if pairing.both_free(row_a, row_b) and pairing.same_shape(row_a, row_b):
                 why = "the same key, which counts entries of a list"

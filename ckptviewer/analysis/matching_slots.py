@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from ckptviewer.analysis.pairing import Pairing, Reason
 from ckptviewer.checkpoint.variable import Variable
@@ -13,6 +14,9 @@ _SYNONYMS: tuple[dict[str, str], ...] = (
     {"momentum": "first moment", "velocity": "second moment"},
     {"adam_m": "first moment", "adam_v": "second moment"},
     {"lamb_m": "first moment", "lamb_v": "second moment"},
+)
+_LISTED = re.compile(
+    r"(?:^|/)optimizer(?P<inner>/[a-z_]*)?/_?(?:vars|variables)/(?P<place>\d{1,9})(?:/|$)"
 )
 _AVERAGES = frozenset(("average", "ema", "ExponentialMovingAverage", "MovingAverage", "shadow"))
 
@@ -40,6 +44,25 @@ def pair_by_slot_owner(pairing: Pairing) -> int:
             continue
         count += _pair_slots(pairing, rows, others)
     return count
+
+
+def pair_by_optimizer_list(pairing: Pairing) -> int:
+    """Pair what has the same place in the optimizer's list of variables; returns how many.
+
+    Keras writes the same list as `optimizer/vars/3` and as `optimizer/_variables/3`.
+    """
+    return pairing.pair_unique(
+        _places(pairing.free_a(), pairing.of_a),
+        _places(pairing.free_b(), pairing.of_b),
+        Reason.KNOWN_RENAME,
+        0.7,
+        "the same place in the optimizer's list of variables",
+    )
+
+
+def _places(rows: Iterable[int], variables: Sequence[Variable]) -> dict[int, object]:
+    found = {row: _LISTED.search(variables[row].key) for row in rows}
+    return {row: (at["inner"], int(at["place"])) for row, at in found.items() if at is not None}
 
 
 def _slots(rows: Sequence[int], variables: Sequence[Variable]) -> dict[str, dict[str, int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from math import isfinite
 
 from ckptviewer.checkpoint.errors import InvalidSettingError
 
@@ -38,13 +37,13 @@ class Thresholds:
         """Raises InvalidSettingError for a value that makes no sense."""
         for each in fields(self):
             value = getattr(self, each.name)
+            limit = _AT_MOST.get(each.name, _HIGHEST)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            limit = _AT_MOST.get(each.name)
-            if not is_number or not isfinite(value) or value < 0 or (limit and value > limit):
+            if not is_number or not 0 <= value <= limit:  # as NaN is not
                 raise InvalidSettingError(
-                    f"{value!r} cannot be a threshold",
+                    f"{str(value)[:40]} cannot be a threshold",
                     where=each.name,
-                    remedy=f"Give a number from 0 to {limit}." if limit else "Give a number >= 0.",
+                    remedy=f"Give a number from 0 to {limit:g}.",
                 )
 
     def to_json(self) -> dict[str, float]:
@@ -71,6 +70,7 @@ class Thresholds:
         return replace(cls(), **document)
 
 
+_HIGHEST = 1e6
 _AT_MOST = {
     "fine_tuned_cosine": 1.0,
     "re_initialised_cosine": 1.0,

@@ -1,0 +1,112 @@
+"""Ready-made sets of rename rules, by name: between the generations of TensorFlow's names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ckptviewer.checkpoint.errors import BadRuleError
+from ckptviewer.checkpoint.renaming import RenameRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSet:
+    """Rules that belong together.
+
+    name: to choose it by ("tf1-to-tf2"). title: for people. rules: to be applied in order.
+    """
+
+    name: str
+    title: str
+    rules: tuple[RenameRule, ...]
+
+
+def _rules(*pairs: tuple[str, str]) -> tuple[RenameRule, ...]:
+    return tuple(RenameRule(pattern, replacement) for pattern, replacement in pairs)
+
+
+def with_scope(scope: str) -> tuple[RenameRule, ...]:
+    """A rule that puts a scope before each key."""
+    return _rules(("^", scope.strip("/").replace("\\", r"\\") + "/"))
+
+
+def without_scope(scope: str) -> tuple[RenameRule, ...]:
+    """A rule that takes a scope away where a key begins with it."""
+    return _rules((f"^{re.escape(scope.strip('/'))}/", ""))
+
+
+_PART_END = r"(?=$|:|/)"
+# A leaf, with what may come after it: slots, averages, output numbers.
+_TF1_TO_TF2 = _rules(
+    (":0$", ""),
+    (rf"(?<=/)weights{_PART_END}", "kernel"),
+    (rf"(?<=/)biases{_PART_END}", "bias"),
+    (rf"(?<=/)depthwise_weights{_PART_END}", "depthwise_kernel"),
+    (rf"(?<=/)pointwise_weights{_PART_END}", "pointwise_kernel"),
+    (r"(?<=/)BatchNorm(?=(?:_\d+)?/)", "batch_normalization"),
+    (r"(?<=/)LayerNorm(?=(?:_\d+)?/)", "layer_normalization"),
+)
+_TF2_TO_TF1 = _rules(
+    ("/[.]ATTRIBUTES/VARIABLE_VALUE$", ""),
+    (r"(?<=/)layer_normalization(?=(?:_\d+)?/)", "LayerNorm"),
+    (r"(?<=/)batch_normalization(?=(?:_\d+)?/)", "BatchNorm"),
+    (rf"(?<=/)pointwise_kernel{_PART_END}", "pointwise_weights"),
+    (rf"(?<=/)depthwise_kernel{_PART_END}", "depthwise_weights"),
+    (rf"(?<=/)kernel{_PART_END}", "weights"),
+    (rf"(?<=/)bias{_PART_END}", "biases"),
+)
+
+RULE_SETS: dict[str, RuleSet] = {
+    each.name: each
+    for each in (
+        RuleSet(
+            name="tf1-to-tf2",
+            title="Layers of TensorFlow 1 and slim as Keras names them",
+            rules=_TF1_TO_TF2,
+        ),
+        RuleSet(
+            name="tf2-to-tf1",
+            title="Layers of Keras as TensorFlow 1 and slim name them",
+            rules=_TF2_TO_TF1,
+        ),
+        RuleSet(
+            name="no-output-number",
+            title="Take the :0 of tensors' names away",
+            rules=_rules((r":\d+$", "")),
+        ),
+        RuleSet(
+            name="no-attributes",
+            title="Take /.ATTRIBUTES/VARIABLE_VALUE away",
+            rules=_rules(("/[.]ATTRIBUTES/VARIABLE_VALUE$", "")),
+        ),
+        RuleSet(
+            name="average-as-variable",
+            title="Moving averages under the names of what they average",
+            rules=_rules(("/(?:Exponential)?MovingAverage(?::0)?$", "")),
+        ),
+        RuleSet(
+            name="keras-names",
+            title="gamma, beta and moving statistics as Keras names them",
+            rules=_rules(
+                (rf"(?<=/)(?:running_mean|pop_mean){_PART_END}", "moving_mean"),
+                (
+                    rf"(?<=/)(?:running_var(?:iance)?|moving_var|pop_var){_PART_END}",
+                    "moving_variance",
+                ),
+            ),
+        ),
+    )
+}
+"""The sets by their names, in the order to show them."""
+
+
+def rule_set(name: str) -> Sequence[RenameRule]:
+    """The rules of the set called `name`. Raises BadRuleError."""
+    found = RULE_SETS.get(name)
+    if found is None:
+        raise BadRuleError(
+            f"there is no set of rename rules called {name!r}",
+            remedy=f"There are {', '.join(RULE_SETS)}.",
+        )
+    return found.rules
