@@ -195,8 +195,8 @@ def dtype_name(dtype: Any) -> str:
 
 
 def as_array(value: Any) -> Any:
-    """A NumPy array of a tensor or variable; strings as objects."""
-    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    """A NumPy array of a tensor or variable, of its own memory; strings as objects."""
+    return np.array(value.numpy() if hasattr(value, "numpy") else value)
 
 
 def named_outputs(result: Any, names: tuple[str, ...]) -> Arrays:
