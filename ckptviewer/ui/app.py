@@ -29,6 +29,7 @@ from PySide6.QtWidgets import QApplication
 from ckptviewer import __version__
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.crash import Crash, CrashWatch, log_directory
 from ckptviewer.ui.hand_over import Claim, Request
 from ckptviewer.ui.jobs import Report
 from ckptviewer.ui.main_window import MainWindow
@@ -36,6 +37,7 @@ from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
 
 if TYPE_CHECKING:
+    from ckptviewer.ui.dialogs.crash_dialog import CrashDialog
     from ckptviewer.ui.one_instance import OneInstance
 
 GOOD, COULD_NOT = 0, 2
@@ -139,7 +141,10 @@ def run_app(
     # A picture must not depend on, nor change, what the user's own windows remember.
     settings = Settings(remembered=not for_picture)
     choice = options.theme or ("light" if for_picture else settings.get("theme", "system"))
-    windows = Windows(Appearance(app, choice), settings)
+    appearance = Appearance(app, choice)
+    watch = CrashWatch(None if for_picture else log_directory(), app, echoes=not for_picture)
+    watch.install()
+    windows = Windows(appearance, settings)
     window = windows.make()
     if options.size:
         window.resize(*options.size)
@@ -151,12 +156,47 @@ def run_app(
     if picture is not None and not request.paths:
         picture.draw_soon()
     app.requested.connect(windows.answer)
+    if picture is not None:
+        watch.happened.connect(picture.give_up_for_crash)
+    else:
+        telling = CrashTelling(watch, appearance)
+        QTimer.singleShot(0, telling.look_back)
     QTimer.singleShot(0, lambda: _load_later(app, window))
     company = Company(claim, windows) if claim is not None else None
     status = app.exec()
     if company is not None:
         company.part()
+    watch.remove()
     return picture.status if picture is not None else status
+
+
+class CrashTelling(QObject):
+    """Shows what a CrashWatch hears of in a dialog, before whatever window is in use."""
+
+    def __init__(self, watch: CrashWatch, appearance: Appearance) -> None:
+        super().__init__(watch)
+        self._watch = watch
+        self._appearance = appearance
+        self._dialog: CrashDialog | None = None
+        watch.happened.connect(self._tell)
+
+    def look_back(self) -> None:
+        """Begin to note crashes that end the program, and tell of an earlier one."""
+        self._watch.note_faults()
+
+    def _tell(self, crash: Crash) -> None:
+        from ckptviewer.ui.dialogs.crash_dialog import CrashDialog
+
+        if self._dialog is None and not crash.again:
+            self._dialog = CrashDialog(self._appearance, QApplication.activeWindow())
+            self._dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            self._dialog.setAttribute(Qt.WidgetAttribute.WA_QuitOnClose, False)
+            self._dialog.destroyed.connect(self._forget)
+        if self._dialog is not None:
+            self._dialog.show_crash(crash)
+
+    def _forget(self) -> None:
+        self._dialog = None
 
 
 class Company(QObject):
@@ -261,6 +301,10 @@ class Picture(QObject):
         else:
             print(f"ckptviewer: {self._path}: the picture cannot be written", file=sys.stderr)  # noqa: T201
         QApplication.exit()
+
+    def give_up_for_crash(self, crash: Crash) -> None:
+        """End with a line that says so; a picture of a broken window helps nobody."""
+        self._give_up(f"something went wrong that should not: {crash.what}")
 
     def _give_up(self, message: str) -> None:
         print(f"ckptviewer: {message}", file=sys.stderr)  # noqa: T201
