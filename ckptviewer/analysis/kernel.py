@@ -154,7 +154,7 @@ def _advance() -> None:
             _choice.refused = "the application brings none along for this processor"
             return
         path = kernel_compiled.code_path()
-        _choice.compiled = kernel_compiled.load(path)
+        _choice.compiled = kernel_compiled.load(path, kernel_compiled.Compiled)
         if _choice.compiled is not None:
             return
         if _choice.builder is None:

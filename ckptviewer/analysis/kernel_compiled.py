@@ -16,7 +16,7 @@ import tempfile
 import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -145,13 +145,19 @@ class Compiled:
                 table[pattern] += 1
 
 
-def code_path() -> Path:
-    """Where the machine code for this processor, these sources and libraries lies, or will."""
+AnyCompiled = TypeVar("AnyCompiled", bound=Compiled)
+
+
+def code_path(*more: str) -> Path:
+    """Where the machine code for this processor, these sources and libraries lies, or will.
+
+    more: files of this package with loops that are not of statistics, see `start_build`.
+    """
     import llvmlite.binding as llvm
 
     digest = hashlib.blake2b(digest_size=12)
     here = Path(__file__)
-    for name in ("kernel_source.py", "moments.py", here.name):
+    for name in ("kernel_source.py", "moments.py", here.name, *more):
         digest.update(here.with_name(name).read_bytes())
     features = llvm.get_host_cpu_features().flatten()
     parts = (llvm.get_host_cpu_name(), features, version("llvmlite"), version("numba"), sys.version)
@@ -170,21 +176,26 @@ def store(path: str | os.PathLike[str], names: dict[str, str], code: bytes) -> N
     os.replace(file.name, target)
 
 
-def load(path: Path) -> Compiled | None:
-    """The machine code at `path`; None where there is none or it is damaged."""
+def load(path: Path, kind: type[AnyCompiled]) -> AnyCompiled | None:
+    """The machine code at `path` as a `kind`; None where there is none or it is damaged."""
     try:
         head, _, code = path.read_bytes().partition(b"\n")
         told = json.loads(head)
         if told["digest"] != _digest(code):
             return None
-        return Compiled(told["names"], code)
+        return kind(told["names"], code)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def start_build(path: Path) -> subprocess.Popen[bytes]:
-    """Begin to make the code for `path` in a process of its own, which takes some seconds."""
-    command = [sys.executable, "-m", "ckptviewer.analysis.kernel_source", str(path)]
+def start_build(
+    path: Path, module: str = "ckptviewer.analysis.kernel_source"
+) -> subprocess.Popen[bytes]:
+    """Begin to make the code for `path` in a process of its own, which takes some seconds.
+
+    module: is run with the path, and stores there the code of its loops.
+    """
+    command = [sys.executable, "-m", module, str(path)]
     package = Path(__file__).parents[2]
     search = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(

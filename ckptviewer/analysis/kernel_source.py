@@ -238,9 +238,12 @@ def _count_entry() -> Any:
     )(entry)  # fmt: skip
 
 
-def build() -> tuple[dict[str, str], bytes]:
-    """The names of the entry points in the machine code for this processor, and the code."""
-    names, module = _module()
+def build(entries: dict[str, Any] | None = None) -> tuple[dict[str, str], bytes]:
+    """The names of the entry points in the machine code for this processor, and the code.
+
+    entries: other C functions by their short names, for loops that are not of statistics.
+    """
+    names, module = _module(entries)
     machine = llvm.Target.from_triple(module.triple).create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
@@ -268,9 +271,9 @@ def build_for(processor: str, prefix: str) -> bytes:
     return code
 
 
-def _module() -> tuple[dict[str, str], Any]:
+def _module(entries: dict[str, Any] | None = None) -> tuple[dict[str, str], Any]:
     """The names of the entry points in LLVM's form of the loops, and that."""
-    entries = {
+    entries = entries or {
         "float32": _accumulate_entry(types.float32, types.int32, types.uint32),
         "float64": _accumulate_entry(types.float64, types.int64, types.uint64),
         "count": _count_entry(),
