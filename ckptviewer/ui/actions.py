@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
 
 from ckptviewer import __version__
 from ckptviewer.checkpoint.text import elide_middle
-from ckptviewer.ui.session import Session
+from ckptviewer.ui.panels.view import View
 
 if TYPE_CHECKING:
     from ckptviewer.ui.main_window import MainWindow
@@ -59,24 +59,34 @@ class Actions(QObject):
         expand = self._add(view_menu, "&Expand all", browser.expand_all, "Ctrl+Shift+E")
         collapse = self._add(view_menu, "&Collapse all", browser.collapse_all, "Ctrl+Shift+W")
         self._add(view_menu, "&Overview", browser.show_overview, "Ctrl+I")
+        back = self._add(view_menu, "B&ack", window.leave_view, QKeySequence.StandardKey.Back)
+        back.setShortcuts([QKeySequence("Alt+Left")])
         view_menu.addSeparator()
         self._add_themes(view_menu.addMenu("&Theme"))
 
-        help_menu = bar.addMenu("&Help")
-        self._add(help_menu, "&About ckptviewer", self._tell_about)
+        self._help_menu = bar.addMenu("&Help")
+        self._add(self._help_menu, "&About ckptviewer", self._tell_about)
+        self._view_menu: QMenu | None = None
 
-        self.needing_session = (save_intact, copy_rows, copy_keys, copy_python, expand, collapse)
-        for action in self.needing_session:
-            action.setEnabled(False)
+        self.of_browser = (save_intact, copy_rows, copy_keys, copy_python, expand, collapse)
         browser.table.addActions(
             [copy_rows, copy_keys, copy_python, _separator(self), expand, collapse]
         )
         window.top_bar.open_button.setMenu(self._opening_menu(file_menu))
 
-    def update_for(self, session: Session | None) -> None:
-        """Enable what an open checkpoint allows."""
-        for action in self.needing_session:
-            action.setEnabled(session is not None)
+    def show_view(self, view: View | None) -> None:
+        """Offer the menu of the view that is shown now, and no other's."""
+        bar = self._window.menuBar()
+        if self._view_menu is not None:
+            bar.removeAction(self._view_menu.menuAction())
+            self._view_menu.deleteLater()
+            self._view_menu = None
+        if view is not None and view.menu_title:
+            self._view_menu = QMenu(view.menu_title, self._window)
+            view.fill_menu(self._view_menu)
+            bar.insertMenu(self._help_menu.menuAction(), self._view_menu)
+        for action in self.of_browser:
+            action.setEnabled(view is self._window.browser)
 
     def _add(
         self,

@@ -24,6 +24,7 @@ from ckptviewer.ui.panels.browser import Browser
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage, WelcomePage
 from ckptviewer.ui.panels.status import StatusLine
 from ckptviewer.ui.panels.top_bar import TopBar
+from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.rescuing import Rescuing
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
@@ -54,6 +55,8 @@ class MainWindow(QMainWindow):
         self.session: Session | None = None
         self._opening: Job[Session] | None = None
         self._asked = ""
+        self._views: list[View] = []
+        self._filters: dict[View, str] = {}
         self.top_bar = TopBar(appearance)
         self.welcome = WelcomePage(appearance)
         self.opening = OpeningPage(appearance)
@@ -81,6 +84,12 @@ class MainWindow(QMainWindow):
         self.show_welcome()
 
     # Opening.
+
+    @property
+    def view(self) -> View | None:
+        """The view that is shown; None on the pages that come before one."""
+        page = self.pages.currentWidget()
+        return page if isinstance(page, View) else None
 
     @property
     def asked(self) -> str:
@@ -123,7 +132,13 @@ class MainWindow(QMainWindow):
             self._show_browser()
 
     def reload(self) -> None:
-        """Open again what is open, or what could not be opened."""
+        """Read again what is shown, or try again what could not be opened."""
+        if self.view is not None and self.view is not self.browser:
+            self.view.reload()
+        else:
+            self._open_again()
+
+    def _open_again(self) -> None:
         if self._asked:
             self.open_path(self._asked)
 
@@ -158,8 +173,43 @@ class MainWindow(QMainWindow):
 
         self.open_path(os.fspath(demo_checkpoint()))
 
+    # Views.
+
+    def show_view(self, view: View) -> None:
+        """Show another view over the present one, until `leave_view`."""
+        self.pages.addWidget(view)
+        self._views.append(view)
+        view.retitled.connect(self._show_title)
+        view.told.connect(self.status_line.say)
+        self._show_page(view)
+
+    def leave_view(self) -> None:
+        """Leave the view that was shown last, and show the one before."""
+        if self._views and self.view is self._views[-1]:
+            self._drop_view()
+        if self._opening is None:
+            self._show_page(self._views[-1] if self._views else self._home())
+
+    def _drop_view(self) -> None:
+        view = self._views.pop()
+        self._filters.pop(view, None)
+        self.top_bar.show_tools(())
+        view.leave()
+        self.pages.removeWidget(view)
+        view.deleteLater()
+
+    def _home(self) -> QWidget:
+        return self.welcome if self.session is None else self.browser
+
+    def _show_title(self) -> None:
+        view = self.view
+        title = view.title() if view is not None else ""
+        self.setWindowTitle(f"{title} - ckptviewer" if title else "ckptviewer")
+
     def _show_session(self, session: Session) -> None:
         self._opening = None
+        while self._views:
+            self._drop_view()
         previous, self.session = self.session, session
         if previous is not None:
             previous.close()
@@ -170,13 +220,11 @@ class MainWindow(QMainWindow):
         self.watch.start(session.checkpoint.path)
         self.settings.add_recent_file(os.path.abspath(session.asked))
         self.settings.save()
-        self.actions_.update_for(session)
         self.opened.emit()
 
     def _show_browser(self) -> None:
         self._opening = None
-        self._show_page(self.browser)
-        self.browser.table.setFocus()
+        self._show_page(self._views[-1] if self._views else self.browser)
 
     def _show_problem(self, error: BaseException) -> None:
         self._opening = None
@@ -187,7 +235,28 @@ class MainWindow(QMainWindow):
 
     def _show_page(self, page: QWidget) -> None:
         self.pages.setCurrentWidget(page)
-        self.top_bar.filter.setEnabled(page is self.browser)
+        view = self.view
+        self.top_bar.show_tools(view.tools() if view is not None else ())
+        self.top_bar.show_filter(
+            self._filters.get(view, "") if view is not None else "",
+            view.filter_hint if view is not None else "",
+        )
+        self.top_bar.back_button.setVisible(bool(self._views) and view is self._views[-1])
+        self.actions_.show_view(view)
+        if view is not None:
+            self._show_title()
+            view.enter()
+
+    def _filter(self, text: str) -> None:
+        if self.view is not None:
+            self._filters[self.view] = text
+            self.view.apply_filter(text)
+
+    def _leave_filter(self) -> None:
+        if self.view is self.browser:
+            self.browser.table.enter()
+        elif self.view is not None:
+            self.view.enter()
 
     def _start_directory(self) -> str:
         recent = self.settings.recent_files
@@ -201,14 +270,15 @@ class MainWindow(QMainWindow):
         self.welcome.open_demo.connect(self.open_demo)
         self.welcome.path_chosen.connect(self.open_path)
         self.problem.open_file.connect(self.choose_file)
-        self.problem.try_again.connect(self.reload)
+        self.problem.try_again.connect(self._open_again)
         self.opening.cancel_wanted.connect(self._cancel_opening)
-        self.top_bar.filter.textChanged.connect(self.browser.apply_filter)
-        self.top_bar.leave_downwards.connect(self.browser.table.enter)
+        self.top_bar.filter.textChanged.connect(self._filter)
+        self.top_bar.leave_downwards.connect(self._leave_filter)
+        self.top_bar.back_button.clicked.connect(self.leave_view)
         self.browser.inspector.variable_panel.copied.connect(self.status_line.say)
         self.rescuing.told.connect(self.status_line.say)
         self.browser.findings_told.connect(self.status_line.show_findings)
-        self.browser.reload_wanted.connect(self.reload)
+        self.browser.reload_wanted.connect(self._open_again)
         self.watch.changed.connect(self.browser.tell_file_changed)
         self.status_line.findings_wanted.connect(self.browser.show_overview)
 
@@ -245,6 +315,8 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
+        for view in self._views:
+            view.leave()
         self.watch.stop()
         self.jobs.shut_down()
         self.browser.measuring.close()

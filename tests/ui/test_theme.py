@@ -143,9 +143,9 @@ def test_no_two_actions_share_a_shortcut(opened: Open) -> None:
 
 def test_what_needs_a_checkpoint_is_disabled_without_one(opened: Open, qtbot: QtBot) -> None:
     window = opened()
-    assert all(action.isEnabled() for action in window.actions_.needing_session)
-    window.actions_.update_for(None)
-    assert not any(action.isEnabled() for action in window.actions_.needing_session)
+    assert all(action.isEnabled() for action in window.actions_.of_browser)
+    window.show_welcome()
+    assert not any(action.isEnabled() for action in window.actions_.of_browser)
 
 
 def test_menus_of_a_menu_have_keys_of_their_own(opened: Open) -> None:

@@ -1040,7 +1040,7 @@ def test_theme_changes_at_run_time(opened: Open, qtbot: QtBot) -> None:
         return sum(seen) / len(seen)
 
     light = mean_lightness()
-    (dark_action,) = [a for a in window.findChildren(type(window.actions_.needing_session[0]))
+    (dark_action,) = [a for a in window.findChildren(type(window.actions_.of_browser[0]))
                       if a.text() == "Dark"]  # fmt: skip
     dark_action.trigger()
     assert window.appearance.theme.name == "dark"

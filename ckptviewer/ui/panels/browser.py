@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QActionGroup, QGuiApplication
+from PySide6.QtGui import QAction, QActionGroup, QGuiApplication
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -27,7 +28,9 @@ from ckptviewer.ui.measuring import Measuring
 from ckptviewer.ui.models.variable_rows import VariableRowsModel
 from ckptviewer.ui.panels.inspector import Inspector
 from ckptviewer.ui.panels.overview import FORMAT_TITLES
+from ckptviewer.ui.panels.top_bar import FILTER_HINT
 from ckptviewer.ui.panels.variable_table import VariableTable
+from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.panels.widgets import ElidedLabel
 from ckptviewer.ui.session import Session
 
@@ -38,7 +41,7 @@ FILTERED_IN_PLACE = 20_000
 """Up to so many variables a filter is quicker applied than handed to a thread."""
 
 
-class Browser(QWidget):
+class Browser(View):
     """Tree to the left, inspector to the right.
 
     reload_wanted: the file was changed. findings_told: all findings that are known by now.
@@ -46,6 +49,7 @@ class Browser(QWidget):
 
     reload_wanted = Signal()
     findings_told = Signal(object)
+    filter_hint = FILTER_HINT
 
     def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
         super().__init__()
@@ -53,6 +57,7 @@ class Browser(QWidget):
         self._session: Session | None = None
         self._filter_text = ""
         self._filtering: Job[list[int] | None] | None = None
+        self._tools: list[QWidget] = []
         self.view_by = ViewBy.NAME
         self._name = QLabel()
         self._name.setTextFormat(Qt.TextFormat.PlainText)
@@ -102,6 +107,25 @@ class Browser(QWidget):
         self.table.selection_changed.connect(self._show_selection)
         self.inspector.file_changed.connect(self.tell_file_changed)
         self.choose_view(ViewBy.NAME)
+
+    # As a view.
+
+    def title(self) -> str:
+        path = self._session.checkpoint.path.rstrip("/") if self._session else ""
+        return os.path.basename(path) or path
+
+    def tools(self) -> Sequence[QWidget]:
+        return self._tools
+
+    def offer(self, actions: Sequence[QAction]) -> None:
+        """Show buttons for what can be done with the checkpoint as a whole."""
+        self._tools = [_tool_button(action) for action in actions]
+
+    def enter(self) -> None:
+        self.table.setFocus()
+
+    def reload(self) -> None:
+        self.reload_wanted.emit()
 
     # What is shown.
 
@@ -315,3 +339,10 @@ class Browser(QWidget):
         row.addWidget(reload)
         banner.hide()
         return banner
+
+
+def _tool_button(action: QAction) -> QToolButton:
+    button = QToolButton()
+    button.setDefaultAction(action)
+    button.setObjectName("flat")
+    return button

@@ -1,6 +1,8 @@
-"""The bar at the top: opening, and the filter."""
+"""The bar at the top: opening, the tools of the view that is shown, and the filter."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
@@ -57,6 +59,33 @@ class TopBar(QWidget):
         self.filter.setMinimumWidth(220)
         self.filter.setMaximumWidth(460)
         self.filter.leave_downwards.connect(self.leave_downwards)
+        self.back_button = QToolButton()
+        self.back_button.setText("\u2039 Back")
+        self.back_button.setToolTip("Back to the checkpoint (Alt+Left)")
+        self.back_button.setAccessibleName("Back")
+        self.back_button.hide()
+        self._tools = QHBoxLayout()
+        self._tools.setSpacing(8)
         row.addWidget(self.open_button)
+        row.addWidget(self.back_button)
+        row.addLayout(self._tools)
         row.addStretch(1)
         row.addWidget(self.filter, 2)
+
+    def show_tools(self, tools: Sequence[QWidget]) -> None:
+        """Show the tools of a view in the place of those of the last one."""
+        while (item := self._tools.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.setParent(None)
+        for tool in tools:
+            self._tools.addWidget(tool)
+            tool.show()
+
+    def show_filter(self, text: str, hint: str) -> None:
+        """Show what a view is filtered by; without a hint it cannot be filtered."""
+        self.filter.setEnabled(bool(hint))
+        self.filter.setPlaceholderText(hint or FILTER_HINT)
+        self.filter.blockSignals(True)
+        self.filter.setText(text)
+        self.filter.blockSignals(False)
