@@ -248,9 +248,9 @@ def test_window_lives_on_and_another_dialog_follows_a_closed_one(
                 if isinstance(w, CrashDialog) and w.isVisible()]  # fmt: skip
 
     # An error in a slot, as Qt's event loop meets it.
-    QTimer.singleShot(0, lambda: [][0])
+    QTimer.singleShot(0, lambda: {}["absent"])
     qtbot.waitUntil(lambda: len(dialogs()) == 1)
-    assert dialogs()[0].what.text() == "IndexError: list index out of range"
+    assert dialogs()[0].what.text() == "KeyError: 'absent'"
     dialogs()[0].close()
     qtbot.waitUntil(lambda: telling._dialog is None)
     fail(TypeError("after that"))
