@@ -142,7 +142,7 @@ def _averages(choices: Choices, plan: ExportPlan, by_key: dict[str, Variable]) -
         yield _info(
             "averages-kept",
             f"{plural(len(owned), 'moving average is', 'moving averages are')} kept beside the "
-            "weights.",
+            "weights, by their keys; a model without its optimizer restores the weights alone.",
             "--use-ema writes them in the place of the weights.",
         )
 

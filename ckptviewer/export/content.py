@@ -76,5 +76,6 @@ class Content:
             self.source.read(self.source[OBJECT_GRAPH_KEY]).item(),
             keys,
             silent=plan.silent,
+            aside=plan.aside,
             save_counter_key=SAVE_COUNTER_KEY if plan.adds_save_counter else None,
         )

@@ -52,6 +52,7 @@ class ExportPlan:
         made when the plan is carried out (`slims_graph`).
     slims_graph: whether the object graph is written without what is dropped.
     silent: keys of dropped variables that a model has, and is not asked to restore.
+    aside: keys of kept variables for whose sake alone no optimizer stays in the object graph.
     adds_save_counter: whether a save_counter is written that the source has not.
     shard_bytes: as for writers.
     findings: what to know before it is carried out.
@@ -65,6 +66,7 @@ class ExportPlan:
     object_graph: bytes | None = None
     slims_graph: bool = False
     silent: frozenset[str] = frozenset()
+    aside: frozenset[str] = frozenset()
     adds_save_counter: bool = False
     shard_bytes: int | None = None
     findings: tuple[Finding, ...] = ()

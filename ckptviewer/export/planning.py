@@ -86,6 +86,7 @@ class _Planning:
             bytes_before=bytes_of(files_of_source(self._checkpoint)),
             slims_graph=with_graph,
             silent=silent,
+            aside=frozenset(self._aside() if with_graph else ()),
             adds_save_counter=adds,
             shard_bytes=choices.shard_bytes,
         )
@@ -215,6 +216,14 @@ class _Planning:
         by_key = self._checkpoint.by_key
         for key in self._dropped:
             if by_key[key].role in _SILENT_ROLES:
+                yield key
+
+    def _aside(self) -> Iterable[str]:
+        """Averages that are slots: kept for inference, though not by their optimizer."""
+        if self._choices.preset is not Preset.INFERENCE:
+            return
+        for key, (variable, _) in self._kept.items():
+            if variable.role is Role.MOVING_AVERAGE and variable.slot_of:
                 yield key
 
 

@@ -26,6 +26,7 @@ def slim_object_graph(
     keys: Mapping[str, str],
     *,
     silent: Container[str] = (),
+    aside: Container[str] = (),
     save_counter_key: str | None = None,
 ) -> bytes:
     """The graph of what is kept, by the keys that it is written under.
@@ -35,6 +36,8 @@ def slim_object_graph(
         more: an optimizer goes, though it refers to the weights, and so do its slots and lists.
     silent: keys of values that are dropped while their object stays if it belongs to one that
         does: TensorFlow will take it for restored, as with the seed of a layer.
+    aside: keys of values that are kept, but for which alone no object stays that has lost others:
+        averages of weights do not make TensorFlow look for their optimizer.
     save_counter_key: where the value of a `save_counter` is written, if the root shall get one.
     Raises DamagedFileError for bytes that are no such graph.
     """
@@ -48,14 +51,14 @@ def slim_object_graph(
         raise DamagedFileError("the object graph is no message of its kind") from error
     if not graph.nodes:
         raise DamagedFileError("the object graph has no objects")
-    slimming = _Slimming(graph, keys, silent)
+    slimming = _Slimming(graph, keys, silent, aside)
     slim = ObjectGraph()
     numbers = {old: new for new, old in enumerate(slimming.staying())}
     for old in numbers:
         node = slim.nodes.add()
         node.CopyFrom(graph.nodes[old])
         _refer_anew(node, numbers)
-        if slimming.holds[old] == _KEPT:
+        if slimming.holds[old] in (_KEPT, _ASIDE):
             for attribute in node.attributes:
                 attribute.checkpoint_key = keys[attribute.checkpoint_key]
         else:
@@ -66,16 +69,23 @@ def slim_object_graph(
     return data
 
 
-_NOTHING, _KEPT, _LOST, _SILENT = range(4)
-"""What an object holds: no values, values that are kept, that are lost, that are lost silently."""
+_NOTHING, _KEPT, _LOST, _SILENT, _ASIDE = range(5)
+"""What an object holds: no values, values that are kept, that are lost, that are lost silently,
+that are kept but do not keep an object."""
 
 
 class _Slimming:
     """Finds which objects stay. holds: of each object, see above."""
 
-    def __init__(self, graph: ObjectGraph, keys: Mapping[str, str], silent: Container[str]) -> None:
+    def __init__(
+        self,
+        graph: ObjectGraph,
+        keys: Mapping[str, str],
+        silent: Container[str],
+        aside: Container[str],
+    ) -> None:
         self._edges = _edges(graph)
-        self.holds = [_held(node, keys, silent) for node in graph.nodes]
+        self.holds = [_held(node, keys, silent, aside) for node in graph.nodes]
         self._order, self._parents = _walk(self._edges)
         self._dominators = _dominators(self._edges, self._order)
 
@@ -136,12 +146,17 @@ def _edges(graph: ObjectGraph) -> list[list[int]]:
     return edges
 
 
-def _held(node: ObjectGraph.Object, keys: Mapping[str, str], silent: Container[str]) -> int:
+def _held(
+    node: ObjectGraph.Object,
+    keys: Mapping[str, str],
+    silent: Container[str],
+    aside: Container[str],
+) -> int:
     if not node.attributes:
         return _NOTHING
     lost = [each.checkpoint_key for each in node.attributes if each.checkpoint_key not in keys]
     if not lost:
-        return _KEPT
+        return _ASIDE if node.attributes[0].checkpoint_key in aside else _KEPT
     return _SILENT if all(key in silent for key in lost) else _LOST
 
 
