@@ -185,7 +185,7 @@ def _measure_opaque(sides: Sides) -> Measured:
 
 
 def _sums(sides: Sides, pieces: Pieces) -> PairSums:
-    from ckptviewer.analysis import difference_numpy
+    from ckptviewer.analysis import difference_kernel, difference_numpy
 
     strings = Kind.STRING in sides.kinds
     sums = PairSums(numeric=not strings)
@@ -193,7 +193,7 @@ def _sums(sides: Sides, pieces: Pieces) -> PairSums:
         if strings:
             difference_numpy.add_strings(x, y, sums)
         else:
-            difference_numpy.add(x, y, sums, sides.tolerance)
+            difference_kernel.add(x, y, sums, sides.tolerance)
     return sums
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint
 
 _MOST_WORKERS = 8
+_COMPILE_BYTES = 1 << 28
 
 _DESCRIPTION = """\
 Compare two checkpoints, of the same format or not. What is equal by checksum is not read unless
@@ -97,11 +98,14 @@ def compare(a: Checkpoint, b: Checkpoint, options: ComparisonOptions) -> Compari
     """The comparison with its numbers; a progress bar shows on a terminal."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from ckptviewer.analysis import difference_kernel
     from ckptviewer.analysis.comparison import first_answer
     from ckptviewer.analysis.comparison_schedule import ComparisonSchedule
 
     comparison = first_answer(a, b, options)
     schedule = ComparisonSchedule(a, b, comparison)
+    if schedule.progress.total > _COMPILE_BYTES:
+        difference_kernel.prepare(timeout_seconds=0)  # what is not there yet is made meanwhile
     workers = min(os.cpu_count() or 1, _MOST_WORKERS)
     settled: list[VariableDelta] = []
     with ThreadPoolExecutor(workers) as executor, progress_bar() as show:
