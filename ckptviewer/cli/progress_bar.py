@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ckptviewer.checkpoint.progress import Progress
-from ckptviewer.checkpoint.text import size_text
+from ckptviewer.checkpoint.text import count_text, size_text
 
 _WIDTH = 30
 
@@ -22,7 +22,8 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
     def show(progress: Progress) -> None:
         filled = round(_WIDTH * progress.fraction)
         bar = "#" * filled + "." * (_WIDTH - filled)
-        text = f"{size_text(progress.done)} of {size_text(progress.total)}"
+        told = size_text if progress.unit == "bytes" else count_text
+        text = f"{told(progress.done)} of {told(progress.total)}"
         print(f"\r[{bar}] {progress.fraction:4.0%}  {text} ", end="", file=sys.stderr, flush=True)
 
     try:
