@@ -84,7 +84,10 @@ def look_at(directory: str) -> Look:
         if any(file in files for file in SAVED_MODEL_FILES):
             look.members.append(_saved_model(inside, name))
         elif _NUMBER.search(name):  # a directory a step
-            look.members += _members(inside, f"{name}/", files)
+            members = list(_members(inside, f"{name}/", files))
+            if len(members) == 1 and "checkpoint" in files:  # a state file of its own
+                members[0].files.append(files["checkpoint"])
+            look.members += members
     return look
 
 
