@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable
 
 from ckptviewer.formats.keras_config import Layer
+from ckptviewer.formats.keras_layers import known_class
 from ckptviewer.formats.keras_layout import LAYERS, Node
 
 _MAX_SCOPES = 40
+_WRAPPER = "time_distributed"
 _ATTENTION = {
     "query": "query_dense",
     "key": "key_dense",
@@ -36,11 +38,15 @@ def layers_by_name(
     else:
         root = _of_config(model)
     reasons = {}
-    for name, key in named:
-        *scopes, leaf = name.removesuffix(":0").split("/")
+    split = [(name.removesuffix(":0").split("/"), key) for name, key in named]
+    start = 1 if is_open and _all_in_one_model([parts[:-1] for parts, _ in split]) else 0
+    for parts, key in split:
+        *scopes, leaf = parts[start:]
         if not scopes or len(scopes) > _MAX_SCOPES:
             reasons[key] = "its name tells no layer"
             continue
+        if scopes[0] in scopes[1:]:  # Keras 3 has the whole path in the layer's group
+            scopes = scopes[scopes.index(scopes[0], 1) :]
         node = root
         for scope in scopes:
             inner = _inside(node, scope, is_open=is_open)
@@ -49,6 +55,8 @@ def layers_by_name(
                 break
             node = inner
         else:
+            if node.class_name == _WRAPPER:  # whose name TF-Keras gives to what is in it
+                node = node.parts.setdefault("layer", Node())
             node.variables[leaf] = key
             node.numbers_variables = is_ordered
     return root, reasons
@@ -94,7 +102,16 @@ def _attribute(node: Node, scope: str) -> str:
     for direction in ("forward", "backward"):
         if scope.startswith(f"{direction}_"):
             return f"{direction}_layer"
-    return "layer" if node.class_name == "time_distributed" else ""
+    return "layer" if (node.class_name or known_class(node.name)) == _WRAPPER else ""
+
+
+def _all_in_one_model(scopes: list[list[str]]) -> bool:
+    """Whether all names begin with that of the model itself."""
+    first = {each[0] for each in scopes if each}
+    if len(first) != 1 or not all(len(each) > 1 for each in scopes):
+        return False
+    node = Node(*first)
+    return not known_class(node.name) and not any(_attribute(node, each[1]) for each in scopes)
 
 
 def _only_below(node: Node, name: str) -> Node | None:

@@ -111,7 +111,7 @@ class Layout:
         if node.numbers_variables or len(keys) < 2:
             return keys, ""
         trained = [self._trains(self._about[key]) for key in keys]
-        if None not in trained:
+        if True in trained or None not in trained:  # what trains the others leaves out the rest
             first = [key for key, is_trained in zip(keys, trained, strict=True) if is_trained]
             return [*first, *(key for key in keys if key not in set(first))], ""
         if node.is_ordered and len({self._about[key].shape for key in keys}) == len(keys):
