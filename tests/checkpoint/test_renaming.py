@@ -1,0 +1,200 @@
+"""Rename rules, ready-made sets of them, and checkpoints under other names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.computed import RenamedCheckpoint, SelectedCheckpoint
+from ckptviewer.checkpoint.errors import (
+    BadRuleError,
+    CkptviewerError,
+    NameCollisionError,
+    UnknownVariableError,
+)
+from ckptviewer.checkpoint.rename_sets import RULE_SETS, rule_set, with_scope, without_scope
+from ckptviewer.checkpoint.renaming import RenameRule, parse_rule, rename, rename_all
+from ckptviewer.formats.resolve import open_checkpoint
+from tests.builders import save, values_in
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "replacement"),
+    [
+        ("old=new", "old", "new"),
+        ("gone=", "gone", ""),
+        ("(?<=a/)b=c", "(?<=a/)b", "c"),
+        ("a=b=c", "a=b", "c"),
+        (r"a=b\=c", "a", "b=c"),
+        (r"a\\=b", r"a\\", "b"),
+        (r"a\=b=c", r"a\=b", "c"),
+        (r"(\d+)=<\1>", r"(\d+)", r"<\1>"),
+        (r"(?P<n>x)=\g<n>y", "(?P<n>x)", r"\g<n>y"),
+    ],
+)
+def test_a_rule_is_split_at_the_last_equals_sign_without_a_backslash(
+    text: str, pattern: str, replacement: str
+) -> None:
+    rule = parse_rule(text)
+    assert (rule.pattern, rule.replacement) == (pattern, replacement)
+    assert parse_rule(str(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("old", "no equals sign"),
+        ("", "no equals sign"),
+        (r"a\=b", "no equals sign"),
+        ("=new", "no pattern"),
+        ("(=x", "no regular expression"),
+        ("*=x", "no regular expression"),
+        (r"a=\1", "invalid group reference"),
+        (r"a=\g<name>", "unknown group name"),
+        (r"a=\q", "bad escape"),
+    ],
+)
+def test_a_bad_rule_is_told_with_its_remedy(text: str, what: str) -> None:
+    with pytest.raises(BadRuleError, match=what) as caught:
+        parse_rule(text)
+    assert caught.value.remedy
+    assert isinstance(caught.value, CkptviewerError)
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_typed_is_a_rule_or_told(text: str) -> None:
+    try:
+        rule = parse_rule(text)
+    except BadRuleError:
+        return
+    assert parse_rule(str(rule)) == rule
+
+
+def test_rules_search_anywhere_in_order_and_see_what_those_before_made() -> None:
+    rules = [parse_rule("a=b"), parse_rule("^b=c"), parse_rule(r"(\d)$=_\1")]
+    assert rename("a/a1", rules) == "c/b_1"
+    assert rename("x", rules) == "x"
+
+
+def test_renaming_all_keeps_the_order_and_what_no_rule_touches() -> None:
+    keys = ["m/b", "m/a", "other"]
+    renamed = rename_all(keys, [parse_rule("^m/=")])
+    assert list(renamed.items()) == [("m/b", "b"), ("m/a", "a"), ("other", "other")]
+
+
+def test_a_collision_names_every_key_that_is_part_of_it() -> None:
+    with pytest.raises(NameCollisionError) as caught:
+        rename_all(["a/x", "b/x", "x", "y"], [parse_rule("^./=")])
+    assert "x (from a/x, b/x, x)" in str(caught.value)
+    assert "y" not in caught.value.what.split()
+
+
+def test_a_rule_may_not_leave_nothing_of_a_key() -> None:
+    with pytest.raises(BadRuleError, match="nothing"):
+        rename_all(["kernel"], [RenameRule("kernel", "")])
+
+
+@pytest.mark.parametrize(
+    ("key", "renamed"),
+    [
+        ("net/conv1/weights:0", "net/conv1/kernel"),
+        ("net/conv1/biases", "net/conv1/bias"),
+        ("net/BatchNorm/moving_mean", "net/batch_normalization/moving_mean"),
+        ("net/BatchNorm_2/beta", "net/batch_normalization_2/beta"),
+        ("net/weights/Adam_1", "net/kernel/Adam_1"),
+        ("net/reweights/x", "net/reweights/x"),
+        ("sep/depthwise_weights", "sep/depthwise_kernel"),
+    ],
+)
+def test_names_of_tensorflow_1_become_those_of_keras_and_go_back(key: str, renamed: str) -> None:
+    assert rename(key, rule_set("tf1-to-tf2")) == renamed
+    assert rename(renamed, rule_set("tf2-to-tf1")) == key.removesuffix(":0")
+
+
+def test_every_ready_made_set_is_found_by_its_name() -> None:
+    assert all(rule_set(name) is each.rules for name, each in RULE_SETS.items())
+    with pytest.raises(BadRuleError, match="no set"):
+        rule_set("nothing")
+
+
+def test_moving_averages_take_the_names_of_what_they_average() -> None:
+    rules = rule_set("average-as-variable")
+    assert rename("a/kernel/ExponentialMovingAverage", rules) == "a/kernel"
+    assert rename("a/kernel", rules) == "a/kernel"
+
+
+def test_scopes_are_put_before_and_taken_away_literally() -> None:
+    assert rename("a/b", with_scope("new/")) == "new/a/b"
+    assert rename("a/b", with_scope(r"n\1")) == r"n\1/a/b"
+    assert rename("a.b/c", without_scope("a.b")) == "c"
+    assert rename("axb/c", without_scope("a.b")) == "axb/c"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Checkpoint:
+    tensors = {
+        "net/kernel": np.arange(12, dtype=np.float32).reshape(3, 4),
+        "net/kernel/Adam": np.ones((3, 4), np.float32),
+        "net/bias": np.arange(4, dtype=np.float32),
+        "global_step": np.int64(7),
+    }
+    return open_checkpoint(save(tmp_path / "model", tensors))
+
+
+def test_a_renamed_checkpoint_reads_as_its_source_does(bundle: Checkpoint) -> None:
+    truth = values_in(Path(bundle.path))
+    mapping = rename_all(bundle.by_key, [parse_rule("^net/=zoo/")])
+    with RenamedCheckpoint(bundle, mapping) as renamed:
+        keys = [variable.key for variable in renamed.variables]
+        assert keys == ["global_step", "zoo/bias", "zoo/kernel", "zoo/kernel/Adam"]
+        for old, new in mapping.items():
+            variable = renamed[new]
+            np.testing.assert_array_equal(renamed.read(variable), truth[old])
+            chunks = [chunk.copy() for chunk in renamed.chunks(variable)]
+            np.testing.assert_array_equal(np.concatenate(chunks), truth[old].reshape(-1))
+            assert renamed.checksum(variable) == bundle.checksum(bundle[old])
+            assert renamed.in_order(variable)
+            assert renamed.details(variable) == bundle.details(bundle[old])
+            stored = renamed.stored_chunks(variable)
+            assert stored is not None
+            assert b"".join(bytes(part) for part in stored) == truth[old].tobytes()
+        assert renamed["zoo/kernel/Adam"].slot_of == "zoo/kernel"
+        assert renamed["zoo/kernel"].name == "zoo/kernel"
+        assert renamed["zoo/kernel"].role == bundle["net/kernel"].role
+        with pytest.raises(UnknownVariableError):
+            renamed.read(bundle["net/kernel"])
+
+
+def test_two_variables_cannot_get_one_key(bundle: Checkpoint) -> None:
+    with pytest.raises(NameCollisionError, match="net/kernel"):
+        RenamedCheckpoint(bundle, {"net/bias": "net/kernel"})
+    with pytest.raises(UnknownVariableError):
+        RenamedCheckpoint(bundle, {"nothing": "x"})
+
+
+def test_keys_may_be_exchanged(bundle: Checkpoint) -> None:
+    swapped = RenamedCheckpoint(bundle, {"net/bias": "net/kernel", "net/kernel": "net/bias"})
+    assert swapped["net/kernel"].shape == (4,)
+    assert swapped["net/kernel/Adam"].slot_of == "net/bias"
+
+
+def test_a_selection_has_its_variables_alone(bundle: Checkpoint) -> None:
+    selected = SelectedCheckpoint(bundle, ["net/kernel/Adam", "net/bias"])
+    assert [variable.key for variable in selected.variables] == ["net/bias", "net/kernel/Adam"]
+    assert selected["net/kernel/Adam"].slot_of is None
+    np.testing.assert_array_equal(selected.read(selected["net/bias"]), np.arange(4))
+    with pytest.raises(UnknownVariableError):
+        selected.read(bundle["net/kernel"])
+    with pytest.raises(UnknownVariableError):
+        SelectedCheckpoint(bundle, ["nothing"])
+
+
+def test_computed_checkpoints_are_computed_from_computed_ones(bundle: Checkpoint) -> None:
+    renamed = RenamedCheckpoint(bundle, {"net/bias": "b"})
+    both = SelectedCheckpoint(renamed, ["b"])
+    np.testing.assert_array_equal(both.read(both["b"]), np.arange(4))
