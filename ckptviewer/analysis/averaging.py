@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _AVERAGED_KINDS = frozenset({Kind.FLOAT, Kind.COMPLEX})
 _AVERAGED_ROLES = MODEL_ROLES | {Role.OPTIMIZER_SLOT, Role.OTHER}
 _MOST_NAMED = 5
+_LEAST_CHUNK_BYTES = 1 << 16
 
 
 class Averaging(StrEnum):
@@ -81,25 +82,28 @@ class AveragedCheckpoint(Checkpoint):
         total = sum(weights)
         if not total or total != total:
             raise CkptviewerError("the weights have no sum to divide by")
-        self.checkpoints = tuple(checkpoints)
+        self.sources = tuple(checkpoints)
         self.weights = tuple(weight / total for weight in weights)
-        last = self.checkpoints[-1]
+        last = self.sources[-1]
         self._averaged: dict[str, _Averaged] = {}
         alone: list[str] = []
         for variable in last.variables:
             parts = self._parts(variable)
             if parts is not None:
                 self._averaged[variable.key] = _Averaged(parts)
-            elif _is_averaged(variable) and len(self.checkpoints) > 1:
+            elif _is_averaged(variable) and len(self.sources) > 1:
                 alone.append(variable.key)
         super().__init__(
             path=last.path,
             format_name=last.format_name,
             variables=last.variables,
             written_by=last.written_by,
-            findings=_findings(last, alone, not self._averaged),
-            facts={"Average of": ", ".join(each.path for each in self.checkpoints)},
+            findings=last.findings,
+            facts={"Average of": ", ".join(each.path for each in self.sources)},
         )
+        self.own_findings = tuple(_findings(alone))
+        """What could not be averaged; the last checkpoint's findings stand before it."""
+        self.findings = (*self.findings, *self.own_findings)
 
     @classmethod
     def open(cls, paths: Sequence[str], weights: Sequence[float]) -> Self:
@@ -114,6 +118,15 @@ class AveragedCheckpoint(Checkpoint):
             stack.pop_all()
             return made
 
+    def require_mean(self) -> None:
+        """Raise CkptviewerError where not a single variable can be averaged."""
+        if not self._averaged:
+            raise CkptviewerError(
+                "no variable is in all of these checkpoints with the same shape and dtype",
+                where=self.path,
+                remedy="Average checkpoints of one model.",
+            )
+
     def is_averaged(self, variable: Variable) -> bool:
         """Whether its values are a mean; else they are the last checkpoint's."""
         return variable.key in self._averaged
@@ -121,20 +134,21 @@ class AveragedCheckpoint(Checkpoint):
     def read(self, variable: Variable, region: Region | None = None) -> np.ndarray:
         averaged = self._averaged.get(variable.key)
         if averaged is None:
-            return self.checkpoints[-1].read(variable, region)
+            return self.sources[-1].read(variable, region)
         return self._mean(
             checkpoint.read(part, region)
-            for checkpoint, part in zip(self.checkpoints, averaged.parts, strict=True)
+            for checkpoint, part in zip(self.sources, averaged.parts, strict=True)
         )
 
     def chunks(self, variable: Variable, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray]:
         averaged = self._averaged.get(variable.key)
         if averaged is None:
-            yield from self.checkpoints[-1].chunks(variable, chunk_bytes)
+            yield from self.sources[-1].chunks(variable, chunk_bytes)
             return
+        each_bytes = max(_LEAST_CHUNK_BYTES, chunk_bytes // len(self.sources))
         streams = [
-            _in_order(checkpoint, part, chunk_bytes)
-            for checkpoint, part in zip(self.checkpoints, averaged.parts, strict=True)
+            _in_order(checkpoint, part, each_bytes)
+            for checkpoint, part in zip(self.sources, averaged.parts, strict=True)
         ]
         for pieces in zip_longest(*streams):
             if any(piece is None or piece.size != pieces[0].size for piece in pieces):
@@ -145,40 +159,40 @@ class AveragedCheckpoint(Checkpoint):
 
     def checksum(self, variable: Variable) -> int | None:
         """The last one's where nothing is averaged; none of a mean."""
-        return None if self.is_averaged(variable) else self.checkpoints[-1].checksum(variable)
+        return None if self.is_averaged(variable) else self.sources[-1].checksum(variable)
 
     def in_order(self, variable: Variable) -> bool:
-        return self.is_averaged(variable) or self.checkpoints[-1].in_order(variable)
+        return self.is_averaged(variable) or self.sources[-1].in_order(variable)
 
     def stored_chunks(
         self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
     ) -> Iterator[memoryview] | None:
         if self.is_averaged(variable):
             return None
-        return self.checkpoints[-1].stored_chunks(variable, chunk_bytes)
+        return self.sources[-1].stored_chunks(variable, chunk_bytes)
 
     def details(self, variable: Variable) -> dict[str, str]:
         averaged = self._averaged.get(variable.key)
         if averaged is None:
-            return {"Taken from": self.checkpoints[-1].path}
+            return {"Taken from": self.sources[-1].path}
         return {
             f"Weight of {checkpoint.path}": number_text(weight)
-            for checkpoint, weight in zip(self.checkpoints, self.weights, strict=True)
+            for checkpoint, weight in zip(self.sources, self.weights, strict=True)
         }
 
     def release(self) -> None:
-        for checkpoint in self.checkpoints:
+        for checkpoint in self.sources:
             checkpoint.release()
 
     def close(self) -> None:
-        for checkpoint in self.checkpoints:
+        for checkpoint in self.sources:
             checkpoint.close()
 
     def _parts(self, variable: Variable) -> tuple[Variable, ...] | None:
         if not _is_averaged(variable):
             return None
         parts = []
-        for checkpoint in self.checkpoints:
+        for checkpoint in self.sources:
             part = checkpoint.by_key.get(variable.key)
             if part is None or (part.dtype, part.shape) != (variable.dtype, variable.shape):
                 return None
@@ -224,19 +238,14 @@ def _in_order(checkpoint: Checkpoint, variable: Variable, chunk_bytes: int) -> I
     yield from segments(regions, elements)
 
 
-def _findings(last: Checkpoint, alone: Sequence[str], nothing: bool) -> list[Finding]:
-    findings = list(last.findings)
+def _findings(alone: Sequence[str]) -> Iterator[Finding]:
     if alone:
         named = ", ".join(alone[:_MOST_NAMED])
         more = f" and {len(alone) - _MOST_NAMED} more" if len(alone) > _MOST_NAMED else ""
-        findings.append(
-            Finding(
-                code="not-averaged",
-                severity=Severity.ERROR if nothing else Severity.WARNING,
-                message=f"{plural(len(alone), 'variable')} of the last checkpoint are not in all "
-                f"of them with the same shape and dtype, and are taken from it alone: {named}"
-                f"{more}.",
-                remedy="Average checkpoints of one model.",
-            )
+        yield Finding(
+            code="not-averaged",
+            severity=Severity.WARNING,
+            message=f"{plural(len(alone), 'variable')} of the last checkpoint are not in all of "
+            f"them with the same shape and dtype, and are taken from it alone: {named}{more}.",
+            remedy="Average checkpoints of one model.",
         )
-    return findings

@@ -1,3 +1,3 @@
 """Floor 5: the command line; one file a subcommand."""
 
-SUBCOMMANDS = ("list", "stats", "compare", "export", "doctor", "rescue")
+SUBCOMMANDS = ("list", "stats", "compare", "export", "doctor", "rescue", "run", "average", "prune")
