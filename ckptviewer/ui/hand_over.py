@@ -32,7 +32,7 @@ ACCEPTED = b"ckptviewer 1 accepted\n"
 REFUSED = b"ckptviewer 1 refused\n"
 _LEAVING_SECONDS = 1.0
 _TOKENS = ("XDG_ACTIVATION_TOKEN", "DESKTOP_STARTUP_ID")
-_LONGEST_SOCKET_PATH = 100  # of 104 to 108, as systems have it
+_LONGEST_SOCKET_PATH = 103  # macOS takes no longer ones
 _MACOS_LOCAL_PEERCRED = 1
 
 
