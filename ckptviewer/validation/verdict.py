@@ -221,8 +221,7 @@ def requirement_checks(
     """Whether each required metric was reached, by each checkpoint that was measured."""
     for requirement in requirements:
         for side in sorted(measured) or [""]:
-            values = measured[side].values if side else {}
-            value = values.get(requirement.metric)
+            value = _metric(measured[side].values if side else {}, requirement.metric)
             shown = "was not measured" if value is None else f"is {value:.6g}"
             yield Check(
                 name=str(requirement),
@@ -231,6 +230,18 @@ def requirement_checks(
                 f"{requirement.operator}{requirement.limit:g} is required.",
                 side=side,
             )
+
+
+def _metric(values: Mapping[str, float | None], wanted: str) -> float | None:
+    if wanted in values:
+        return values[wanted]
+    plain = plain_metric(wanted)
+    return next((value for name, value in values.items() if plain_metric(name) == plain), None)
+
+
+def plain_metric(name: str) -> str:
+    """A metric's name without its spelling: `AUC` and `auc`, `TopKAccuracy`, `top_k_accuracy`."""
+    return name.replace("_", "").lower()
 
 
 def _failed(name: str, message: str, side: str = "", failing: tuple[str, ...] = ()) -> Check:

@@ -1,0 +1,279 @@
+"""`ckptviewer validate`: does a model that a checkpoint was restored into do what it should?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.text import printable
+
+if TYPE_CHECKING:
+    from ckptviewer.checkpoint.progress import Progress
+    from ckptviewer.validation.protocol import DataSpec, Preprocessing
+    from ckptviewer.validation.recipe import Recipe
+
+_MOST_WORKERS = 8
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+_DESCRIPTION = """\
+Load a model in a process of its own, restore the checkpoint into it, read every variable back,
+run validation data, and judge. With --against a second checkpoint is restored as well, and the two
+have to agree: in the mean and deviation of every variable, and in what the model then predicts.
+This runs the model's code: --yes says that you agree. Exit status: 0 the verdict is pass, 1 fail,
+2 it could not be validated."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand to the command line."""
+    parser = subparsers.add_parser(
+        "validate",
+        help="restore a checkpoint into its model, run data, and give a verdict",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", metavar="CKPT", nargs="?", help="any path of the checkpoint")
+    for name, metavar, text in (
+        ("model", "M", "SavedModel, .keras, .h5, .meta, or FILE.py:FUNCTION, MODULE:FUNCTION"),
+        ("against", "CKPT2", "a second checkpoint, to agree with the first"),
+        ("recipe", "FILE", "take all of it from a recipe; options given beside it count more"),
+        ("save-recipe", "FILE", "write what was run as a recipe, .toml or .json"),
+        ("signature", "NAME", "of a SavedModel; by default serving_default"),
+        ("custom-objects", "FILE.py", "classes and functions that a Keras model needs"),
+        ("python", "EXE", "interpreter of the environment that the model was made in"),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    _add_data_options(parser)
+    parser.add_argument(
+        "--metric",
+        action="append",
+        metavar="NAME",
+        help="of keras.metrics, or loss; may be given again",
+    )
+    parser.add_argument(
+        "--require",
+        action="append",
+        metavar="METRIC>=X",
+        help="a metric to reach; also <=, > and <",
+    )
+    for name, metavar, text in (
+        ("agreement-threshold", "SHARE", "predictions have to agree on more than this (0.99)"),
+        ("statistics-threshold", "X", "means and deviations may differ by less than this (1e-5)"),
+        ("time-limit", "SECONDS", "for all of it (1800)"),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, type=_number, help=text)
+    parser.add_argument(
+        "--memory-limit", metavar="SIZE", type=_size, help="of the model's process, as 4G"
+    )
+    parser.add_argument(
+        "--unsafe", action="store_true", help="let Keras load code from the model's file (Lambda)"
+    )
+    parser.add_argument("--yes", action="store_true", help="run the model's code without asking")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.set_defaults(run=run)
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        action="append",
+        metavar="D",
+        help="npz (x and y), npy pair, CSV, TFRecord, a folder of images by class, or `random`; "
+        "may be given again",
+    )
+    parser.add_argument(
+        "--input", action="append", metavar="INPUT=KEY", help="the key of the data for an input"
+    )
+    parser.add_argument("--target", metavar="KEY", help="the key of the truth (y)")
+    for name, text in (("batch-size", "examples at a time (32)"), ("limit", "at most so many")):
+        parser.add_argument(f"--{name}", metavar="N", type=_count, help=text)
+    for name, text in (("scale", "multiply inputs by this"), ("offset", "then add this")):
+        parser.add_argument(f"--{name}", metavar="X", type=_number, help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Validate; 0 where the verdict is pass, 1 where it is fail."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ckptviewer.cli.validation_output import as_document, print_for_people
+    from ckptviewer.validation.recipe import write_recipe
+    from ckptviewer.validation.validating import prepare, remember, validate
+
+    recipe = recipe_of(options)
+    validation = prepare(recipe)
+    _ask(recipe, options)
+    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
+    with ThreadPoolExecutor(workers) as executor, _stages() as show:
+        report = validate(validation, executor, workers, report=show)
+    earlier = remember(report, recipe)
+    if options.save_recipe:
+        write_recipe(recipe, options.save_recipe)
+    if options.json:
+        print(json.dumps(as_document(report, validation, earlier), indent=1))
+    else:
+        print_for_people(report, validation, earlier)
+    return 0 if report.passes else 1
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """What the options ask for, with what a recipe says where they say nothing."""
+    from dataclasses import replace
+
+    from ckptviewer.validation.protocol import MetricsSpec
+    from ckptviewer.validation.recipe import Recipe, read_recipe
+    from ckptviewer.validation.requesting import model_spec
+
+    if options.recipe:
+        recipe = read_recipe(options.recipe)
+        if options.model:
+            recipe = replace(recipe, model=model_spec(options.model))
+    else:
+        if not options.path or not options.model:
+            missing = "--model is" if options.path else "CKPT is"
+            raise CkptviewerError(
+                f"{missing} missing",
+                remedy="Write `ckptviewer validate CKPT --model M`, or give a --recipe.",
+            )
+        recipe = Recipe(checkpoint=options.path, model=model_spec(options.model))
+    given = {
+        "checkpoint": options.path,
+        "against": options.against,
+        "python": options.python,
+        "require": tuple(options.require) if options.require else None,
+        "agreement_threshold": options.agreement_threshold,
+        "statistics_threshold": options.statistics_threshold,
+        "time_limit_seconds": options.time_limit,
+        "memory_limit_bytes": options.memory_limit,
+        "data": _data(options, recipe),
+        "metrics": MetricsSpec(names=tuple(options.metric)) if options.metric else None,
+    }
+    model = {
+        "signature": options.signature,
+        "custom_objects": options.custom_objects,
+        "safe_mode": False if options.unsafe else None,
+    }
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    inner: dict[str, Any] = {name: value for name, value in model.items() if value is not None}
+    return replace(recipe, **changed, model=replace(recipe.model, **inner))
+
+
+def _data(options: argparse.Namespace, recipe: Recipe) -> DataSpec | None:
+    """The data that the options tell of; None where they say nothing of it."""
+    from dataclasses import replace
+
+    from ckptviewer.validation.datasets import kind_of
+    from ckptviewer.validation.protocol import DataKind, DataSpec
+
+    spec = recipe.data
+    if options.data == ["random"] and not os.path.exists("random"):
+        spec = DataSpec(kind=DataKind.RANDOM)
+    elif options.data:
+        spec = DataSpec(kind=kind_of(options.data), paths=tuple(options.data))
+        if spec.kind is DataKind.TFRECORD:
+            spec = replace(spec, compression=_compression(spec))
+    given = {
+        "inputs": dict(map(_mapping, options.input)) if options.input else None,
+        "target": options.target,
+        "batch_size": options.batch_size,
+        "limit": options.limit,
+        "preprocessing": _preprocessing(options),
+    }
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if spec is None:
+        if set(changed) - {"batch_size", "limit"}:
+            raise CkptviewerError("it is said how to read data, and no data is named")
+        return DataSpec(kind=DataKind.RANDOM, **changed) if changed and options.against else None
+    return replace(spec, **changed)
+
+
+def _compression(spec: DataSpec) -> str:
+    from ckptviewer.validation.datasets import inspect_data
+
+    return inspect_data(spec).compression
+
+
+def _preprocessing(options: argparse.Namespace) -> tuple[Preprocessing, ...] | None:
+    from ckptviewer.validation.protocol import Preprocessing
+
+    if options.scale is None and options.offset is None:
+        return None
+    scale = 1.0 if options.scale is None else options.scale
+    return (Preprocessing(scale=scale, offset=options.offset or 0.0),)
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    name, equals, key = text.partition("=")
+    if not (name and equals and key):
+        raise CkptviewerError("it is not INPUT=KEY", where=f"--input {printable(text)!r}")
+    return name, key
+
+
+def _ask(recipe: Recipe, options: argparse.Namespace) -> None:
+    """Go on only where somebody agrees to run the model's code. Raises CkptviewerError."""
+    from ckptviewer.validation.launcher import default_python
+    from ckptviewer.validation.requesting import what_runs
+
+    if options.yes:
+        return
+    python = recipe.python or default_python() or "an interpreter that is still to be chosen"
+    what = what_runs(recipe, python)
+    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
+        raise CkptviewerError(
+            f"nothing was run. {what.rstrip('.')}", remedy="Say that you agree with --yes."
+        )
+    print(
+        f"{printable(what)}\nIts process is apart from this one, but that is no sandbox: code in a "
+        "model can do what you can.\nGo on? [y/N] ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CkptviewerError("nothing was run, as you did not agree")
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[Progress], None]]:
+    """A function that shows what is being done, where somebody watches."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+
+    def show(progress: Progress) -> None:
+        text = printable(progress.label or "Measuring the variables")
+        if progress.total:
+            text += f" ({progress.fraction:.0%})"
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def _size(text: str) -> int:
+    word = text.strip().lower().removesuffix("b")
+    number = float(word[:-1] if word[-1:] in _UNITS else word) * _UNITS.get(word[-1:], 1)
+    if not math.isfinite(number) or number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no size")
+    return int(number)

@@ -1,0 +1,185 @@
+"""A validation for people, and as the document that scripts rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ckptviewer.checkpoint.findings import Severity
+from ckptviewer.checkpoint.text import plural, printable
+
+if TYPE_CHECKING:
+    from ckptviewer.analysis.restore_report import RestoreReport
+    from ckptviewer.validation.history import Earlier
+    from ckptviewer.validation.report import ValidationReport
+    from ckptviewer.validation.validating import Validation
+
+_MOST_NAMES = 20
+_MOST_EARLIER = 5
+_WORST = 3
+
+
+def as_document(
+    report: ValidationReport, validation: Validation, earlier: Sequence[Earlier]
+) -> dict[str, Any]:
+    """The report, with what the files alone had told, and the earlier validations."""
+    document = report.as_document()
+    expected = validation.expected
+    document["expected"] = None if expected is None else expected_document(expected)
+    document["earlier"] = [
+        {
+            "at": datetime.fromtimestamp(each.at).astimezone().isoformat(timespec="seconds"),
+            "verdict": each.verdict,
+            "checkpoint": each.checkpoint_path,
+            "same_checkpoint": each.same_checkpoint,
+            "metrics": each.metrics,
+        }
+        for each in earlier
+    ]
+    return document
+
+
+def expected_document(expected: RestoreReport) -> dict[str, Any]:
+    """What the files alone tell of the restore."""
+    return {
+        "rule": str(expected.rule),
+        "certain": expected.certain,
+        "call": expected.call,
+        "raises": expected.raises or None,
+        "restores_model": expected.restores_model,
+        "statements": [
+            {"call": each.call, "passes": each.passes, "message": each.message}
+            for each in expected.statements
+        ],
+        "rename_rules": [str(rule) for rule in expected.rename_rules],
+        "only_head_differs": expected.head.why if expected.head is not None else None,
+        "python": expected.partial or expected.fix or None,
+    }
+
+
+def print_for_people(
+    report: ValidationReport, validation: Validation, earlier: Sequence[Earlier]
+) -> None:
+    """The checks, the metrics, what stands out, and the verdict in the last line."""
+    _print_what(report, validation)
+    for check in report.checks:
+        side = f" ({check.side.upper()})" if check.side and report.against else ""
+        mark = "pass" if check.passes else "FAIL"
+        print(f"  {mark}  {check.name + side:16}  {printable(check.message)}")
+        for name in check.failing[_WORST : _MOST_NAMES if not check.passes else 0]:
+            print(f"        {'':16}  {printable(name)}")
+        if len(check.failing) > _MOST_NAMES:
+            print(f"        {'':16}  and {len(check.failing) - _MOST_NAMES} more; --json lists all")
+    _print_metrics(report)
+    _print_differences(report)
+    findings = [each for each in report.findings if each.severity is not Severity.INFO]
+    for finding in findings:
+        print(printable(f"{finding.severity}: {finding.message} {finding.remedy}".rstrip()))
+    if not report.passes and validation.expected is not None:
+        _print_advice(validation.expected)
+    _print_earlier(earlier)
+    failed = sum(not check.passes for check in report.checks)
+    told = f"{plural(len(report.checks), 'check')} passed"
+    if not report.passes:
+        told = f"{failed} of {plural(len(report.checks), 'check')} failed"
+    print(f"\nVerdict: {report.verdict} ({told})")
+
+
+def _print_what(report: ValidationReport, validation: Validation) -> None:
+    from ckptviewer.validation.datasets import describe
+
+    outcome = report.outcome
+    letter = "A  " if report.against else ""
+    print(f"{letter}{printable(report.checkpoint)}")
+    if report.against:
+        print(f"B  {printable(report.against)}")
+    versions = ""
+    if outcome.libraries is not None:
+        versions = f", TensorFlow {outcome.libraries.tensorflow}"
+        if outcome.libraries.keras:
+            versions += f", Keras {outcome.libraries.keras}"
+    print(f"   into {printable(report.model)}{versions}")
+    if validation.data is not None:
+        print(f"   data: {describe(validation.data)}")
+    elif report.against:
+        print("   data: random input, seeded")
+    restored = outcome.restored.get("a")
+    if restored is not None and restored.how:
+        print(f"   restored by {printable(restored.how)}")
+    print()
+
+
+def _print_metrics(report: ValidationReport) -> None:
+    measured = report.outcome.measurements
+    sides = [side for side in ("a", "b") if side in measured]
+    names = list(dict.fromkeys(name for side in sides for name in measured[side].values))
+    if not names:
+        return
+    width = max(map(len, names))
+    print()
+    if len(sides) > 1:
+        print(f"  {'':{width}}  {'A':>12}  {'B':>12}")
+    for name in names:
+        cells = (f"{_shown(measured[side].values.get(name)):>12}" for side in sides)
+        print(f"  {printable(name):{width}}", *cells, sep="  ")
+    for side in sides:
+        found = measured[side]
+        of = f" ({side.upper()})" if len(sides) > 1 else ""
+        if found.latency_seconds is not None:
+            rate = f", {found.throughput:.4g} a second" if found.throughput else ""
+            print(
+                f"  {plural(found.examples, 'example')}{of}: {found.latency_seconds * 1e3:.3g} ms "
+                f"a batch of {found.batch_size}{rate}"
+            )
+        if found.nonfinite_outputs:
+            print(f"  {plural(found.nonfinite_outputs, 'output')}{of} NaN or infinite")
+
+
+def _print_differences(report: ValidationReport) -> None:
+    limit = report.thresholds.statistics
+    failing = [each for each in report.statistics if not each.passes(limit)]
+    if not failing:
+        return
+    width = max(len(printable(each.name)) for each in failing[:_MOST_NAMES])
+    print(f"\n  {'VARIABLE':{width}}  {'D MEAN':>12}  {'D STD':>12}")
+    for each in failing[:_MOST_NAMES]:
+        if each.problem:
+            print(f"  {printable(each.name):{width}}  {printable(each.problem)}")
+        else:
+            numbers = (each.mean_difference, each.std_difference)
+            cells = (f"{_shown(number):>12}" for number in numbers)
+            print(f"  {printable(each.name):{width}}", *cells, sep="  ")
+    if len(failing) > _MOST_NAMES:
+        print(f"  and {len(failing) - _MOST_NAMES} more; --json lists all")
+
+
+def _print_advice(expected: RestoreReport) -> None:
+    if expected.restores_model:
+        return
+    if expected.head is not None:
+        print(f"\n{printable(expected.head.why)}")
+    if expected.rename_rules:
+        print("\nThese rename rules would bind more (--rename of `ckptviewer export`):")
+        for rule in expected.rename_rules[:_MOST_NAMES]:
+            print(f"  {printable(str(rule))}")
+    python = expected.partial or expected.fix
+    if python:
+        what = "all but the head" if expected.partial else "what can be restored"
+        print(f"\nPython that restores {what}:\n")
+        print("\n".join(f"  {line}".rstrip() for line in python.splitlines()))
+
+
+def _print_earlier(earlier: Sequence[Earlier]) -> None:
+    if not earlier:
+        return
+    print("\nEarlier, with this model and data:")
+    for each in earlier[:_MOST_EARLIER]:
+        when = datetime.fromtimestamp(each.at).strftime("%Y-%m-%d %H:%M")
+        values = ", ".join(f"{name} {_shown(value)}" for name, value in each.metrics.items())
+        which = "this checkpoint" if each.same_checkpoint else printable(each.checkpoint_path)
+        print(f"  {when}  {each.verdict}  {which}{'  ' + values if values else ''}")
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6g}"
