@@ -37,7 +37,9 @@ def layers_by_name(
         root = Node(is_ordered=is_ordered, lists={LAYERS: []})
     else:
         root = _of_config(model)
-    reasons = {}
+    inside = _Inside(is_open=is_open)
+    reasons: dict[str, str] = {}
+    repeated: set[tuple[int, str]] = set()
     split = [(name.removesuffix(":0").split("/"), key) for name, key in named]
     start = 1 if is_open and _all_in_one_model([parts[:-1] for parts, _ in split]) else 0
     for parts, key in split:
@@ -45,11 +47,13 @@ def layers_by_name(
         if not scopes or len(scopes) > _MAX_SCOPES:
             reasons[key] = "its name tells no layer"
             continue
-        if scopes[0] in scopes[1:]:  # Keras 3 has the whole path in the layer's group
+        if (
+            not is_open and scopes[0] in scopes[1:]
+        ):  # Keras 3 has the whole path in the layer's group
             scopes = scopes[scopes.index(scopes[0], 1) :]
         node = root
         for scope in scopes:
-            inner = _inside(node, scope, is_open=is_open)
+            inner = inside(node, scope)
             if inner is None:
                 reasons[key] = f"nothing tells where in {node.name or 'the model'} {scope} is"
                 break
@@ -57,6 +61,11 @@ def layers_by_name(
         else:
             if node.class_name == _WRAPPER:  # whose name TF-Keras gives to what is in it
                 node = node.parts.setdefault("layer", Node())
+            if leaf in node.variables or (id(node), leaf) in repeated:
+                repeated.add((id(node), leaf))
+                both = [key, *filter(None, [node.variables.pop(leaf, "")])]
+                reasons |= dict.fromkeys(both, "several variables bear its name")
+                continue
             node.variables[leaf] = key
             node.numbers_variables = is_ordered
     return root, reasons
@@ -70,28 +79,46 @@ def _of_config(layer: Layer) -> Node:
     return node
 
 
-def _inside(node: Node, scope: str, *, is_open: bool) -> Node | None:
-    """The layer inside `node` whose variables' names go on with `scope`; None if not known.
+class _Inside:
+    """Finds layers in layers by the scopes of names.
 
     is_open: whether layers of models are made as their names come, there being no configuration.
     """
-    attribute = "" if LAYERS in node.lists else _attribute(node, scope)
-    if attribute:
-        return node.parts.setdefault(attribute, Node(scope))
-    model = _MODEL.fullmatch(node.name)
-    if is_open and model and not node.class_name:
-        node.class_name = "sequential" if model[1] == "sequential" else "functional"
-        node.lists[LAYERS] = []
-    layers = node.lists.get(LAYERS)
-    if layers is None:
-        return None
-    for each in layers:
-        if each.name == scope:
-            return each
-    if not is_open:
-        return _only_below(node, scope)
-    layers.append(Node(scope, is_ordered=node.is_ordered))
-    return layers[-1]
+
+    def __init__(self, *, is_open: bool) -> None:
+        self._is_open = is_open
+        self._found: dict[tuple[int, str], Node | None] = {}
+        self._listed: set[int] = set()
+
+    def __call__(self, node: Node, scope: str) -> Node | None:
+        """The layer inside `node` whose variables' names go on with `scope`; None if not known."""
+        key = (id(node), scope)
+        if key not in self._found:
+            self._list(node)
+        if key not in self._found:
+            self._found[key] = self._other(node, scope)
+        return self._found[key]
+
+    def _list(self, node: Node) -> None:
+        if id(node) not in self._listed:
+            self._listed.add(id(node))
+            for each in node.lists.get(LAYERS, ()):
+                self._found.setdefault((id(node), each.name), each)
+
+    def _other(self, node: Node, scope: str) -> Node | None:
+        attribute = "" if LAYERS in node.lists else _attribute(node, scope)
+        if attribute:
+            return node.parts.setdefault(attribute, Node(scope))
+        model = _MODEL.fullmatch(node.name)
+        if self._is_open and model and not node.class_name:
+            node.class_name = "sequential" if model[1] == "sequential" else "functional"
+            node.lists[LAYERS] = []
+        if LAYERS not in node.lists:
+            return None
+        if not self._is_open:
+            return _only_below(node, scope)
+        node.lists[LAYERS].append(Node(scope, is_ordered=node.is_ordered))
+        return node.lists[LAYERS][-1]
 
 
 def _attribute(node: Node, scope: str) -> str:

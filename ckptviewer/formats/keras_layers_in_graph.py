@@ -16,6 +16,8 @@ from ckptviewer.formats.keras_layout import LAYERS, Node
 from ckptviewer.formats.object_messages import Parts, read_parts
 
 _MAX_DEPTH = 60
+_MAX_NAME = 255
+_MAX_DIGITS = 9
 _LAYER = re.compile(r"layer-(\d{1,9})")
 _OPTIMIZERS = ("optimizer", "_optimizer")
 _SKIPPED = frozenset(
@@ -84,7 +86,7 @@ class GraphLayers:
                 listed = dict(self._edges(edges[name])).get("_variables")
                 for number, target in self._edges(listed) if listed is not None else ():
                     row = self._parts.values.get(target)
-                    if row is not None and number.isdecimal():
+                    if row is not None and _is_number(number):
                         self.optimizer[self._variables[row].key] = f"optimizer/vars/{number}"
                 return
 
@@ -110,9 +112,9 @@ class GraphLayers:
     def _is_followed(self, name: str, target: int) -> bool:
         if name in _SKIPPED or name in ("_operations", "_functional") or target in self._entered:
             return False
-        return not name.startswith(("layer-", "layer_with_weights-")) and bool(
-            self._parts.children[target]
-        )
+        if name.startswith(("layer-", "layer_with_weights-")) or len(name) > _MAX_NAME:
+            return False
+        return bool(self._edges(target))
 
     def _add_variable(self, node: Node, name: str, target: int) -> None:
         row = self._parts.values.get(target)
@@ -128,7 +130,7 @@ class GraphLayers:
         edges = self._edges(target)
         attention = _ATTENTION.fullmatch(name)
         attribute = attention[0][1:] if attention else name
-        if all(each.isdecimal() for each, _ in edges):
+        if all(_is_number(each) for each, _ in edges):
             items = sorted(edges, key=lambda edge: (len(edge[0]), edge[0]))
             nodes = self._nodes([each for _, each in items], depth + 1)
             if any(each.keys() for each in nodes):
@@ -152,7 +154,7 @@ class GraphLayers:
             names = dict(self._edges(names["_functional"]))
         if "_operations" in names:
             listed = self._edges(names["_operations"])
-            numbered = [(int(name), each) for name, each in listed if name.isdecimal()]
+            numbered = [(int(name), each) for name, each in listed if _is_number(name)]
         else:
             found = [(_LAYER.fullmatch(name), each) for name, each in names.items()]
             numbered = [(int(match[1]), each) for match, each in found if match]
@@ -175,6 +177,10 @@ class GraphLayers:
             node, up = below[0], up + 1
         scopes = self._full_names[next(iter(node.variables.values()))].split("/")
         return scopes[-1 - up] if len(scopes) > up else ""
+
+
+def _is_number(name: str) -> bool:
+    return name.isdecimal() and len(name) <= _MAX_DIGITS
 
 
 def _is_model(names: set[str]) -> bool:

@@ -23,6 +23,7 @@ from ckptviewer.formats.keras_layers import known_class, variables_of_class
 
 VARS = "vars"
 LAYERS = "layers"
+_MAX_PATH = 1024
 _NUMBER = re.compile(r"_\d+$")
 _ATTENTION = frozenset(("query_dense", "key_dense", "value_dense"))
 _CONVOLUTIONS = {3: "conv1d", 4: "conv2d", 5: "conv3d"}
@@ -97,6 +98,8 @@ class Layout:
     def _place_variables(self, path: str, node: Node) -> None:
         keys = list(node.variables.values())
         ordered, reason = self._in_order(node)
+        if len(path) > _MAX_PATH:
+            ordered, reason = [], "its path is too long"
         self.reasons |= dict.fromkeys(keys, reason) if reason else {}
         for number, key in enumerate(ordered):
             self.paths[key] = _joined(path, VARS, str(number))

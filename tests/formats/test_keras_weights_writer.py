@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.formats import keras_models  # before Keras: it keeps TensorFlow quiet
-
 import h5py
 import keras
 import ml_dtypes
@@ -22,14 +20,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import DamagedFileError, UnwritableFileError
-from ckptviewer.checkpoint.variable import Role
+from ckptviewer.checkpoint.variable import Role, Variable
 from ckptviewer.formats.bundle_writer import Tensor
 from ckptviewer.formats.keras_keys import keys_of
+from ckptviewer.formats.keras_layers_by_name import layers_by_name
+from ckptviewer.formats.keras_layers_in_graph import GraphLayers
+from ckptviewer.formats.keras_layout import Layout
 from ckptviewer.formats.keras_weights_writer import why_unwritable, write_keras_weights
+from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
 from ckptviewer.formats.resolve import open_checkpoint
+from tests.formats import keras_models  # before Keras: it keeps TensorFlow quiet
 from tests.formats.written import read_back, tensor, tensors_of, values_of
 
 # Keras' own use of NumPy, and its advice on formats, are not what is tested here.
@@ -244,6 +249,13 @@ def test_inner_layers_that_names_do_not_place_have_no_place(tmp_path: Path) -> N
     assert reasons == {"mine/first/kernel": "nothing tells where in mine first is"}
 
 
+def test_variables_of_one_name_have_no_place() -> None:
+    named = [("dense/kernel", "a"), ("dense/kernel", "b"), ("dense/bias", "c")]
+    root, reasons = layers_by_name([*named, ("dense/kernel", "d")], is_ordered=True)
+    assert reasons == dict.fromkeys("abd", "several variables bear its name")
+    assert root.keys() == ["c"]
+
+
 def test_the_name_of_the_model_itself_is_no_layers(tmp_path: Path) -> None:
     prefix = save_named(tmp_path, net__dense__kernel=(3, 3), net__dense_1__kernel=(3, 3))
     assert reasons_for(prefix)[0] == {
@@ -326,6 +338,136 @@ def test_the_optimizer_goes_along(tmp_path: Path) -> None:
     assert_loads(tmp_path / "ours.weights.h5", fresh, saved)
     for one, other in zip(fresh.optimizer.variables, saved.optimizer.variables, strict=True):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+def test_lists_of_layers_that_tf_keras_tracks(tmp_path: Path) -> None:
+    """Lists go by classes; attributes that Keras 3 calls `layers` otherwise by themselves."""
+
+    def tower(library: Any) -> Any:
+        class Tower(library.Model):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                dense = library.layers.Dense
+                self.blocks = [dense(3), library.layers.LayerNormalization(), dense(3)]
+                self.out = dense(2)
+
+            def call(self, inputs: Any) -> Any:
+                for block in self.blocks:
+                    inputs = block(inputs)
+                return self.out(inputs)
+
+        model = Tower()
+        model(np.zeros((1, 3), "float32"))
+        return model
+
+    saved = keras_models.filled(tower(tf_keras))
+    with open_checkpoint(str(save_tf_checkpoint(saved, tmp_path))) as checkpoint:
+        assert written(checkpoint, tmp_path / "ours.weights.h5") == {}
+    fresh = tower(keras)
+    fresh.load_weights(tmp_path / "ours.weights.h5")
+    inputs = np.arange(6, dtype="float32").reshape(2, 3)
+    assert np.allclose(fresh(inputs), saved(inputs), rtol=1e-5)
+
+
+# Graphs that nobody wrote with good intent
+
+
+def graph_of(nodes: list[list[tuple[str, int]]], variables: dict[int, str]) -> bytes:
+    """A graph of these edges, by node; variables: keys by node."""
+    graph = ObjectGraph()
+    for number, edges in enumerate(nodes):
+        node = graph.nodes.add()
+        for name, target in edges:
+            node.children.add(local_name=name, node_id=target)
+        if number in variables:
+            node.attributes.add(
+                name="VARIABLE_VALUE", full_name="x/kernel", checkpoint_key=variables[number]
+            )
+    return graph.SerializeToString()
+
+
+def variable(key: str, shape: tuple[int, ...] = (2, 2)) -> Variable:
+    return Variable(key, key, "float32", shape, 16, Role.WEIGHT)
+
+
+@pytest.mark.parametrize("target", [-1, 5, 1 << 30])
+@pytest.mark.parametrize(
+    "edge", ["a", "_operations", "_functional", "layer-0", "optimizer", "_variables"]
+)
+def test_edges_to_nowhere_are_damage(edge: str, target: int) -> None:
+    nodes = [[("optimizer", 1), ("model", 2)], [], [(edge, target)]]
+    if edge == "_variables":
+        nodes = [[("optimizer", 1)], [(edge, target)]]
+    with pytest.raises(DamagedFileError, match="leads to object"):
+        GraphLayers(graph_of(nodes, {}), [])
+
+
+def test_a_graph_without_objects_is_damage() -> None:
+    with pytest.raises(DamagedFileError, match="no objects"):
+        GraphLayers(b"", [])
+
+
+def test_each_object_is_entered_once() -> None:
+    """Every object leads to all others in every way; the time does not grow with the paths."""
+    count = 60
+    nodes = [
+        [
+            *((f"layer-{each}", each) for each in range(count)),
+            *((f"part{each}", each) for each in range(count)),
+            ("_operations", (number + 1) % count),
+            *((str(each), each) for each in range(count)),
+            ("kernel", count),
+        ]
+        for number in range(count)
+    ]
+    layers = GraphLayers(graph_of([*nodes, []], {count: "k"}), [variable("k")])
+    assert layers.model is not None
+    assert layers.model.keys() == ["k"]
+    assert len(Layout(layers.model, {"k": variable("k")}).paths) <= 1
+
+
+def test_chains_of_long_names_make_no_long_paths() -> None:
+    depth = 59
+    nodes = [[("n" * 250, number + 1), ("x", number + 1)] for number in range(depth)]
+    keys = {f"k{number}": variable(f"k{number}") for number in range(20)}
+    nodes.append([(name, depth + 1 + number) for number, name in enumerate(keys)])
+    nodes += [[] for _ in keys]
+    serialized = graph_of(nodes, {depth + 1 + n: key for n, key in enumerate(keys)})
+    layers = GraphLayers(serialized, list(keys.values()))
+    assert layers.model is not None
+    layout = Layout(layers.model, keys)
+    assert layout.paths == {}
+    assert set(layout.reasons.values()) == {"its path is too long"}
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    """_operations _functional layer-0 layer-1 0 1 a _kernel kernel bias cell
+                    optimizer _variables _query_dense \u0661""".split()
+                ),
+                st.integers(0, 9),
+            ),
+            max_size=6,
+        ),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_any_graph_has_a_layout_or_is_damage(nodes: list[list[tuple[str, int]]]) -> None:
+    keys = {number: f"k{number}" for number, edges in enumerate(nodes) if number and not edges}
+    variables = [variable(key) for key in keys.values()]
+    try:
+        layers = GraphLayers(graph_of(nodes, keys), variables)
+    except DamagedFileError:
+        return
+    if layers.model is not None:
+        layout = Layout(layers.model, {each.key: each for each in variables})
+        assert not layout.paths.keys() & layout.reasons.keys()
+        assert all(not why_unwritable(path, "float32", ()) for path in layout.paths.values())
 
 
 # The file itself
