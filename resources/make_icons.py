@@ -60,8 +60,7 @@ def main() -> None:
     parser.add_argument("--icns", type=Path, help="for macOS")
     options = parser.parse_args()
     app = QGuiApplication([])
-    for path in write_theme(options.directory):
-        print(path)
+    write_theme(options.directory)
     for path, size in ((options.ico, 256), (options.icns, 512)):
         if path is not None:
             save(draw("ckptviewer", size), path)

@@ -1,0 +1,159 @@
+"""What packages are made of: documents of each system, the Debian package, the shipped loops."""
+
+from __future__ import annotations
+
+import os
+import plistlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from ckptviewer.analysis import kernel, kernel_numpy, kernel_shipped
+from tests.packaging.conftest import CHECKOUT
+
+Script = Callable[[str], ModuleType]
+
+
+# macOS and Windows: what can be said of them from here
+
+
+def test_macos_is_told_of_all_extensions(script: Script) -> None:
+    told = plistlib.loads(plistlib.dumps(script("packaging/documents.py").info_plist()))
+    ranks = {
+        extension: kind["LSHandlerRank"]
+        for kind in told["CFBundleDocumentTypes"]
+        for extension in kind.get("CFBundleTypeExtensions", ())
+    }
+    for extension in ("index", "data-00000-of-00001", "ckpt", "meta", "keras", "safetensors"):
+        assert ranks[extension] == "Owner"
+    for extension in ("h5", "hdf5", "npz", "pb"):
+        assert ranks[extension] == "Alternate"
+
+
+def test_windows_is_told_of_all_extensions_in_one_file(script: Script) -> None:
+    documents = script("packaging/documents.py")
+    program = r"C:\Program Files\ckptviewer\ckptviewer.exe"
+    text = documents.registry_file(program)
+    assert text.startswith("Windows Registry Editor Version 5.00\r\n")
+    assert r'@="\"C:\\Program Files\\ckptviewer\\ckptviewer.exe\" open \"%1\""' in text
+    for extension in ("index", "keras", "safetensors", "data-00000-of-00001", "h5"):
+        assert rf"[HKEY_CURRENT_USER\Software\Classes\.{extension}\OpenWithProgids]" in text
+    # What many programs open keeps its program.
+    defaults = [key for key, name, value in documents.registry(program)
+                if value == documents.PROG_ID and not name]  # fmt: skip
+    assert any(key.endswith(".index") for key in defaults)
+    assert not any(key.endswith((".h5", ".npz", ".pb")) for key in defaults)
+
+
+# Debian
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is missing")
+def test_package_has_everything_in_its_place(script: Script, tmp_path: Path) -> None:
+    building = script("packaging/build_deb.py")
+    program = tmp_path / "frozen"
+    (program / "_internal").mkdir(parents=True)
+    (program / "ckptviewer").write_text("#!/bin/sh\necho started\n")
+    (program / "_internal" / "data").write_bytes(b"x" * 5000)
+    root = tmp_path / "root"
+    building.assemble(Path(sys.executable), program, root)
+    package = building.pack(root, tmp_path / "dist")
+    version = building.version()
+    assert package.name.startswith(f"ckptviewer_{version}_")
+
+    out = tmp_path / "out"
+    subprocess.run(["dpkg-deb", "--raw-extract", package, out], check=True)
+    assert (out / "usr/bin/ckptviewer").resolve() == out / "usr/lib/ckptviewer/ckptviewer"
+    done = subprocess.run([out / "usr/bin/ckptviewer"], capture_output=True, text=True, check=True)
+    assert done.stdout == "started\n"
+    for place in (
+        "usr/share/applications/ckptviewer.desktop",
+        "usr/share/mime/packages/ckptviewer-mime.xml",
+        "usr/share/metainfo/org.ckptviewer.ckptviewer.metainfo.xml",
+        "usr/share/icons/hicolor/48x48/apps/ckptviewer.png",
+        "usr/share/icons/hicolor/scalable/mimetypes/ckptviewer-document.svg",
+        "usr/share/kio/servicemenus/ckptviewer-compare.desktop",
+        "usr/share/nemo/actions/ckptviewer-directory.nemo_action",
+        "usr/share/file-manager/actions/ckptviewer-compare.desktop",
+        "usr/share/doc/ckptviewer/copyright",
+        "usr/share/man/man1/ckptviewer.1.gz",
+    ):
+        assert (out / place).is_file(), place
+        assert (out / place).stat().st_mode & 0o777 == 0o644
+    listed = subprocess.run(
+        ["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(line.split()[1] == "root/root" for line in listed.splitlines())
+    assert {line.split()[5].split("/")[1] for line in listed.splitlines()} == {"", "usr"}
+    depends = subprocess.run(
+        ["dpkg-deb", "--field", package, "Depends"], capture_output=True, text=True, check=True
+    ).stdout
+    for needed in ("libxcb-cursor0", "libegl1", "libfile-mimeinfo-perl", "xdg-utils"):
+        assert needed in depends
+
+
+def test_package_asks_for_every_library_that_qt_may_miss() -> None:
+    from ckptviewer.ui.platform import _PACKAGES
+
+    control = (CHECKOUT / "packaging" / "debian" / "control").read_text(encoding="utf-8")
+    depends = next(line for line in control.splitlines() if line.startswith("Depends:"))
+    names = {word.strip(",") for word in depends.split()}
+    # No part of Qt that is shipped is linked with these.
+    assert set(_PACKAGES.values()) - names <= {"libzstd1", "libglx0"}
+
+
+def test_scripts_of_the_trial_are_sound() -> None:
+    for name in ("trial.sh", "trial_inside.sh"):
+        path = CHECKOUT / "packaging" / name
+        subprocess.run(["bash", "-n", path], check=True)
+        assert os.access(path, os.X_OK)
+
+
+# The loops that the application brings along
+
+
+def test_kind_of_processor_is_chosen_by_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_shipped, "KINDS", ("x86-64-v3",))
+    needed = kernel_shipped._NEEDS["x86-64-v3"]
+    assert kernel_shipped.usable(needed | {"more"}) == ["x86-64-v3"]
+    for missing in needed:
+        assert kernel_shipped.usable(needed - {missing}) == []
+    assert kernel_shipped.usable(set()) == []
+
+
+def test_checkout_brings_none_along() -> None:
+    assert kernel_shipped.load() is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not kernel_shipped.usable(kernel_shipped.processor_flags()) or shutil.which("ld") is None,
+    reason="no such processor, or no linker",
+)
+def test_shipped_loops_do_what_the_others_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "packaging" / "compile_kernels.py", tmp_path],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    (path,) = tmp_path.glob("*.so")
+    assert str(path) in done.stdout
+    assert path.stat().st_size < 1 << 20
+    shipped = kernel_shipped.Shipped(path)
+    random = np.random.default_rng(7)
+    values = random.standard_normal(100_003).astype(np.float32)
+    values[[5, 50, 500]] = np.nan, np.inf, 0
+    for dtype, buckets in ((np.float32, 1 << 16), (np.float64, 1 << 20)):
+        ours = kernel.Sums(np.zeros(buckets, np.uint32))
+        theirs = kernel.Sums(np.zeros(buckets, np.uint32))
+        shipped.accumulate(values.astype(dtype), ours)
+        kernel_numpy.accumulate(values.astype(dtype), theirs)
+        np.testing.assert_array_equal(ours.table, theirs.table)
+        assert (ours.nan, ours.pos_inf, ours.zero) == (theirs.nan, theirs.pos_inf, theirs.zero)
+        assert (ours.low, ours.high) == (theirs.low, theirs.high)
+        np.testing.assert_allclose(ours.state, theirs.state, rtol=1e-9, atol=1e-6)
