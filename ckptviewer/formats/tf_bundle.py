@@ -219,6 +219,18 @@ class BundleCheckpoint(Checkpoint):
                 yield piece
         self._verify(variable, entry, crc)
 
+    def extent(self, variable: Variable) -> tuple[LocalFile, int, int] | None:
+        """Data file, offset and size of what `stored_chunks` gives; None where that gives none.
+
+        Nothing is verified but that the bytes are there. Raises as reading does.
+        """
+        if self.stored_chunks(variable) is None:
+            return None
+        entry = self._entry(variable)
+        source = self._source(entry.shard)
+        source.require(entry.offset, entry.size)
+        return source, entry.offset, entry.size
+
     def details(self, variable: Variable) -> dict[str, str]:
         entry = self._entry(variable)
         if entry.slices:
