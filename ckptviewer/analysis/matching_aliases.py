@@ -7,7 +7,7 @@ Equal content alone is not enough: a target network starts as a copy, and is no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from ckptviewer.analysis.known_renames import list_rank, without_list
 from ckptviewer.analysis.matching_checksums import Content, content_of
@@ -15,13 +15,16 @@ from ckptviewer.analysis.pairing import Pairing
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.variable import Variable
 
+_ALL = 2
+
 
 def find_aliases(pairing: Pairing, *, by_content: bool = False) -> None:
-    """Take what only repeats a variable with a partner out of what still wants one.
+    """Take what only repeats another variable out of what still wants a partner.
 
-    A repeat is an entry of a list of variables, on a side where the same checksum, dtype and shape
-    have a partner. It stands for the one of its own name or object path; where there is none, with
-    `by_content` for any of the same content, as nothing else is left to be done with it.
+    A repeat is an entry of a list of variables, on a side where a variable with a partner, or one
+    whose key tells more, has the same checksum, dtype and shape. It stands for the one of its own
+    name or object path; where there is none, with `by_content` for any that has a partner, as
+    nothing else is left to be done with it.
     """
     _find(pairing.a, pairing.of_a, pairing.partner_a, pairing.free_a(), pairing.alias_a, by_content)
     _find(pairing.b, pairing.of_b, pairing.partner_b, pairing.free_b(), pairing.alias_b, by_content)
@@ -43,29 +46,45 @@ def _find(
                 listed[row] = content
     if not listed:
         return
-    wanted = set(listed.values())
-    matched: dict[Content, list[int]] = {}
-    for row, partner in enumerate(partners):
-        if partner >= 0:
-            content = content_of(checkpoint, variables[row])
-            if content in wanted:
-                matched.setdefault(content, []).append(row)
+    originals = _originals(checkpoint, variables, partners, aliases, set(listed.values()))
     for row, content in listed.items():
-        rows = matched.get(content)
-        if rows:
-            own = _same_name(variables[row], variables, rows)
-            if own is not None:
+        variable = variables[row]
+        labels: list[object] = [without_list(variable.name)]
+        labels += [("path", variable.object_path)] if variable.object_path else []
+        labels += [None] if by_content else []
+        for label in labels:
+            own = originals.get((content, label))
+            if own is not None and own != row and _says_more(own, row, variables, partners):
                 aliases[row] = own
-            elif by_content:
-                aliases[row] = rows[0]
+                break
 
 
-def _same_name(variable: Variable, variables: Sequence[Variable], rows: list[int]) -> int | None:
-    name = without_list(variable.name)
-    for row in rows:
-        other = variables[row]
-        if without_list(other.name) == name:
-            return row
-        if variable.object_path and variable.object_path == other.object_path:
-            return row
-    return None
+def _originals(
+    checkpoint: Checkpoint,
+    variables: Sequence[Variable],
+    partners: Sequence[int],
+    aliases: Mapping[int, int],
+    wanted: Container[Content],
+) -> dict[tuple[Content, object], int]:
+    """By content, and name or object path, the row that has a partner, or whose key tells most.
+
+    Under None in the place of a name: any row of that content that has a partner.
+    """
+    found: dict[tuple[Content, object], int] = {}
+    ranked: dict[tuple[Content, object], int] = {}
+    for row, variable in enumerate(variables):
+        content = content_of(checkpoint, variable)
+        if content is None or content not in wanted or row in aliases:
+            continue
+        rank = -1 if partners[row] >= 0 else list_rank(variable.key)
+        labels: list[object] = [without_list(variable.name)]
+        labels += [("path", variable.object_path)] if variable.object_path else []
+        labels += [None] if rank < 0 else []
+        for label in labels:
+            if rank < ranked.get((content, label), _ALL):
+                found[content, label], ranked[content, label] = row, rank
+    return found
+
+
+def _says_more(row: int, than: int, variables: Sequence[Variable], partners: Sequence[int]) -> bool:
+    return partners[row] >= 0 or list_rank(variables[row].key) < list_rank(variables[than].key)

@@ -21,6 +21,7 @@ _PEEK = 64
 _MAX_PEEKS = 2000
 _RELATED_COSINE = 0.5
 _RELATED_CHANGE = 0.5
+_FEW = 8
 _LEAST_MODEL = 4
 
 Signature = tuple[Role, Kind, tuple[int, ...]]
@@ -99,13 +100,17 @@ def _alike(pairing: Pairing, row_a: int, row_b: int) -> bool:
     if x.dtype == object or y.dtype == object:
         return x.dtype == y.dtype and x.tolist() == y.tolist() and len(set(x.tolist())) > 1
     x, y = _wide(x), _wide(y)
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.any() or not np.array_equal(np.isnan(x), np.isnan(y)):
+        return False
+    x, y = x[finite], y[finite]
+    if not (x != x[0]).any():  # zeros are alike everywhere
+        return False
     with np.errstate(all="ignore"):
-        if np.array_equal(x, y, equal_nan=True):
-            return bool((x != x[:1]).any())  # zeros are alike everywhere
         norms = float(np.linalg.norm(x) * np.linalg.norm(y))
-        change = float(np.linalg.norm(y - x)) / (float(np.linalg.norm(x)) or 1.0)
-        cosine = abs(np.vdot(x, y)) / norms if norms > 0 else 0.0
-        return bool(cosine > _RELATED_COSINE and (x.size > 8 or change < _RELATED_CHANGE))
+        change = float(np.linalg.norm(y - x) / np.linalg.norm(x))
+        cosine = float(abs(np.vdot(x, y))) / norms if 0 < norms < np.inf else 0.0
+    return cosine > _RELATED_COSINE and (x.size > _FEW or change < _RELATED_CHANGE)
 
 
 def _peek(checkpoint: Checkpoint, variable: Variable) -> np.ndarray:
