@@ -6,7 +6,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptviewer.checkpoint.errors import CkptviewerError, NotACheckpointError, PathNotFoundError
+from ckptviewer.checkpoint.errors import (
+    CkptviewerError,
+    NotACheckpointError,
+    PathNotFoundError,
+    TruncatedFileError,
+)
 from ckptviewer.formats import registry
 from ckptviewer.formats.foreign import identify
 from ckptviewer.formats.registry import Confidence
@@ -19,6 +24,7 @@ LARGEST_INDEX_BYTES = 8 << 20
 
 _OWN_NAMES = (".keras", ".weights.h5", ".index")
 _HDF5_NAMES = (".h5", ".hdf5", ".keras")
+_ZIPPED = ("keras-archive", "npz")
 
 
 class Judgement(NamedTuple):
@@ -52,10 +58,15 @@ def judge(member: Member) -> Judgement | None:
                 return Judgement(format_.name, inner.condition, inner.trouble)
         elif member.opens_by.endswith(".weights.json"):
             return _judge_map(member.opens_by, format_.name)
-        elif member.opens_by.endswith(_HDF5_NAMES):
-            _require_whole_hdf5(member.opens_by)
+        else:
+            if format_.name in _ZIPPED:
+                _require_whole_zip(member.opens_by)
+            if member.opens_by.endswith(_HDF5_NAMES):
+                _require_whole_hdf5(member.opens_by)
     except CkptviewerError as error:
         return Judgement(format_.name, Condition.DAMAGED, error.what)
+    except OSError as error:
+        return Judgement(format_.name, Condition.INCOMPLETE, error.strerror or str(error))
     return Judgement(format_.name, Condition.SOUND)
 
 
@@ -140,9 +151,17 @@ def _judge_map(path: str, name: str) -> Judgement:
     return Judgement(name, Condition.SOUND)
 
 
+def _require_whole_zip(path: str) -> None:
+    """Raise TruncatedFileError where a zip archive has lost its end, which lists what it holds."""
+    import zipfile
+
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK" and not zipfile.is_zipfile(file):
+            raise TruncatedFileError("it is a zip archive without its end", where=path)
+
+
 def _require_whole_hdf5(path: str) -> None:
     """Raise DamagedFileError where an HDF5 file is shorter than it says; others pass."""
-    from ckptviewer.checkpoint.errors import TruncatedFileError
     from ckptviewer.formats.hdf5_metadata import Metadata
 
     source = LocalFile(path)

@@ -139,7 +139,8 @@ def _first_frozen(updates: NDArray[np.float64], moving: NDArray[np.bool_]) -> in
 
 
 def _layer(variable: Variable) -> str:
-    return variable.name.rpartition("/")[0]
+    """What a variable lies in; itself, where it lies in nothing."""
+    return variable.name.rpartition("/")[0] or variable.name
 
 
 def _finding(
