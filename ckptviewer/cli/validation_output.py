@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 20
 _MOST_EARLIER = 5
-_WORST = 3
+_IN_MESSAGE = 3
 
 
 def as_document(
@@ -63,14 +63,14 @@ def print_for_people(
 ) -> None:
     """The checks, the metrics, what stands out, and the verdict in the last line."""
     _print_what(report, validation)
+    told: set[str] = set()
     for check in report.checks:
         side = f" ({check.side.upper()})" if check.side and report.against else ""
         mark = "pass" if check.passes else "FAIL"
-        print(f"  {mark}  {check.name + side:16}  {printable(check.message)}")
-        for name in check.failing[_WORST : _MOST_NAMES if not check.passes else 0]:
-            print(f"        {'':16}  {printable(name)}")
-        if len(check.failing) > _MOST_NAMES:
-            print(f"        {'':16}  and {len(check.failing) - _MOST_NAMES} more; --json lists all")
+        print(f"  {mark}  {check.name + side:18}  {printable(check.message)}")
+        if check.name != "statistics":  # which has a table of its own
+            _print_names([name for name in check.failing if name not in told][_IN_MESSAGE:])
+        told.update(check.failing)
     _print_metrics(report)
     _print_differences(report)
     findings = [each for each in report.findings if each.severity is not Severity.INFO]
@@ -84,6 +84,13 @@ def print_for_people(
     if not report.passes:
         told = f"{failed} of {plural(len(report.checks), 'check')} failed"
     print(f"\nVerdict: {report.verdict} ({told})")
+
+
+def _print_names(names: Sequence[str]) -> None:
+    for name in names[:_MOST_NAMES]:
+        print(f"        {'':18}  {printable(name)}")
+    if len(names) > _MOST_NAMES:
+        print(f"        {'':18}  and {len(names) - _MOST_NAMES} more; --json lists all")
 
 
 def _print_what(report: ValidationReport, validation: Validation) -> None:
