@@ -150,9 +150,9 @@ def candidates(near: Iterable[str | os.PathLike[str]] = ()) -> Iterator[tuple[st
     """Executables that may be Pythons, each once, the likeliest first, with their origin."""
     seen: set[str] = set()
     for path, origin in _places(near):
-        # Not the link's end: the Python of a virtual environment is a link, and not what it is.
-        directory, name = os.path.split(os.path.abspath(path))
-        key = os.path.normcase(os.path.join(os.path.realpath(directory), name))
+        # Not the link's end alone: the Python of a virtual environment is a link to its base.
+        directory = os.path.dirname(os.path.abspath(path))
+        key = os.path.normcase(f"{os.path.realpath(directory)} {os.path.realpath(path)}")
         try:
             usable = os.path.isfile(path) and os.access(path, os.X_OK)
         except ValueError:

@@ -235,7 +235,9 @@ def _made_up(tensor: Tensor, count: int, generator: Any) -> Any:
             f"the input {tensor.name!r} is a single number, not a batch", "Choose other inputs."
         )
     if tensor.dtype == "string":
-        return np.full(axes, b"", object)
+        raise DataProblem(
+            f"the input {tensor.name!r} takes strings, which cannot be made up", "Give data."
+        )
     if tensor.dtype == "bool":
         return generator.integers(0, 2, axes).astype(bool)
     if tensor.dtype.startswith(("int", "uint")):

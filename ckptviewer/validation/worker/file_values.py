@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+import os
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +23,21 @@ class Stored(NamedTuple):
     shape: tuple[int, ...]
 
 
+def _spelt(prefix: str) -> str:
+    """A checkpoint as TensorFlow takes it: V1 shards go by a pattern."""
+    if os.path.exists(prefix) or os.path.exists(prefix + ".index"):
+        return prefix
+    shards = glob.glob(glob.escape(prefix) + "-[0-9]*-of-[0-9]*")
+    counts = {match[1] for each in shards if (match := re.search(r"-of-(\d+)$", each))}
+    return f"{prefix}-?????-of-{counts.pop()}" if len(counts) == 1 else prefix
+
+
 class FileValues:
     """The keys and values of one checkpoint."""
 
     def __init__(self, prefix: str) -> None:
         """Raises RestoreProblem."""
-        self.prefix = prefix
+        self.prefix = prefix = _spelt(prefix)
         try:
             self._reader = tensorflow().train.load_checkpoint(prefix)
             shapes = self._reader.get_variable_to_shape_map()

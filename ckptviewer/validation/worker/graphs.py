@@ -67,8 +67,13 @@ class GraphModel(Model):
             trainable=trainable,
             trackable=raw,
             get=lambda: self.session.run(raw),
-            put=lambda value: raw.load(value, self.session),
+            put=lambda value: self._assign(raw, value),
+            **_part(raw),
         )
+
+    def _assign(self, raw: Any, value: Any) -> None:
+        # Feeding the initialiser adds nothing to the graph, and does for both kinds of variables.
+        self.session.run(raw.initializer, {raw.initializer.inputs[1]: value})
 
     def initialize(self) -> None:
         """Give every variable its initial value, so that one can tell what a restore changed."""
@@ -111,16 +116,32 @@ class GraphModel(Model):
         self.session.close()
 
 
+def _part(raw: Any) -> dict[str, Any]:
+    """Where a part of a partitioned variable belongs; nothing for a whole one."""
+    info = getattr(raw, "_save_slice_info", None)
+    if info is None:
+        return {}
+    return {
+        "stored_name": info.full_name,
+        "stored_shape": tuple(info.full_shape),
+        "region": tuple(
+            slice(start, start + size) for start, size in zip(info.var_offset, info.var_shape)
+        ),
+    }
+
+
 def load_meta_graph(spec: dict[str, Any]) -> GraphModel:
     """The graph in a `.meta` file; inputs and outputs as asked, else as its signature says."""
     model = GraphModel("meta-graph")
     meta = read_meta(spec["path"])
+    model.written_by = written_by(meta)
+    # TensorFlow takes it apart, and stops at old ones ("0.12.head").
+    meta.meta_info_def.ClearField("tensorflow_version")
     with model.graph.as_default():
         try:
             model.saver = tensorflow().compat.v1.train.import_meta_graph(meta, clear_devices=True)
         except Exception as error:
             raise cannot_import(error) from error
-    model.written_by = written_by(meta)
     model.collect()
     model.initialize()
     choose_tensors(model, meta, spec)
@@ -217,8 +238,6 @@ def _tensor(model: GraphModel, name: str) -> Tensor:
 
 
 _NO_OUTPUT = {
-    "Assign",
-    "AssignVariableOp",
     "Const",
     "MergeSummary",
     "NoOp",
@@ -232,6 +251,10 @@ _NO_OUTPUT = {
     "Variable",
     "VariableV2",
 }
+
+
+_CHANGES = ("Apply", "Assign", "ResourceApply", "ResourceScatter", "Scatter", "SparseApply")
+"""What begins so changes variables: a training step, which must not run."""
 
 
 def _ends(graph: Any) -> Signature:
@@ -250,6 +273,7 @@ def _ends(graph: Any) -> Signature:
         for operation in graph.get_operations()
         if operation.name in reached
         and operation.type not in _NO_OUTPUT
+        and not operation.type.startswith(_CHANGES)
         and "Summary" not in operation.type
         and "/gradients/" not in f"/{operation.name}"
         and not operation.name.startswith(("save/", "saver_"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+import zipfile
 from typing import Any
 
 from .libraries import installed, keras, legacy_keras, uses_legacy_keras
@@ -53,14 +55,16 @@ class KerasModel(Model):
 
 def generation(model: Any) -> str:
     """ "3" or "2": which Keras a model is of."""
+    return "3" if int((keras_version(model) or "2").split(".")[0]) >= 3 else "2"
+
+
+def keras_version(model: Any) -> str:
+    """The version of the Keras that a model is of; empty where it does not tell."""
     for kind in type(model).__mro__:
         root = kind.__module__.split(".")[0]
-        if root == "tf_keras":
-            return "2"
-        if root == "keras":
-            version = getattr(sys.modules.get("keras"), "__version__", "2")
-            return "3" if int(version.split(".")[0]) >= 3 else "2"
-    return "2"
+        if root in ("keras", "tf_keras"):
+            return str(getattr(sys.modules.get(root), "__version__", "") or "")
+    return ""
 
 
 def is_keras_model(thing: Any) -> bool:
@@ -95,23 +99,42 @@ def _output_names(model: Any) -> tuple[str, ...]:
 def load_keras(spec: dict[str, Any]) -> KerasModel:
     """The model in a `.keras` or whole-model `.h5` file. Raises ModelProblem.
 
-    What the Keras of this TensorFlow refuses, tf_keras may load, where it is installed.
+    What Keras 2 wrote is loaded by tf_keras where it is installed, and so is what the Keras of this
+    TensorFlow refuses.
     """
     custom = load_custom_objects(spec["custom_objects"])
-    first = keras()
+    version = writing_version(spec["path"])
+    modules = [keras()]
+    other = None if uses_legacy_keras() else legacy_keras()
+    if other is not None and other is not modules[0]:
+        modules.insert(0 if version.startswith("2.") else 1, other)
+    refusals: list[Exception] = []
+    for module in modules:
+        try:
+            model = KerasModel(_loaded(module, spec, custom), "keras")
+        except Exception as error:
+            refusals.append(error)
+            continue
+        model.written_by = f"Keras {version}" if version else None
+        if module is other:
+            model.notes.append(_other_keras(version, refusals))
+        return model
+    raise _refused(refusals[0], spec) from refusals[0]
+
+
+def writing_version(path: str) -> str:
+    """The version of Keras that wrote a file; empty where it does not say."""
     try:
-        return KerasModel(_loaded(first, spec, custom), "keras")
-    except Exception as error:
-        other = None if uses_legacy_keras() else legacy_keras()
-        if other is not None and other is not first:
-            try:
-                model = KerasModel(_loaded(other, spec, custom), "keras")
-            except Exception:  # the first refusal is the one to tell of
-                pass
-            else:
-                model.notes.append(_other_keras(error))
-                return model
-        raise _refused(error, spec) from error
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return str(json.loads(archive.read("metadata.json"))["keras_version"])
+        import h5py  # type: ignore[import-untyped]
+
+        with h5py.File(path, "r") as file:
+            version = file.attrs["keras_version"]
+            return version.decode() if isinstance(version, bytes) else str(version)
+    except Exception:  # the loading itself will tell what is wrong with it
+        return ""
 
 
 def _loaded(module: Any, spec: dict[str, Any], custom: dict[str, Any]) -> Any:
@@ -125,12 +148,14 @@ def _loaded(module: Any, spec: dict[str, Any], custom: dict[str, Any]) -> Any:
         return module.models.load_model(spec["path"], **arguments)
 
 
-def _other_keras(error: BaseException) -> dict[str, Any]:
+def _other_keras(version: str, refusals: list[Exception]) -> dict[str, Any]:
+    why = f"since Keras {version} wrote it"
+    if refusals:
+        why = f"since this TensorFlow's own Keras refuses it: {first_line(refusals[0])}"
     return {
         "code": "loaded-by-keras-2",
         "severity": "info",
-        "message": "The model was loaded by tf_keras (Keras 2), since this TensorFlow's own Keras "
-        f"refuses it: {first_line(error)}.",
+        "message": f"The model was loaded by tf_keras (Keras 2), {why}.",
         "remedy": "",
     }
 

@@ -67,7 +67,11 @@ class Signature(NamedTuple):
 
 
 class Variable:
-    """A variable of a model. name: unique in it. trackable: the object TensorFlow restores."""
+    """A variable of a model.
+
+    name: unique in it. trackable: the object that TensorFlow restores. stored_name, stored_shape,
+    region: of a part of a partitioned variable: what the whole is saved as, and which part it is.
+    """
 
     def __init__(
         self,
@@ -79,6 +83,9 @@ class Variable:
         trackable: Any,
         get: Callable[[], Any],
         put: Callable[[Any], None],
+        stored_name: str = "",
+        stored_shape: tuple[int, ...] | None = None,
+        region: tuple[slice, ...] | None = None,
     ) -> None:
         self.name = name
         self.dtype = dtype
@@ -87,6 +94,9 @@ class Variable:
         self.trackable = trackable
         self.get = get
         self.put = put
+        self.stored_name = stored_name or name
+        self.stored_shape = shape if stored_shape is None else stored_shape
+        self.region = region
 
     def plain(self) -> dict[str, Any]:
         """As the protocol has it."""

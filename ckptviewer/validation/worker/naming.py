@@ -72,7 +72,7 @@ def _equal(variables: Sequence[Variable], names: dict[str, str], rule: str) -> l
         by_parts.setdefault(parts_of(name), []).append(key)
     found = []
     for variable in variables:
-        keys = by_parts.get(parts_of(variable.name), [])
+        keys = by_parts.get(parts_of(variable.stored_name), [])
         if len(keys) == 1:
             found.append(Pair(keys[0], variable, rule))
     return _once(found)
@@ -85,9 +85,9 @@ def _by_ends(variables: Sequence[Variable], keys: list[str], values: FileValues)
         by_shape.setdefault(values.keys[key].shape, []).append(key)
     found = []
     for variable in variables:
-        mine = parts_of(variable.name)
+        mine = parts_of(variable.stored_name)
         scored = []
-        for key in by_shape.get(variable.shape, []):
+        for key in by_shape.get(variable.stored_shape, []):
             names = {parts_of(key), parts_of(values.names[key])}
             scored.append((max(_common_end(mine, other) for other in names), key))
         best = max((score for score, _ in scored), default=0)
@@ -100,8 +100,8 @@ def _by_ends(variables: Sequence[Variable], keys: list[str], values: FileValues)
 def _by_shape(variables: Sequence[Variable], keys: list[str], values: FileValues) -> list[Pair]:
     found = []
     for variable in variables:
-        same = [key for key in keys if values.keys[key].shape == variable.shape]
-        mine = [each for each in variables if each.shape == variable.shape]
+        same = [key for key in keys if values.keys[key].shape == variable.stored_shape]
+        mine = [each for each in variables if each.stored_shape == variable.stored_shape]
         if len(same) == len(mine) == 1:
             found.append(Pair(same[0], variable, "the only one of its shape"))
     return found
@@ -117,8 +117,8 @@ def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 
 
 def _once(found: list[Pair]) -> list[Pair]:
-    """Without keys that several variables claim."""
+    """Without keys that several variables claim, unless as parts of one."""
     claims: dict[str, int] = {}
     for pair in found:
         claims[pair.key] = claims.get(pair.key, 0) + 1
-    return [pair for pair in found if claims[pair.key] == 1]
+    return [pair for pair in found if claims[pair.key] == 1 or pair.variable.region is not None]

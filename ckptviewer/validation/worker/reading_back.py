@@ -7,7 +7,7 @@ from typing import Any, Callable
 from .digests import digest
 from .model import Model
 from .problems import RestoreProblem
-from .restoring import Restoration, cast_to
+from .restoring import Restoration, value_for
 
 
 def digests_of(model: Model) -> dict[str, dict[str, Any]]:
@@ -22,22 +22,22 @@ def read_back(
     tick: Callable[[int, int, str], None],
 ) -> list[dict[str, Any]]:
     """The protocol's VariableReadBack of each variable. tick: done, total, name."""
-    keys = {pair.variable.name: pair.key for pair in restored.pairs}
+    pairs = {pair.variable.name: pair for pair in restored.pairs}
     result = []
     for number, variable in enumerate(model.variables):
         tick(number, len(model.variables), variable.name)
-        key = keys.get(variable.name)
+        pair = pairs.get(variable.name)
         now = digest(variable.get())
         stored = None
-        if key is not None and restored.values is not None:
+        if pair is not None and restored.values is not None:
             try:
-                stored = digest(cast_to(restored.values.get(key), variable))
+                stored = digest(value_for(pair, restored.values))
             except RestoreProblem:
                 stored = None
         result.append(
             {
                 "name": variable.name,
-                "key": key,
+                "key": None if pair is None else pair.key,
                 "before": before[variable.name],
                 "after": now,
                 "file": stored,

@@ -226,12 +226,13 @@ def _by_saver(model: Model, spec: dict[str, Any], values: FileValues) -> _Attemp
     by_parts = {naming.parts_of(key): key for key in values.keys}
     pairs = []
     for variable in model.variables:
-        key = by_parts.get(naming.parts_of(variable.name))
+        key = by_parts.get(naming.parts_of(variable.stored_name))
         if key is not None:
             pairs.append(Pair(key, variable, "the same name, by the Saver"))
     if not _is_refused(pairs, values, attempt):
         try:
-            saver.restore(session, spec["path"])
+            with session.graph.as_default():
+                saver.restore(session, values.prefix)
         except Exception as error:
             attempt.asserted("restore", False, f"Saver.restore fails: {first_line(error)}.")
         else:
@@ -265,7 +266,7 @@ def _assign(pairs: list[Pair], cast: bool, values: FileValues, attempt: _Attempt
             )
             continue
         stored = values.keys[pair.key].dtype
-        pair.variable.put(cast_to(values.get(pair.key), pair.variable))
+        pair.variable.put(value_for(pair, values))
         if stored != pair.variable.dtype:
             pair = pair._replace(rule=f"{pair.rule}; cast from {stored} to {pair.variable.dtype}")
         attempt.pairs.append(pair)
@@ -274,10 +275,10 @@ def _assign(pairs: list[Pair], cast: bool, values: FileValues, attempt: _Attempt
 def _misfit(pair: Pair, values: FileValues, cast: bool) -> str:
     """Why the two do not fit, one clause; empty where they do."""
     stored, variable = values.keys[pair.key], pair.variable
-    if stored.shape != variable.shape:
+    if stored.shape != variable.stored_shape:
         return (
             f"the shapes differ: the checkpoint has {type_text(stored.dtype, stored.shape)}, "
-            f"the model {type_text(variable.dtype, variable.shape)}"
+            f"the model {type_text(variable.dtype, variable.stored_shape)}"
         )
     if stored.dtype != variable.dtype and not (cast and _is_castable(stored.dtype, variable.dtype)):
         return f"the dtypes differ: the checkpoint has {stored.dtype}, the model {variable.dtype}"
@@ -291,6 +292,14 @@ def _is_castable(one: str, other: str) -> bool:
         return "int" if name.startswith(("int", "uint")) else name
 
     return family(one) == family(other)
+
+
+def value_for(pair: Pair, values: FileValues) -> Any:
+    """What the file has for a variable, in its dtype; of a part, that part."""
+    whole = values.get(pair.key)
+    return cast_to(
+        whole if pair.variable.region is None else whole[pair.variable.region], pair.variable
+    )
 
 
 def cast_to(values: Any, variable: Variable) -> Any:

@@ -9,6 +9,7 @@ from .agreeing import Agreement
 from .data import open_data
 from .feeding import Feeder
 from .impact import rank
+from .keras_models import keras_version
 from .libraries import tensorflow
 from .loading import load_model
 from .model import Model
@@ -75,7 +76,10 @@ class Validation:
         except Problem as problem:
             self._misfit = problem
         else:
+            count = len(self._model.variables)
             self._model.prepare(self._feeder.first.inputs)
+            if len(self._model.variables) != count:  # some models make theirs at the first call
+                self._send("model", **self._model.plain())
 
     def _restore(self, which: str, spec: dict[str, Any] | None) -> None:
         if spec is None:
@@ -166,9 +170,7 @@ def _versions(model: Model) -> list[dict[str, Any]]:
         return []
     running = tensorflow().__version__
     if name.startswith("Keras"):
-        from .libraries import keras
-
-        running = str(getattr(keras(), "__version__", "") or "")
+        running = keras_version(model.keras) if model.keras is not None else ""
     if written.split(".")[:2] == running.split(".")[:2] or not running:
         return []
     major = written.split(".")[0] != running.split(".")[0]
