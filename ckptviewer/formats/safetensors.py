@@ -102,17 +102,25 @@ class SafetensorsFormat(Format):
         except (CkptviewerError, ValueError) as error:
             return Match(confidence=Confidence.NO, reason=str(error), path=path)
         try:
+            from ckptviewer.formats.safetensors_shards import is_map, map_of_shard
+
             confidence, reason = _judge(source)
+            if confidence is not Confidence.CERTAIN and is_map(source):
+                confidence, reason = Confidence.CERTAIN, "a map of tensors to safetensors files"
+            elif confidence is not Confidence.NO:
+                path = map_of_shard(path)
         except CkptviewerError as error:
             confidence, reason = Confidence.NO, error.what
         finally:
             source.release()
         return Match(confidence=confidence, reason=reason, path=path)
 
-    def open(self, path: Path) -> SafetensorsCheckpoint:
+    def open(self, path: Path) -> Checkpoint:
+        from ckptviewer.formats.safetensors_shards import is_map, open_map
+
         source = LocalFile(path)
         try:
-            return _open(source)
+            return open_map(source, path) if is_map(source) else open_file(source)
         finally:
             source.release()
 
@@ -132,7 +140,8 @@ def _judge(source: LocalFile) -> tuple[Confidence, str]:
     return Confidence.NO, "no JSON header of tensors stands at its start"
 
 
-def _open(source: LocalFile) -> SafetensorsCheckpoint:
+def open_file(source: LocalFile) -> SafetensorsCheckpoint:
+    """The checkpoint in one file. Raises DamagedFileError, TruncatedFileError."""
     length = _header_length(source)
     try:
         entries, metadata = parse_header(source.read(8, length))

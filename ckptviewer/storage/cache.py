@@ -69,7 +69,10 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
         found |= {item for item in (*given.glob("*"), *given.glob("*/*")) if item.is_file()}
     elif given.is_file():
         found.add(given)
-    stem = _SHARD.sub("", given.name.removesuffix(".index").removesuffix(".weights.json"))
+    stem = given.name
+    for suffix in (".index", ".weights.json", ".safetensors.index.json"):
+        stem = stem.removesuffix(suffix)
+    stem = _SHARD.sub("", stem)
     with contextlib.suppress(OSError), os.scandir(given.parent) as entries:
         for entry in entries:
             rest = entry.name[len(stem) :]
