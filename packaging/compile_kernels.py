@@ -1,8 +1,9 @@
 """Compiles the inner loops of statistics into shared libraries, which the frozen program loads.
 
-`python packaging/compile_kernels.py DIRECTORY` makes one for each kind of processor of this
-machine's family; ckptviewer/analysis/kernel_shipped.py chooses among them. Needs Numba and a
-linker (`ld`), neither of which the program needs then.
+Those of statistics and those of comparisons: `python packaging/compile_kernels.py DIRECTORY` makes
+a library of each for each kind of processor of this machine's family, among which
+ckptviewer/analysis/kernel_shipped.py chooses. Needs Numba and a linker (`ld`), neither of which the
+program needs then.
 """
 
 from __future__ import annotations
@@ -18,21 +19,29 @@ sys.path.insert(0, str(CHECKOUT))
 
 from ckptviewer.analysis.kernel_shipped import KINDS, PREFIX, file_name  # noqa: E402
 
-SOURCE_DATE = "0"
+ENTRIES = {"statistics": "None", "comparison": "difference_source.entries()"}
+"""The loops, and the expression that names their entry points to `kernel_source.build_for`."""
+
+CODE = """
+import sys
+from ckptviewer.analysis import difference_source, kernel_source
+sys.stdout.buffer.write(kernel_source.build_for(sys.argv[1], sys.argv[2], {entries}))
+"""
 
 
 def compile_all(directory: Path) -> list[Path]:
-    """Make the libraries for all kinds of this machine's processor family; their paths."""
+    """Make all libraries for all kinds of this machine's processor family; their paths."""
     directory.mkdir(parents=True, exist_ok=True)
-    return [compile_for(kind, directory / file_name(kind)) for kind in KINDS]
+    return [
+        compile_for(kind, loops, directory / file_name(loops, kind))
+        for kind in KINDS
+        for loops in ENTRIES
+    ]
 
 
-def compile_for(kind: str, target: Path) -> Path:
-    """Make the library for one kind, in a process of its own: Numba knows one kind a process."""
-    code = (
-        "import sys; from ckptviewer.analysis.kernel_source import build_for; "
-        "sys.stdout.buffer.write(build_for(sys.argv[1], sys.argv[2]))"
-    )
+def compile_for(kind: str, loops: str, target: Path) -> Path:
+    """Make one library, in a process of its own: Numba knows one kind a process."""
+    code = CODE.format(entries=ENTRIES[loops])
     environment = os.environ | {
         "NUMBA_CPU_NAME": kind,
         "NUMBA_CPU_FEATURES": "",

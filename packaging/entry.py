@@ -15,6 +15,6 @@ if "--multiprocessing-fork" in sys.argv:
 
     freeze_support()  # this process is a worker; it does its work and ends here
 
-from ckptviewer.__main__ import main  # noqa: E402
+from ckptviewer.__main__ import main
 
 sys.exit(main())

@@ -108,12 +108,15 @@ def _advance() -> None:
     if os.environ.get(ENVIRONMENT) == "numpy":
         _choice.refused = "the environment asks for NumPy"
         return
-    if getattr(sys, "frozen", False):
-        _choice.refused = "the application brings none along"
-        return
     try:
-        from ckptviewer.analysis import kernel_compiled
+        from ckptviewer.analysis import kernel_compiled, kernel_shipped
 
+        _choice.compiled = kernel_shipped.load_pairs()
+        if _choice.compiled is not None:
+            return
+        if getattr(sys, "frozen", False):
+            _choice.refused = "the application brings none along for this processor"
+            return
         path = kernel_compiled.code_path(*SOURCES)
         _choice.compiled = kernel_compiled.load(path, CompiledPairs)
         if _choice.compiled is not None:

@@ -10,6 +10,7 @@ import ctypes
 import platform
 from pathlib import Path
 
+from ckptviewer.analysis.difference_compiled import CompiledPairs
 from ckptviewer.analysis.kernel_compiled import Compiled
 from ckptviewer.resources import MissingResourceError, resource
 
@@ -30,16 +31,16 @@ class _AsTheyAre(dict[str, str]):
         return name
 
 
-class Shipped(Compiled):
-    """A shared library that offers what `Compiled` does."""
+class _FromLibrary:
+    """Instead of loading machine code by LLVM: a shared library, which the system loads."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, ValueError where it is not what it should be."""
         self._library = ctypes.CDLL(str(path))
-        super().__init__(_AsTheyAre(), b"")
+        super().__init__(_AsTheyAre(), b"")  # type: ignore[call-arg]
 
     def _load(self, code: bytes) -> None:
-        """Nothing: the system's loader has done it."""
+        """Nothing is left to do."""
 
     def _address(self, name: str) -> int:
         try:
@@ -49,22 +50,39 @@ class Shipped(Compiled):
         return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
-def file_name(kind: str) -> str:
-    """Of the library for a kind of processor."""
-    return f"kernel-{kind}.so"
+class Shipped(_FromLibrary, Compiled):
+    """The loops of statistics."""
 
 
-def load() -> Shipped | None:
-    """The library for this processor; None where the program has brought none along."""
+class ShippedPairs(_FromLibrary, CompiledPairs):
+    """The loops of comparisons."""
+
+
+def file_name(loops: str, kind: str) -> str:
+    """Of the library of some loops ("statistics", "comparison") for a kind of processor."""
+    return f"{loops}-{kind}.so"
+
+
+def find(loops: str) -> Path | None:
+    """The library of some loops for this processor; None where the program brought none along."""
     try:
         directory = resource("kernels")
     except MissingResourceError:
         return None
-    for kind in usable(processor_flags()):
-        path = directory / file_name(kind)
-        if path.is_file():
-            return Shipped(path)
-    return None
+    paths = (directory / file_name(loops, kind) for kind in usable(processor_flags()))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def load() -> Shipped | None:
+    """The loops of statistics, if the program brought them along."""
+    path = find("statistics")
+    return Shipped(path) if path is not None else None
+
+
+def load_pairs() -> ShippedPairs | None:
+    """The loops of comparisons, if the program brought them along."""
+    path = find("comparison")
+    return ShippedPairs(path) if path is not None else None
 
 
 def usable(flags: set[str]) -> list[str]:

@@ -255,13 +255,13 @@ def build(entries: dict[str, Any] | None = None) -> tuple[dict[str, str], bytes]
     return names, machine.emit_object(module)
 
 
-def build_for(processor: str, prefix: str) -> bytes:
+def build_for(processor: str, prefix: str, entries: dict[str, Any] | None = None) -> bytes:
     """An object file for a kind of processor ("x86-64-v3"), to be linked as a shared library.
 
-    Its entry points bear the names of `build`, after `prefix`. NUMBA_CPU_NAME must name the kind,
-    too, since before this module was imported.
+    Its entry points bear the names of `build`, after `prefix`; entries: as there. NUMBA_CPU_NAME
+    must name the kind, too, since before this module was imported.
     """
-    names, module = _module()
+    names, module = _module(entries)
     for name, long_name in names.items():
         module.get_function(long_name).name = prefix + name
     machine = llvm.Target.from_triple(module.triple).create_target_machine(

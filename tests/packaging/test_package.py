@@ -14,7 +14,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ckptviewer.analysis import kernel, kernel_numpy, kernel_shipped
+from ckptviewer.analysis import difference_numpy, kernel, kernel_numpy, kernel_shipped
+from ckptviewer.analysis.difference import Tolerance
+from ckptviewer.analysis.difference_sums import PairSums
 from tests.packaging.conftest import CHECKOUT
 
 Script = Callable[[str], ModuleType]
@@ -129,6 +131,7 @@ def test_kind_of_processor_is_chosen_by_what_it_can_do(monkeypatch: pytest.Monke
 
 def test_checkout_brings_none_along() -> None:
     assert kernel_shipped.load() is None
+    assert kernel_shipped.load_pairs() is None
 
 
 @pytest.mark.slow
@@ -136,15 +139,23 @@ def test_checkout_brings_none_along() -> None:
     not kernel_shipped.usable(kernel_shipped.processor_flags()) or shutil.which("ld") is None,
     reason="no such processor, or no linker",
 )
-def test_shipped_loops_do_what_the_others_do(tmp_path: Path) -> None:
+def test_shipped_loops_do_what_the_others_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = subprocess.run(
         [sys.executable, CHECKOUT / "packaging" / "compile_kernels.py", tmp_path],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    (path,) = tmp_path.glob("*.so")
-    assert str(path) in done.stdout
-    assert path.stat().st_size < 1 << 20
-    shipped = kernel_shipped.Shipped(path)
+    paths = {path.name: path for path in tmp_path.glob("*.so")}
+    (kind,) = kernel_shipped.usable(kernel_shipped.processor_flags())
+    assert set(paths) == {f"statistics-{kind}.so", f"comparison-{kind}.so"}
+    for path in paths.values():
+        assert str(path) in done.stdout
+        assert path.stat().st_size < 1 << 20
+    monkeypatch.setattr(kernel_shipped, "resource", lambda _name: tmp_path)
+    shipped, pairs = kernel_shipped.load(), kernel_shipped.load_pairs()
+    assert shipped is not None
+    assert pairs is not None
     random = np.random.default_rng(7)
     values = random.standard_normal(100_003).astype(np.float32)
     values[[5, 50, 500]] = np.nan, np.inf, 0
@@ -157,3 +168,12 @@ def test_shipped_loops_do_what_the_others_do(tmp_path: Path) -> None:
         assert (ours.nan, ours.pos_inf, ours.zero) == (theirs.nan, theirs.pos_inf, theirs.zero)
         assert (ours.low, ours.high) == (theirs.low, theirs.high)
         np.testing.assert_allclose(ours.state, theirs.state, rtol=1e-9, atol=1e-6)
+
+    a = random.standard_normal(100_003).astype(np.float32)
+    b = np.where(random.random(a.size) < 0.5, a, a + np.float32(0.25))
+    ours, theirs = PairSums(), PairSums()
+    assert pairs.add(a, b, ours, Tolerance()) == a.size
+    difference_numpy.add(a, b, theirs, Tolerance())
+    assert (ours.pairs, ours.unequal) == (theirs.pairs, theirs.unequal)
+    assert ours.max_abs == theirs.max_abs
+    np.testing.assert_allclose(ours.square_d, theirs.square_d, rtol=1e-9)
