@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from ckptviewer.analysis.pairing import Pairing, Reason, class_of
 from ckptviewer.checkpoint.roles import VALUE_SUFFIX
@@ -71,6 +71,7 @@ _CELL = re.compile(r"(?:.*_)?cell(?:_\d+)?")
 _DIRECTION = re.compile(r"(forward|backward)_[a-z_]*?(?:_\d+)?")
 _NUMBERED = re.compile(r"(.+?)_(\d{1,9})")
 _MAX_SCOPES = 12
+_MAX_PARTS = 40
 
 Name = tuple[str, ...]
 """The parts of a name."""
@@ -94,7 +95,7 @@ def without_list(name: str) -> str:
     return name
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def _part(part: str) -> str:
     part = _PARTS.get(part, part)
     if _CELL.fullmatch(part):
@@ -105,8 +106,10 @@ def _part(part: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _scope(scope: str) -> Name:
-    parts = scope.split("/")
-    return tuple(_part(part) for part in parts if part and part not in _FILE_SCOPES)
+    parts = [part for part in scope.split("/") if part and part not in _FILE_SCOPES]
+    if len(parts) > _MAX_PARTS:  # nobody's names; so that no step is quadratic in their length
+        parts[:-_MAX_PARTS] = ["/".join(parts[:-_MAX_PARTS])]
+    return tuple(map(_part, parts))
 
 
 def canonical(name: str) -> Name:
@@ -120,7 +123,7 @@ def canonical(name: str) -> Name:
     if "/" not in name:
         name = name.replace(".", "/")
     parent, _, leaf = name.rpartition("/")
-    while parent and is_average_word(leaf):
+    if parent and is_average_word(leaf):
         parent, _, leaf = parent.rpartition("/")
     parts = _scope(parent)
     last = parts[-1] if parts else ""

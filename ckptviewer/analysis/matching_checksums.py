@@ -9,7 +9,7 @@ a multiplication by a power of x, so that the CRC of a text twice follows from t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 from ckptviewer.analysis.pairing import Pairing, Reason, class_of
 from ckptviewer.checkpoint.checkpoint import Checkpoint
@@ -134,7 +134,7 @@ def masked(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-@cache
+@lru_cache(maxsize=1 << 12)
 def crc_of_repeated(pattern: bytes, count: int) -> int:
     """The crc32c of `pattern` repeated `count` times, in O(log count) steps."""
     from crc32c import crc32c
@@ -167,7 +167,7 @@ def _multiplied(a: int, b: int) -> int:
     return product
 
 
-@cache
+@lru_cache(maxsize=1 << 12)
 def _power_of_x(exponent: int) -> int:
     """The power of x with that exponent, modulo the CRC's polynomial."""
     result, square = 1 << 31, 1 << 30

@@ -63,18 +63,21 @@ def leading_equal_rows(
             continue
         if cancel is not None:
             cancel.raise_if_cancelled()
-        equal = min(equal, start + _equal_in_box(a, variable_a, b, variable_b, box, axis))
+        differing = _first_difference(a, variable_a, b, variable_b, box, axis)
+        if differing is not None:
+            equal = min(equal, start + differing)
     return equal
 
 
-def _equal_in_box(
+def _first_difference(
     a: Checkpoint,
     variable_a: Variable,
     b: Checkpoint,
     variable_b: Variable,
     box: Region,
     axis: int,
-) -> int:
+) -> int | None:
+    """The first slice of the box along `axis` that differs, counted from the box's start."""
     import numpy as np
 
     # Missing trailing axes of a box mean all of what is common, which is all of both there,
@@ -85,7 +88,7 @@ def _equal_in_box(
     same = _same(a.read(variable_a, box), b.read(variable_b, box))
     others = tuple(each for each in range(same.ndim) if each != axis)
     rows = np.asarray(same.all(axis=others))
-    return len(rows) if rows.all() else int(np.argmin(rows))
+    return None if rows.all() else int(np.argmin(rows))
 
 
 def is_transposed(
