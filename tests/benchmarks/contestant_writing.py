@@ -1,17 +1,22 @@
 """One side of `writing`: keeps every third tensor of a bundle, by turns in a new file.
 
-Arguments: prefix, directory to write in, "export", "copy" (the same bytes by the system's own
-copying, flushed, and one checksum pass) or "tensorflow" (load and save, not flushed).
+Arguments: prefix, directory to write in, and the side:
+"export": ours, as the command line does it, verified and flushed;
+"copy": the same bytes by the system's own copying, flushed, and one checksum pass;
+"tensorflow": load what is kept, and save it; TensorFlow does not flush what it saves;
+"tensorflow-flushed": the same, and `fsync` of its files, as the other sides have;
+"tensorflow-whole": load the checkpoint, save what is kept of it as variables, flushed: a script
+that loads a model, drops its optimizer and saves it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.registry import serve
@@ -20,17 +25,23 @@ KEPT_EVERY = 3
 
 
 def export(prefix: str, directory: Path) -> Callable[[Path], None]:
-    """Our export of a plan that is made before the clock starts."""
+    """Our export, its plan included."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ckptviewer.export.choices import Choices
     from ckptviewer.export.execute import execute
-    from ckptviewer.export.rescue import plan_rescue
+    from ckptviewer.export.planning import make_plan
     from ckptviewer.formats.resolve import open_checkpoint
 
     checkpoint = open_checkpoint(prefix)
-    whole = plan_rescue(checkpoint)
-    plan = dataclasses.replace(whole, kept=whole.kept[::KEPT_EVERY])
+    keys = sorted(variable.key for variable in checkpoint.variables)[::KEPT_EVERY]
+    choices = Choices(ticks=dict.fromkeys(keys, True), include=("nothing else",))
+    executor = ThreadPoolExecutor(1)
 
     def work(target: Path) -> None:
-        execute(plan, checkpoint, target)
+        plan = make_plan(checkpoint, choices)
+        assert len(plan.kept) == len(keys)
+        execute(plan, checkpoint, target, executor=executor, share_equal=True)
 
     return work
 
@@ -58,29 +69,45 @@ def copy(prefix: str, directory: Path) -> Callable[[Path], None]:
     return work
 
 
-def tensorflow(prefix: str, directory: Path) -> Callable[[Path], None]:
+def tensorflow(
+    prefix: str, directory: Path, *, flushed: bool = False, whole: bool = False
+) -> Callable[[Path], None]:
     """What people write: a reader, the tensors that are wanted, a saver."""
     import tensorflow as tf
 
-    keys = sorted(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())[::KEPT_EVERY]
+    every = sorted(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+    keys = every[::KEPT_EVERY]
 
     def work(target: Path) -> None:
         reader = tf.train.load_checkpoint(prefix)
+        values = {key: tf.constant(reader.get_tensor(key)) for key in (every if whole else keys)}
         tf.raw_ops.SaveV2(
             prefix=str(target),
             tensor_names=keys,
             shape_and_slices=[""] * len(keys),
-            tensors=[tf.constant(reader.get_tensor(key)) for key in keys],
+            tensors=[values[key] for key in keys],
         )
+        for path in target.parent.glob(f"{target.name}.*") if flushed else ():
+            with open(path, "rb+") as file:
+                os.fsync(file)
 
     return work
+
+
+SIDES = {
+    "export": export,
+    "copy": copy,
+    "tensorflow": tensorflow,
+    "tensorflow-flushed": partial(tensorflow, flushed=True),
+    "tensorflow-whole": partial(tensorflow, flushed=True, whole=True),
+}
 
 
 def main() -> None:
     prefix, folder, side = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     directory = folder / side
     directory.mkdir()
-    work = {"export": export, "copy": copy, "tensorflow": tensorflow}[side](prefix, directory)
+    work = SIDES[side](prefix, directory)
 
     def timed() -> float:
         started = time.perf_counter()
