@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import number_text, printable, shape_text
+from ckptviewer.cli.directory_pairs import same_place
 from ckptviewer.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
     from ckptviewer.formats.resolve import open_checkpoint
 
     wanted = asked_for(options)
-    with open_checkpoint(options.a) as a, open_checkpoint(options.b) as b:
+    path_a, path_b = same_place(options.a, options.b)
+    with open_checkpoint(path_a) as a, open_checkpoint(path_b) as b:
         comparison = compare(a, b, wanted)
         _require_an_answer(comparison)
         _write_reports(comparison, a, b, options)
