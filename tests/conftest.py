@@ -18,8 +18,10 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep tests and the programs that they start away from the user's cache."""
-    os.environ["CKPTVIEWER_CACHE"] = str(tmp_path_factory.mktemp("cache") / "results.sqlite")
+    """Keep tests and the programs that they start away from the user's cache and history."""
+    directory = tmp_path_factory.mktemp("cache")
+    os.environ["CKPTVIEWER_CACHE"] = str(directory / "results.sqlite")
+    os.environ["CKPTVIEWER_HISTORY"] = str(directory / "validations.sqlite")
 
 
 @pytest.fixture(scope="session")
