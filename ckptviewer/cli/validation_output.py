@@ -63,14 +63,14 @@ def print_for_people(
 ) -> None:
     """The checks, the metrics, what stands out, and the verdict in the last line."""
     _print_what(report, validation)
-    told: set[str] = set()
+    named: set[str] = set()
     for check in report.checks:
         side = f" ({check.side.upper()})" if check.side and report.against else ""
         mark = "pass" if check.passes else "FAIL"
         print(f"  {mark}  {check.name + side:18}  {printable(check.message)}")
         if check.name != "statistics":  # which has a table of its own
-            _print_names([name for name in check.failing if name not in told][_IN_MESSAGE:])
-        told.update(check.failing)
+            _print_names([name for name in check.failing if name not in named][_IN_MESSAGE:])
+        named.update(check.failing)
     _print_metrics(report)
     _print_differences(report)
     findings = [each for each in report.findings if each.severity is not Severity.INFO]
