@@ -178,6 +178,22 @@ def test_keras_3_loads_what_tf_keras_saved(save: Save, name: str, tmp_path: Path
     assert np.allclose(fresh(inputs), saved(inputs), rtol=1e-5)
 
 
+def test_a_real_model_of_keras_2_loads_what_is_written_from_it(
+    corpus: Path, tmp_path: Path
+) -> None:
+    source = corpus / "fer_hdf5" / "emotion_model.hdf5"
+    model = keras.models.load_model(source, compile=False)
+    saved = [np.asarray(each).copy() for each in model.weights]
+    for each in model.weights:
+        each.assign(np.zeros(tuple(each.shape), each.dtype))
+    with open_checkpoint(str(source)) as checkpoint:
+        assert written(checkpoint, tmp_path / "ours.weights.h5") == {}
+    model.load_weights(tmp_path / "ours.weights.h5")
+    assert len(saved) == 80
+    for one, values in zip(model.weights, saved, strict=True):
+        assert np.asarray(one).tobytes() == values.tobytes(), one.path
+
+
 # What is not known is not guessed
 
 
