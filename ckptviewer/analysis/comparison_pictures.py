@@ -100,21 +100,27 @@ def difference_map(sides: Sides, most: int = 40) -> NDArray[np.float64] | None:
     """The largest |b-a| in each cell of a grid laid over a matrix, at most `most` cells a side.
 
     All axes but the last are rows. None for what has fewer than two axes, or is so large that it
-    would have to be sampled. NaN where a cell has nothing finite.
+    would have to be sampled. Infinite where something became NaN or infinite, or ceased to be.
     """
     shape = sides.variable_a.shape
     if len(shape) < 2 or not can_be_pictured(sides) or 0 in shape:
         return None
     if sides.variable_a.element_count > READ_ALL_ELEMENTS:
         return None
-    with np.errstate(invalid="ignore"):
-        apart = np.concatenate([np.abs(b - a) for a, b in _pairs(sides)])
-    plane = np.where(np.isfinite(apart), apart, -1.0).reshape(-1, shape[-1])
+    plane = np.concatenate([_apart(a, b) for a, b in _pairs(sides)]).reshape(-1, shape[-1])
     for axis in (0, 1):
         size = plane.shape[axis]
         starts = np.unique(np.arange(min(most, size)) * size // min(most, size))
         plane = np.maximum.reduceat(plane, starts, axis=axis)
-    return np.where(plane < 0, np.nan, plane)
+    return plane
+
+
+def _apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(b - a)
+        apart[np.isnan(apart)] = np.inf
+        apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0.0
+    return apart
 
 
 def _pairs(sides: Sides) -> Pairs:

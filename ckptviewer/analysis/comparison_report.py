@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING
@@ -189,7 +190,8 @@ def _pictures_of(comparison: Comparison, delta: VariableDelta, a: Checkpoint, b:
         ("B − A" + sample, svg.of_difference(histograms)),
     ]
     if (cells := difference_map(sides)) is not None:
-        figures.append(("where: largest |b−a| of each cell", svg.heat_map(cells)))
+        lost = ", vermilion: not finite on one side" if math.isinf(cells.max()) else ""
+        figures.append((f"where: largest |b−a| of each cell{lost}", svg.heat_map(cells)))
     drawn = "".join(
         f"<figure>{picture}<figcaption>{_text(caption)}</figcaption></figure>"
         for caption, picture in figures

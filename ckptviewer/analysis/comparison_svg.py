@@ -88,9 +88,10 @@ def of_difference(histograms: PairHistograms) -> str:
 
 
 def heat_map(cells: NDArray[np.float64]) -> str:
-    """The grid of `difference_map`, the fuller the larger; black where nothing is finite."""
+    """The grid of `difference_map`: blue, the fuller the larger; vermilion what is infinite."""
     rows, columns = cells.shape
-    scale = max((float(cell) for cell in cells.flat if not math.isnan(cell)), default=0.0) or 1.0
+    finite = [float(cell) for cell in cells.flat if math.isfinite(cell)]
+    scale = max(finite, default=0.0) or 1.0
     width, height = _WIDTH / columns, _HEIGHT / rows
     parts = [f'<rect width="{_WIDTH}" height="{_HEIGHT}" class="paper"/>']
     for row in range(rows):
@@ -98,8 +99,7 @@ def heat_map(cells: NDArray[np.float64]) -> str:
             cell = float(cells[row, column])
             if cell == 0:
                 continue
-            lost = math.isnan(cell)
-            fill, opacity = ("#000", 1.0) if lost else (_A, cell / scale)
+            fill, opacity = (_A, cell / scale) if math.isfinite(cell) else (_B, 1.0)
             parts.append(
                 f'<rect x="{column * width:.2f}" y="{row * height:.2f}" width="{width:.2f}" '
                 f'height="{height:.2f}" fill="{fill}" fill-opacity="{opacity:.3f}"/>'
