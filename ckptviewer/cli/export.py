@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.errors import BadRuleError, UnwritableFileError
+from ckptviewer.checkpoint.errors import BadRuleError
 from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import THIN_SPACE, elide_middle, plural, printable, size_text
 
@@ -139,12 +139,6 @@ def run(options: argparse.Namespace) -> int:
             overwrite=options.overwrite or options.dry_run,
             writer=writer_of(plan.format),
         )
-        if not plan.kept:
-            raise UnwritableFileError(
-                "nothing is kept, so there is nothing to write",
-                where=options.source,
-                remedy="`ckptviewer list` prints the keys, names and roles that it has.",
-            )
         if options.dry_run:
             receipt = _predicted(plan, checkpoint, path)
         else:

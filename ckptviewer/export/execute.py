@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint
 from ckptviewer.checkpoint.errors import TargetExistsError, UnwritableFileError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.export.content import Content, Part
 from ckptviewer.export.plan import ExportPlan, bytes_of, files_of_source
 from ckptviewer.export.receipt import Receipt
@@ -94,6 +95,19 @@ def check_destination(
         )
 
 
+def check_kept(plan: ExportPlan) -> None:
+    """Raise UnwritableFileError if the plan keeps nothing."""
+    if plan.kept:
+        return
+    first = plan.dropped[0] if plan.dropped else None
+    why = f" (of {printable(first.key)}: {printable(first.reason)})" if first else ""
+    raise UnwritableFileError(
+        f"nothing is kept, so there is nothing to write{why}",
+        where=plan.source,
+        remedy="`ckptviewer export --dry-run` says of each variable why; keep at least one.",
+    )
+
+
 def execute(
     plan: ExportPlan,
     source: Checkpoint,
@@ -122,12 +136,7 @@ def execute(
     writer = writer_of(plan.format)
     path = final_path(destination, plan.format)
     check_destination(source, path, overwrite=overwrite, writer=writer)
-    if not plan.kept:
-        raise UnwritableFileError(
-            "nothing is kept, so there is nothing to write",
-            where=path,
-            remedy="Keep at least one variable.",
-        )
+    check_kept(plan)
     content = Content(plan, source)
     steps = _Steps(plan.written_bytes, cancel, report)
     there = writer.files_there(path)

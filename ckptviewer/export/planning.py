@@ -57,6 +57,7 @@ class _Planning:
         self._dropped: dict[str, str] = {}
         self._unwritable: list[str] = []
         self._taken_from: dict[str, str] = {}
+        self._in_order = True
 
     def plan(self) -> ExportPlan:
         choices = self._choices
@@ -75,14 +76,11 @@ class _Planning:
         counter = self._checkpoint.by_key.get(SAVE_COUNTER_KEY)
         adds = with_graph and counter is None
         silent = frozenset(self._silent() if with_graph else ())
-        order = [variable.key for variable in self._variables]
         plan = ExportPlan(
             source=self._checkpoint.path,
             format=choices.format,
             kept=kept,
-            dropped=tuple(
-                [Dropped(key, self._dropped[key]) for key in order if key in self._dropped]
-            ),
+            dropped=self._list_dropped(),
             bytes_before=bytes_of(files_of_source(self._checkpoint)),
             slims_graph=with_graph,
             silent=silent,
@@ -122,7 +120,15 @@ class _Planning:
 
     def _drop(self, key: str, reason: str) -> None:
         self._kept.pop(key, None)
+        self._in_order = self._in_order and key in self._dropped
         self._dropped[key] = reason
+
+    def _list_dropped(self) -> tuple[Dropped, ...]:
+        dropped = self._dropped
+        if not self._in_order:
+            order = (variable.key for variable in self._variables)
+            dropped = {key: dropped[key] for key in order if key in dropped}
+        return tuple(map(Dropped._make, dropped.items()))
 
     def _use_averages(self) -> None:
         """Put moving averages in the place of what they are averages of."""

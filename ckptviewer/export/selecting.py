@@ -44,26 +44,22 @@ def decider(choices: Choices) -> Callable[[Variable], Verdict]:
 
     Raises BadRuleError for what is no regular expression.
     """
-    rules = _rules(choices)
-    if len(rules) == 1:
-        preset = rules[0]
-
-        def by_preset(variable: Variable) -> Verdict:
-            return preset(variable) or (True, "everything is kept")
-
-        return by_preset
+    rules, preset = _rules(choices), _by_preset(choices)
+    if not rules:
+        return preset
 
     def decide(variable: Variable) -> Verdict:
         for rule in rules:
             verdict = rule(variable)
             if verdict is not None:
                 return verdict
-        return True, "everything is kept"
+        return preset(variable)
 
     return decide
 
 
 def _rules(choices: Choices) -> list[Rule]:
+    """The rules that go before the preset."""
     rules: list[Rule] = []
     if choices.ticks:
         rules.append(_by_ticks(choices))
@@ -82,7 +78,6 @@ def _rules(choices: Choices) -> list[Rule]:
         roles = choices.roles
         wanted.append((lambda variable: variable.role in roles, "not of a role that is kept"))
     rules += [_requiring(test, reason) for test, reason in wanted]
-    rules.append(_by_preset(choices, "included" if wanted else "everything is kept"))
     return rules
 
 
@@ -122,7 +117,7 @@ def _regex(text: str) -> Test:
     return lambda variable: bool(search(variable.key) or search(variable.name))
 
 
-def _by_preset(choices: Choices, otherwise: str) -> Rule:
+def _by_preset(choices: Choices) -> Callable[[Variable], Verdict]:
     if choices.preset is Preset.INFERENCE:
         return _for_inference
     if choices.preset is Preset.TRAINABLE:
@@ -132,7 +127,9 @@ def _by_preset(choices: Choices, otherwise: str) -> Rule:
         return lambda variable: (
             (True, "selected") if variable.key in selected else (False, "not selected")
         )
-    return lambda variable: (True, otherwise)
+    reason = "included" if choices.include or choices.include_regex else "everything is kept"
+    verdict = (True, reason)
+    return lambda variable: verdict
 
 
 def _for_inference(variable: Variable) -> Verdict:
