@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.npy_header import field_of
 
 _READERS = {
     "tf-bundle": (
@@ -55,4 +58,12 @@ def python_to_read(checkpoint: Checkpoint, variable: Variable) -> str:
     lines = list(_READERS[checkpoint.format_name])
     if checkpoint.format_name == "npz" and checkpoint.path.endswith(".npy"):
         lines[-1] = "value = np.load({path!r})"
-    return "\n".join(lines).format(path=checkpoint.path, key=variable.key) + "\n"
+    path = checkpoint.path
+    several = checkpoint.format_name in ("safetensors", "keras-weights-h5")
+    if several and path.endswith(".json"):  # the map of files, in one of which the variable is
+        name = checkpoint.details(variable).get("File")
+        path = os.path.join(os.path.dirname(path), name) if name else path
+    # What NumPy has no name for is a record, as npz_writer tells; quantised types are integers.
+    if checkpoint.format_name == "npz" and field_of(variable.dtype).startswith("|V"):
+        lines = ["import ml_dtypes", *lines, f"value = value.view(ml_dtypes.{variable.dtype})"]
+    return "\n".join(lines).format(path=path, key=variable.key) + "\n"

@@ -126,7 +126,7 @@ class ShardedSafetensors(Checkpoint):
 
     def details(self, variable: Variable) -> dict[str, str]:
         shard = self._shard(variable)
-        return {"Shard": self._owners[variable.key]} | shard.details(variable)
+        return {"File": self._owners[variable.key]} | shard.details(variable)
 
     def release(self) -> None:
         for shard in self._shards.values():

@@ -67,7 +67,7 @@ def test_whichever_file_is_opened_all_is_there(where: Path, name: str) -> None:
             assert checkpoint.read(variable).tobytes() == values.tobytes()
             pieces = [piece.copy() for piece in checkpoint.chunks(variable, 8)]
             assert np.concatenate(pieces).tobytes() == values.tobytes()
-            assert checkpoint.details(variable)["Shard"] == PLACES[variable.key]
+            assert checkpoint.details(variable)["File"] == PLACES[variable.key]
         kernel = checkpoint["dense/kernel"]
         assert (checkpoint.read(kernel, (slice(1, 2),)) == TENSORS["dense/kernel"][1:2]).all()
         assert kernel.shard == 0
