@@ -103,7 +103,7 @@ def not_started(python: str, why: str, log_path: str = "") -> WorkerError:
 def ended(status: int, stage: str, log: WorkerLog, *, has_started: bool) -> WorkerError:
     """The process is gone without an answer. status: as of subprocess."""
     at = _STAGES.get(stage, "while it worked")
-    if not has_started and status > 0:
+    if not has_started and status >= 0:
         return WorkerError(
             f"this interpreter cannot run the worker (exit status {status})"
             + (f": {said}" if (said := log.last_line()) else ""),
