@@ -20,7 +20,7 @@ from ckptviewer.ui.crash import Crash
 HEADLINE = "Something went wrong that should not have"
 FATAL_HEADLINE = "ckptviewer ended unexpectedly the last time"
 LIVES_ON = (
-    "The window goes on working. Checkpoints are only ever read, so nothing in them has changed."
+    "The window goes on working. An open checkpoint is only read, so nothing in it has changed."
 )
 PLEASE = (
     "If you report this, please add the text below. Directories, and the names of user and "
