@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.computed import ComputedCheckpoint
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY, VALUE_SUFFIX
 from ckptviewer.checkpoint.variable import Role, Variable
@@ -37,9 +38,18 @@ Keys = tuple[dict[str, str], dict[str, str]]
 def keys_of(checkpoint: Checkpoint, variables: Sequence[Variable]) -> Keys:
     """Where `model.load_weights` looks for each variable, as far as the source knows its layers.
 
-    checkpoint: as it was opened, not one that is computed. Every variable is either in the first
-    result or in the second. Raises what reading the object graph raises.
+    checkpoint: as it was opened, or a part of it or with other keys; these change no place.
+    Every variable is either in the first result or in the second. Raises what reading the object
+    graph raises.
     """
+    if isinstance(checkpoint, ComputedCheckpoint):
+        key_of = {checkpoint.origin(variable).key: variable.key for variable in variables}
+        origins = [checkpoint.origin(variable) for variable in variables]
+        paths, reasons = keys_of(checkpoint.source, origins)
+        return (
+            {key_of[key]: path for key, path in paths.items()},
+            {key_of[key]: reason for key, reason in reasons.items()},
+        )
     wanted = {variable.key for variable in variables}
     if checkpoint.format_name in ("keras-weights-h5", "keras-archive"):
         paths, reasons = _as_they_are(checkpoint.variables)

@@ -24,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.computed import ComputedCheckpoint
 from ckptviewer.checkpoint.errors import DamagedFileError, UnwritableFileError
 from ckptviewer.checkpoint.variable import Role, Variable
 from ckptviewer.formats.bundle_writer import Tensor
@@ -336,6 +337,15 @@ def test_what_is_no_layers_is_told_apart(tmp_path: Path) -> None:
     told = {roles[key]: reason for key, reason in reasons.items()}
     assert "describes the objects" in told[Role.METADATA]
     assert told[Role.COUNTER] == "no layer of the model holds it"
+
+
+def test_other_keys_change_no_place(tmp_path: Path) -> None:
+    with open_checkpoint(str(save_named(tmp_path, dense__kernel=(2, 2), other=()))) as checkpoint:
+        pairs = [(v._replace(key=f"x/{v.key}"), v) for v in checkpoint.variables]
+        computed = ComputedCheckpoint(checkpoint, pairs)
+        keys, reasons = keys_of(computed, computed.variables)
+    assert keys == {"x/dense/kernel": "layers/dense/vars/0"}
+    assert reasons.keys() == {"x/other"}
 
 
 def test_the_optimizer_goes_along(tmp_path: Path) -> None:
