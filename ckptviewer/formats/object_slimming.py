@@ -95,9 +95,10 @@ class _Slimming:
         reached = self._reached(staying)
         for node in self._order:
             # Reached through dropped objects alone: the shortest way to it stays, without values.
-            while self.holds[node] == _KEPT and node not in reached:
-                reached.add(node)
-                node = self._parents[node]
+            if self.holds[node] == _KEPT:
+                while node not in reached:
+                    reached.add(node)
+                    node = self._parents[node]
         return sorted(reached)
 
     def _without_the_lost(self) -> set[int]:

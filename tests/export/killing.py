@@ -18,11 +18,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from ckptviewer.export.choices import Choices
 from ckptviewer.export.execute import execute
-from ckptviewer.export.rescue import plan_rescue
+from ckptviewer.export.planning import make_plan
 from ckptviewer.formats.tf_bundle import TensorBundleFormat
 
 WATCHED = ("mkdir", "write", "fsync", "rename", "link", "replace", "unlink", "rmdir")
@@ -34,9 +37,21 @@ def content_of(prefix: Path) -> dict[str, Any]:
         return {each.key: checkpoint.read(each).tolist() for each in checkpoint.variables}
 
 
-def export(source: Path, target: Path) -> None:
-    with TensorBundleFormat().open(Path(f"{source}.index")) as checkpoint:
-        execute(plan_rescue(checkpoint), checkpoint, target, overwrite=True, shard_bytes=1 << 18)
+def export(source: Path, target: Path, beside: bool = False) -> None:
+    """Write one over the other. beside: flush in another thread, as the command line does."""
+    with (
+        TensorBundleFormat().open(Path(f"{source}.index")) as checkpoint,
+        ThreadPoolExecutor(1) if beside else nullcontext() as executor,
+    ):
+        execute(
+            make_plan(checkpoint, Choices()),
+            checkpoint,
+            target,
+            overwrite=True,
+            shard_bytes=1 << 18,
+            executor=executor,
+            share_equal=True,
+        )
 
 
 def die_at(step: int) -> None:
@@ -91,7 +106,7 @@ def main() -> None:
         def work(source: Path = source, step: int = round_number) -> None:
             if mode == "steps":
                 die_at(step)
-            export(source, target)
+            export(source, target, mode == "times")
 
         seconds = chance.uniform(0, 1.3 * typical) if mode == "times" else None
         died = killed(work, seconds)

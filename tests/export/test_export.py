@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import itertools
 import logging
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ckptviewer.checkpoint.errors import TargetExistsError, UnwritableFileError
 from ckptviewer.checkpoint.renaming import parse_rule
 from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
 from ckptviewer.export.choices import CastRule, Choices, Preset
@@ -21,6 +27,7 @@ from ckptviewer.export.command import python_to_restore
 from ckptviewer.export.execute import execute
 from ckptviewer.export.planning import make_plan
 from ckptviewer.export.receipt import Receipt
+from ckptviewer.export.writers import format_of_name
 from ckptviewer.formats.resolve import open_checkpoint
 from tests import builders
 
@@ -399,3 +406,113 @@ def test_trainable_tells_what_it_rests_on(saved: tuple[Path, np.ndarray]) -> Non
     kept = {each.key for each in plan.kept}
     assert "net/dense/kernel" in kept
     assert "net/norm/moving_mean" not in kept
+
+
+# Keras weights, and back
+
+
+def test_keras_loads_the_weights(trained: Trained, tmp_path: Path) -> None:
+    choices = Choices(preset=Preset.INFERENCE, format="keras-weights-h5")
+    receipt = export(trained.prefix, tmp_path / "slim", choices)
+    assert receipt.destination == str(tmp_path / "slim.weights.h5")
+    model = trained.fresh()
+    exec(python_to_restore(receipt), {"model": model})
+    np.testing.assert_array_equal(model(INPUTS).numpy(), trained.model(INPUTS).numpy())
+
+
+def test_a_name_based_one_with_a_cast_loads_by_its_python(
+    saved: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    prefix, _ = saved
+    choices = Choices(
+        preset=Preset.INFERENCE,
+        cast=CastRule(dtype="float16"),
+        renames=(parse_rule("^net/=tower/"),),
+    )
+    receipt = export(prefix, tmp_path / "cast", choices)
+
+    class Model(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = tf.Variable(tf.zeros(4), name="net/dense/bias")
+
+    model = Model()
+    exec(python_to_restore(receipt), {"model": model})
+    wanted = builders.values_in(prefix)["net/dense/bias"].astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(model.bias.numpy(), wanted)
+
+
+# Safety, with a flushing beside the work
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "dup"])
+def test_a_full_disk_at_any_call_beside_a_flushing(
+    call: str, saved: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    old = export(saved[0], tmp_path / "out" / "model", Choices())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    real = getattr(os, call)
+    refused = 0
+    with ThreadPoolExecutor(1) as executor:
+        for at in range(60):
+            calls = itertools.count()
+
+            def failing(*arguments: Any, at: int = at, calls: Any = calls) -> Any:
+                if next(calls) == at:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return real(*arguments)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, call, failing)
+                try:
+                    export(saved[0], tmp_path / "out" / "model", overwrite=True, executor=executor)
+                except UnwritableFileError as error:
+                    if "in place" in str(error):
+                        break
+                    refused += 1
+                else:
+                    break
+            after = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+            assert after == before
+    assert refused >= 2
+    assert builders.values_in(tmp_path / "out" / "model").keys() < {each.key for each in old.kept}
+
+
+def test_onto_another_file_system(saved: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system only")
+    with tempfile.TemporaryDirectory(dir=elsewhere) as directory:
+        receipt = export(saved[0], Path(directory) / "model", Choices())
+        assert builders.values_in(Path(directory) / "model").keys() == {
+            each.key_written for each in receipt.kept
+        }
+        assert len(list(Path(directory).iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["model.npz", "model.safetensors", "model.weights.h5"])
+def test_other_formats_are_whole_or_absent(
+    name: str, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    format_name = format_of_name(name)
+    choices = Choices(preset=Preset.INFERENCE, format=format_name)
+    target = tmp_path / "out" / name
+    target.parent.mkdir()
+    target.write_bytes(b"the old one")
+    with pytest.raises(TargetExistsError):
+        export(trained.prefix, target, choices)
+
+    def failing(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(UnwritableFileError):
+            export(trained.prefix, target, choices, overwrite=True)
+    assert target.read_bytes() == b"the old one"
+    assert [path.name for path in target.parent.iterdir()] == [name]
+    export(trained.prefix, target, choices, overwrite=True)
+    assert [path.name for path in target.parent.iterdir()] == [name]
+    with open_checkpoint(target) as written:
+        assert written.format_name == format_name
