@@ -246,7 +246,7 @@ def _mismatches(report: RestoreReport) -> Iterator[Finding]:
     for each in report.mismatched:
         cast = each.kind is MismatchKind.DTYPE
         yield Finding(
-            code=f"{each.kind}-mismatch",
+            code="dtype-mismatch" if cast else "shape-mismatch",
             severity=Severity.ERROR if each.target.in_model else Severity.WARNING,
             message=f"{each.target.name}: {each.reason}.",
             remedy=f"Cast the checkpoint to {each.target.dtype}, or assign it with a cast."

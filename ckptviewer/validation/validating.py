@@ -184,5 +184,9 @@ def remember(report: ValidationReport, recipe: Recipe, path: Path | None = None)
         return []
     with History(path) as history:
         earlier = list(history.earlier(what))
-        history.add(what, report.as_document())
+        document = report.as_document()
+        for name in ("checkpoint", "model", "against"):
+            if os.path.exists(document[name] or ""):
+                document[name] = os.path.abspath(document[name])
+        history.add(what, document)
     return earlier

@@ -193,14 +193,20 @@ def agreement_check(agreement: Agreement | None, threshold: float) -> Check:
         return _failed("agreement", "The outputs of the two were not compared.")
     worst = min(agreement.outputs, key=lambda each: _low(each.agreement))
     examples = plural(worst.examples, "example")
-    message = f"A and B agree on {value:.4%} of {examples}"
+    message = f"A and B agree on {_percent(value)} of {examples}"
     if len(agreement.outputs) > 1:
         message += f" (output {worst.output}, the least)"
     if value > threshold:
         return Check(name="agreement", passes=True, message=f"{message}.")
     return _failed(
-        "agreement", f"{message}, and more than {threshold:.4%} is wanted.", failing=(worst.output,)
+        "agreement",
+        f"{message}, and more than {_percent(threshold)} is wanted.",
+        failing=(worst.output,),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.4%}".rstrip("%").rstrip("0").rstrip(".") + "%"
 
 
 def agreement_of(agreement: Agreement | None) -> float | None:
