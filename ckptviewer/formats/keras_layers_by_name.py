@@ -137,7 +137,7 @@ def _all_in_one_model(scopes: list[list[str]]) -> bool:
     first = {each[0] for each in scopes if each}
     if len(first) != 1 or not all(len(each) > 1 for each in scopes):
         return False
-    node = Node(*first)
+    node = Node(first.pop())
     return not known_class(node.name) and not any(_attribute(node, each[1]) for each in scopes)
 
 

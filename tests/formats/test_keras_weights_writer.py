@@ -123,8 +123,8 @@ def save_servable(model: Any, directory: Path) -> Path:
 
 Save = Callable[[Any, Path], Path]
 KERAS_3: list[tuple[Save, str]] = [
-    *[(save_archive, name) for name in MODELS],
-    *[(save_weights, name) for name in MODELS],
+    *[(save_archive, name) for name in ("recurrent", "custom", "subclassed")],
+    *[(save_weights, name) for name in ("plain", "nested")],
     *[(save_h5, name) for name in ("plain", "recurrent", "convolutional", "nested")],
     *[(save_checkpoint, name) for name in ("plain", "recurrent", "convolutional", "nested")],
     *[(save_trained, name) for name in MODELS],
