@@ -35,14 +35,14 @@ _TRAINED = frozenset({Role.WEIGHT, Role.BIAS, Role.NORMALIZATION})
 _ORDER = ("nan-appears", "layer-dies", "norm-explodes", "layer-frozen")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     """Something seen of one variable: at which column, and in words."""
 
     code: str
     column: int
     variable: Variable
-    detail: str
+    detail: str = ""
 
 
 def timeline_findings(table: TimelineTable) -> list[Finding]:
@@ -75,16 +75,16 @@ def _all_seen(table: TimelineTable) -> Iterator[_Seen]:
         if variable.role is not Role.BIAS:  # biases begin with zeros
             dead = _first_dead(norms[row])
             if dead is not None:
-                yield _Seen("layer-dies", dead, variable, "all but zero")
+                yield _Seen(code="layer-dies", column=dead, variable=variable)
             else:
                 exploded = _first_exploded(norms[row])
                 if exploded is not None:
                     column, ratio = exploded
                     text = f"{number_text(ratio, 3)} times the median norm before"
-                    yield _Seen("norm-explodes", column, variable, text)
+                    yield _Seen(code="norm-explodes", column=column, variable=variable, detail=text)
         frozen = _first_frozen(updates[row], moving)
         if frozen is not None and variable.trainable is not False:
-            yield _Seen("layer-frozen", frozen, variable, "")
+            yield _Seen(code="layer-frozen", column=frozen, variable=variable)
 
 
 def _first_bad(table: TimelineTable, key: str, nans: NDArray[np.float64]) -> _Seen | None:
@@ -98,7 +98,9 @@ def _first_bad(table: TimelineTable, key: str, nans: NDArray[np.float64]) -> _Se
                 if count > 0
             ]
             text = f"{' and '.join(parts)} of {count_text(int(point.elements))} values"
-            return _Seen("nan-appears", column, table.variable(key), text)
+            return _Seen(
+                code="nan-appears", column=column, variable=table.variable(key), detail=text
+            )
     return None
 
 
