@@ -24,6 +24,9 @@ def start(arguments: Sequence[str]) -> int:
         request = _request(options)
         met = meet(request, meeting_place()) if _is_shared(options) else False
         if met is True:
+            from ckptviewer.ui.startup_note import tell_start_is_over
+
+            tell_start_is_over()
             return GOOD
         claim = met or None
         from ckptviewer.ui.platform import prepare_platform

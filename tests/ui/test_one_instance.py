@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from ckptviewer.resources import demo_checkpoint
-from ckptviewer.ui import hand_over, start
+from ckptviewer.ui import hand_over, start, startup_note
 from ckptviewer.ui.app import Application, Windows, apart
 from ckptviewer.ui.hand_over import (
     ACCEPTED,
@@ -502,3 +502,26 @@ def test_second_start_hands_over_and_ends_before_qt_is_loaded(
     assert told.args == [Request(paths=(str(tmp_path / "model.index"),))]
     instance.close()
     assert ACCEPTED.startswith(b"ckptviewer 1 ")
+
+
+# Word to the desktop that a start is over
+
+
+def test_word_to_the_desktop_is_cut_into_events() -> None:
+    text = startup_note.message('host "a"\\_TIME7')
+    assert text == b'remove: ID="host \\"a\\"\\\\_TIME7"\0'
+    found = startup_note.events(text, window=5, begin=6, more=7)
+    assert [len(event) for event in found] == [32] * len(found)
+    assert b"".join(event[12:] for event in found).rstrip(b"\0") == text.rstrip(b"\0")
+    assert [int.from_bytes(event[8:12], sys.byteorder) for event in found] == [6, 7]
+
+
+@pytest.mark.parametrize(
+    ("start_id", "display"), [("", ":7"), ("x_TIME1", ""), ("x_TIME1", ":987")]
+)
+def test_no_word_where_no_desktop_waits(
+    start_id: str, display: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESKTOP_STARTUP_ID", start_id)
+    monkeypatch.setenv("DISPLAY", display)
+    assert startup_note.tell_start_is_over() is False

@@ -21,6 +21,25 @@ pytestmark = [
 LATE = "^digits[.]ckpt-600 - ckptviewer$"
 EARLY = "^digits[.]ckpt-40 - ckptviewer$"
 
+# A desktop that hears what starts say: the first message of the startup notification protocol.
+LISTEN = """
+import ctypes, struct
+x11 = ctypes.CDLL("libX11.so.6")
+x11.XOpenDisplay.restype = ctypes.c_void_p
+x11.XDefaultRootWindow.restype = ctypes.c_ulong
+display = ctypes.c_void_p(x11.XOpenDisplay(None))
+root = ctypes.c_ulong(x11.XDefaultRootWindow(display))
+x11.XSelectInput(display, root, ctypes.c_long(1 << 22))
+x11.XSync(display, 0)
+print("ready", flush=True)
+event, text = ctypes.create_string_buffer(192), b""
+while not text.endswith(b"_TIME1234567\\\"\\0"):
+    x11.XNextEvent(display, event)
+    if struct.unpack_from("i", event)[0] == 33:
+        text += event.raw[56:76].rstrip(b"\\0") + b"\\0" * (b"\\0" in event.raw[56:76])
+print(text.rstrip(b"\\0").decode())
+"""
+
 
 def windows(display: Display, title: str) -> list[str]:
     return display._run_xdotool("search", "--onlyvisible", "--name", title).stdout.split()
@@ -74,3 +93,19 @@ def test_new_window_keeps_to_itself(display: Display, bundle: Path, tmp_path: Pa
     display.window(first, "^ckptviewer$")
     display.xdotool("key", "ctrl+w")
     assert ended(first) == (0, "", "")
+
+
+def test_desktop_does_not_wait_for_a_start_that_was_handed_over(
+    display: Display, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    display._environment["XDG_RUNTIME_DIR"] = str(tmp_path / "run")
+    first = display.open()
+    display.window(first, "^ckptviewer$")
+    desktop = display.start(sys.executable, "-c", LISTEN)
+    assert desktop.stdout is not None
+    assert desktop.stdout.readline() == "ready\n"
+    display._environment["DESKTOP_STARTUP_ID"] = "a-host-1_TIME1234567"
+    assert ended(display.open(index_of(bundle))) == (0, "", "")
+    assert ended(desktop) == (0, 'remove: ID="a-host-1_TIME1234567"\n', "")
+    display.window(first, LATE)
