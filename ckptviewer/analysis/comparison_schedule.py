@@ -6,28 +6,17 @@ and what is on the screen comes first.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
+from ckptviewer.analysis.backlog import Backlog, FileFlag, UnderWay, placed
 from ckptviewer.analysis.chunks import PART_ELEMENTS, boxes
 from ckptviewer.analysis.comparison import Comparison, Pair, VariableDelta, needs_values, settled
 from ckptviewer.analysis.difference import Tolerance
 from ckptviewer.analysis.difference_sums import PairSums
-from ckptviewer.analysis.scheduling import (
-    BATCH_BYTES,
-    BATCH_VARIABLES,
-    FileFlag,
-    Origin,
-    can_be_split,
-    opened,
-)
+from ckptviewer.analysis.scheduling import Origin, can_be_split, opened
 from ckptviewer.analysis.side_by_side import Measured, Sides, described, measure, part_sums
 from ckptviewer.checkpoint.checkpoint import Checkpoint, Region
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
@@ -35,8 +24,6 @@ from ckptviewer.checkpoint.progress import CancelToken, Progress
 
 Result = Measured | PairSums | CkptviewerError
 """Of a whole pair, of a part of one (empty where its checksum was checked), or why not."""
-
-_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,20 +123,23 @@ class ComparisonSchedule:
         self._sources: tuple[Checkpoint | Origin, Checkpoint | Origin] = origins or (a, b)
         self._local = origins is None
         self._tolerance = comparison.options.tolerance
-        self._cancel = cancel or CancelToken()
-        self._stopped = CancelToken()
         if deltas is None:
             deltas = (each for each in comparison.deltas if needs_values(each, comparison.options))
-        ordered = sorted(deltas, key=lambda delta: -delta.stored_bytes)
-        self._deltas = {delta.pair: delta for delta in ordered}
-        self._waiting = dict(self._deltas)
-        self._preferred: deque[Pair] = deque()
-        self._pieces: deque[Task] = deque()
+        self._deltas = {delta.pair: delta for delta in deltas}
+        self._backlog: Backlog[Pair, VariableDelta, Task] = Backlog(
+            ((pair, delta.stored_bytes, delta) for pair, delta in self._deltas.items()),
+            self._tasks_for,
+        )
+        self._under_way = UnderWay(
+            perform,
+            self._backlog.next,
+            _failed,
+            cancel or CancelToken(),
+            in_processes=not self._local,
+        )
         self._assembling: dict[Pair, _Assembly] = {}
-        self._lock = threading.Lock()
-        self._total = sum(delta.stored_bytes for delta in ordered)
+        self._total = sum(delta.stored_bytes for delta in self._deltas.values())
         self._done = 0
-        self._flag = ""
 
     @property
     def progress(self) -> Progress:
@@ -158,8 +148,7 @@ class ComparisonSchedule:
 
     def prefer(self, pairs: Iterable[Pair]) -> None:
         """Do these next, in this order: what is on the screen now. Replaces what was preferred."""
-        with self._lock:
-            self._preferred = deque(pair for pair in pairs if pair in self._waiting)
+        self._backlog.prefer(pairs)
 
     def run(self, executor: Executor, workers: int = 2) -> Iterator[VariableDelta]:
         """Yield each row with its numbers, or its problem, as soon as it is there.
@@ -168,83 +157,18 @@ class ComparisonSchedule:
         cancelled; what was under way ends by itself shortly after. Closing the generator is the
         same as cancelling.
         """
-        if not self._local:
-            self._flag = os.path.join(tempfile.mkdtemp(prefix="ckptviewer-"), "cancelled")
-        under_way: dict[Future[list[tuple[Pair, Result]]], Task] = {}
-        try:
-            yield from self._run(executor, 2 * workers, under_way)
-        finally:
-            self._stop(list(under_way))
-
-    def _run(
-        self,
-        executor: Executor,
-        most: int,
-        under_way: dict[Future[list[tuple[Pair, Result]]], Task],
-    ) -> Iterator[VariableDelta]:
-        while True:
-            while len(under_way) < most and (task := self._next()) is not None:
-                try:
-                    under_way[executor.submit(perform, task)] = task
-                except BrokenExecutor as error:
-                    yield from self._broken(task, error)
-            if not under_way:
-                return
-            done, _ = wait(under_way, _POLL_SECONDS, FIRST_COMPLETED)
-            self._cancel.raise_if_cancelled()
-            for future in [future for future in under_way if future in done]:  # in their order
-                task = under_way.pop(future)
-                try:
-                    results = future.result()
-                except BrokenExecutor as error:
-                    yield from self._broken(task, error)
-                    continue
+        with closing(self._under_way.run(executor, workers)) as finished:
+            for task, results in finished:
                 yield from self._settled(task, results)
 
-    def _next(self) -> Task | None:
-        with self._lock:
-            while self._preferred:
-                batch = self._batch(self._preferred)
-                if batch:
-                    return self._task_for(batch)
-            if self._pieces:
-                return self._pieces.popleft()
-            front = deque(
-                pair for pair, _ in zip(self._waiting, range(BATCH_VARIABLES), strict=False)
-            )
-            batch = self._batch(front)
-            return self._task_for(batch) if batch else None
-
-    def _batch(self, pairs: deque[Pair]) -> list[VariableDelta]:
-        """Take rows off the front of `pairs` that go well into one task."""
-        batch: list[VariableDelta] = []
-        size = 0
-        while pairs and len(batch) < BATCH_VARIABLES:
-            delta = self._waiting.get(pairs[0])
-            if delta is None:
-                pairs.popleft()
-                continue
-            if batch and size + delta.stored_bytes > BATCH_BYTES:
-                break
-            pairs.popleft()
-            del self._waiting[delta.pair]
-            batch.append(delta)
-            size += delta.stored_bytes
-        return batch
-
-    def _task_for(self, batch: list[VariableDelta]) -> Task:
+    def _tasks_for(self, batch: list[VariableDelta]) -> list[Task]:
         if len(batch) == 1 and _lies_in_parts(batch[0]):
-            self._split(batch[0])
-            return self._pieces.popleft()
-        return self._task(pairs=tuple(delta.pair for delta in batch))
+            return self._parts_of(batch[0])
+        return [self._task(pairs=tuple(delta.pair for delta in batch))]
 
-    def _split(self, delta: VariableDelta) -> None:
-        """Put the parts of a large pair in front of all other pieces.
-
-        Reading parts cannot check the checksum of the whole: where there is one, a piece of its
-        own reads all of that side once more.
-        """
-        regions = list(boxes(delta.variable.shape, PART_ELEMENTS))
+    def _parts_of(self, delta: VariableDelta) -> list[Task]:
+        """Reading parts cannot check the checksum of the whole: where there is one, a piece of its
+        own reads all of that side once more."""
         pieces = [
             self._task(pairs=(delta.pair,), verify=side)
             for side, held, variable in (
@@ -255,10 +179,10 @@ class ComparisonSchedule:
         ]
         pieces += [
             self._task(pairs=(delta.pair,), region=region, part=number)
-            for number, region in enumerate(regions)
+            for number, region in enumerate(boxes(delta.variable.shape, PART_ELEMENTS))
         ]
         self._assembling[delta.pair] = _Assembly(len(pieces))
-        self._pieces.extendleft(reversed(pieces))
+        return pieces
 
     def _task(
         self,
@@ -276,8 +200,8 @@ class ComparisonSchedule:
             region=region,
             part=part,
             verify=verify,
-            flag=self._flag,
-            cancel=self._stopped if self._local else None,
+            flag=self._under_way.flag,
+            cancel=self._under_way.stopped if self._local else None,
         )
 
     def _settled(self, task: Task, results: list[tuple[Pair, Result]]) -> Iterator[VariableDelta]:
@@ -293,12 +217,14 @@ class ComparisonSchedule:
                     yield self._finished(pair, self._described(pair, total))
             else:
                 del self._assembling[pair]
-                with self._lock:
-                    self._pieces = deque(each for each in self._pieces if each.pairs != (pair,))
+                self._forget(pair)
                 yield self._finished(pair, result)
 
+    def _forget(self, pair: Pair) -> None:
+        self._backlog.drop(lambda task: task.pairs == (pair,))
+
     def _described(self, pair: Pair, total: PairSums) -> Measured:
-        sides = _sides(self._a, self._b, pair, self._tolerance, self._stopped)
+        sides = _sides(self._a, self._b, pair, self._tolerance, self._under_way.stopped)
         return described(sides, total.result(self._tolerance), look_turned=False)
 
     def _finished(self, pair: Pair, result: Measured | CkptviewerError) -> VariableDelta:
@@ -306,39 +232,9 @@ class ComparisonSchedule:
         self._done += delta.stored_bytes
         return settled(delta, result)
 
-    def _broken(self, task: Task, error: BrokenExecutor) -> Iterator[VariableDelta]:
-        text = f"a worker ended before its work was done ({error or type(error).__name__})"
-        remedy = "It may have run out of memory; try again."
-        failed: list[tuple[Pair, Result]] = [
-            (pair, CkptviewerError(text, where=pair[1] or "", remedy=remedy)) for pair in task.pairs
-        ]
-        yield from self._settled(task, failed)
 
-    def _stop(self, under_way: list[Future[list[tuple[Pair, Result]]]]) -> None:
-        """Let what is under way end soon. The flag stays until it has, and goes then."""
-        self._stopped.cancel()
-        if self._flag and under_way:
-            Path(self._flag).touch()
-        running = [future for future in under_way if not future.cancel()]
-        left = len(running)
-        lock = threading.Lock()
-
-        def ended(_: object) -> None:
-            nonlocal left
-            with lock:
-                left -= 1
-                if left:
-                    return
-            self._drop_flag()
-
-        if not running:
-            self._drop_flag()
-        for future in running:
-            future.add_done_callback(ended)
-
-    def _drop_flag(self) -> None:
-        if self._flag:
-            shutil.rmtree(os.path.dirname(self._flag), ignore_errors=True)
+def _failed(task: Task, error: CkptviewerError) -> list[tuple[Pair, Result]]:
+    return [(pair, placed(error, pair[1] or "")) for pair in task.pairs]
 
 
 class _Assembly:

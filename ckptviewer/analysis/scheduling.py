@@ -1,24 +1,20 @@
 """Statistics of many variables on an executor: in which order, in what pieces, and when to stop.
 
 A schedule cuts the work into tasks of a few milliseconds to a tenth of a second: variables in
-parts where they are large, in batches where they are small. Only a few tasks are under way at a
-time, so that what is asked for first can still come first, and stopping is quick.
+parts where they are large, in batches where they are small. `backlog` has them done.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ckptviewer.analysis.backlog import Backlog, FileFlag, UnderWay, placed
 from ckptviewer.analysis.chunks import PART_ELEMENTS
 from ckptviewer.analysis.statistics import part_regions, statistics_of, statistics_of_part
 from ckptviewer.analysis.summary import Statistics
@@ -31,14 +27,8 @@ if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint, Region
     from ckptviewer.checkpoint.variable import Variable
 
-BATCH_BYTES = 4 << 20
-BATCH_VARIABLES = 256
-"""Small variables go to a worker together, up to these limits."""
-
 Outcome = tuple[str, Statistics | CkptviewerError]
 """The key of a variable, and its statistics or why there are none."""
-
-_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,24 +88,6 @@ class Task:
     cancel: CancelToken | None = None
 
 
-class FileFlag(CancelToken):
-    """A token that is cancelled from another process, by a file."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    @property
-    def cancelled(self) -> bool:
-        return os.path.exists(self._path)
-
-    def raise_if_cancelled(self) -> None:
-        if self.cancelled:
-            raise Cancelled
-
-
 def perform(task: Task) -> list[Outcome]:
     """Do a task; each variable gives its outcome. Raises Cancelled alone."""
     cancel = task.cancel or FileFlag(task.flag)
@@ -172,17 +144,20 @@ class Schedule:
         """
         self._checkpoint = checkpoint
         self._source: Checkpoint | Origin = origin or checkpoint
-        self._cancel = cancel or CancelToken()
-        self._stopped = CancelToken()
-        ordered = sorted(variables, key=lambda variable: -variable.stored_bytes)
-        self._waiting = {variable.key: variable for variable in ordered}
-        self._preferred: deque[str] = deque()
-        self._pieces: deque[Task] = deque()
+        self._backlog: Backlog[str, Variable, Task] = Backlog(
+            ((variable.key, variable.stored_bytes, variable) for variable in variables),
+            self._tasks_for,
+        )
+        self._under_way = UnderWay(
+            perform,
+            self._backlog.next,
+            _failed,
+            cancel or CancelToken(),
+            in_processes=origin is not None,
+        )
         self._assembling: dict[str, _Assembly] = {}
-        self._lock = threading.Lock()
         self._total = sum(variable.stored_bytes for variable in variables)
         self._done = 0
-        self._flag = ""
 
     @property
     def progress(self) -> Progress:
@@ -191,8 +166,7 @@ class Schedule:
 
     def prefer(self, keys: Iterable[str]) -> None:
         """Do these next, in this order: what is on the screen now. Replaces what was preferred."""
-        with self._lock:
-            self._preferred = deque(key for key in keys if key in self._waiting)
+        self._backlog.prefer(keys)
 
     def run(self, executor: Executor, workers: int = 2) -> Iterator[Outcome]:
         """Yield each variable's outcome as soon as it is there.
@@ -201,76 +175,18 @@ class Schedule:
         cancelled; what was under way ends by itself shortly after. Closing the generator is the
         same as cancelling.
         """
-        if isinstance(self._source, Origin):
-            self._flag = os.path.join(tempfile.mkdtemp(prefix="ckptviewer-"), "cancelled")
-        under_way: dict[Future[list[Outcome]], Task] = {}
-        try:
-            yield from self._run(executor, 2 * workers, under_way)
-        finally:
-            self._stop(list(under_way))
-
-    def _run(
-        self, executor: Executor, most: int, under_way: dict[Future[list[Outcome]], Task]
-    ) -> Iterator[Outcome]:
-        while True:
-            while len(under_way) < most and (task := self._next()) is not None:
-                try:
-                    under_way[executor.submit(perform, task)] = task
-                except BrokenExecutor as error:
-                    yield from self._broken(task, error)
-            if not under_way:
-                return
-            done, _ = wait(under_way, _POLL_SECONDS, FIRST_COMPLETED)
-            self._cancel.raise_if_cancelled()
-            for future in [future for future in under_way if future in done]:  # in their order
-                task = under_way.pop(future)
-                try:
-                    outcomes = future.result()
-                except BrokenExecutor as error:
-                    yield from self._broken(task, error)
-                    continue
+        with closing(self._under_way.run(executor, workers)) as finished:
+            for task, outcomes in finished:
                 yield from self._settled(task, outcomes)
 
-    def _next(self) -> Task | None:
-        with self._lock:
-            while self._preferred:
-                batch = self._batch(self._preferred)
-                if batch:
-                    return self._task_for(batch)
-            if self._pieces:
-                return self._pieces.popleft()
-            batch = self._batch(deque(_first(self._waiting, BATCH_VARIABLES)))
-            return self._task_for(batch) if batch else None
-
-    def _batch(self, keys: deque[str]) -> list[Variable]:
-        """Take variables off the front of `keys` that go well into one task."""
-        batch: list[Variable] = []
-        size = 0
-        while keys and len(batch) < BATCH_VARIABLES:
-            variable = self._waiting.get(keys[0])
-            if variable is None:
-                keys.popleft()
-                continue
-            if batch and size + variable.stored_bytes > BATCH_BYTES:
-                break
-            keys.popleft()
-            del self._waiting[variable.key]
-            batch.append(variable)
-            size += variable.stored_bytes
-        return batch
-
-    def _task_for(self, batch: list[Variable]) -> Task:
+    def _tasks_for(self, batch: list[Variable]) -> list[Task]:
         if len(batch) == 1 and can_be_split(batch[0]):
-            self._split(batch[0])
-            return self._pieces.popleft()
-        return self._task(keys=tuple(variable.key for variable in batch))
+            return self._parts_of(batch[0])
+        return [self._task(keys=tuple(variable.key for variable in batch))]
 
-    def _split(self, variable: Variable) -> None:
-        """Put the parts of a large variable in front of all other pieces.
-
-        Reading parts cannot check the checksum of the whole: where there is one, a piece of its
-        own reads all once more for that.
-        """
+    def _parts_of(self, variable: Variable) -> list[Task]:
+        """Reading parts cannot check the checksum of the whole: where there is one, a piece of its
+        own reads all once more for that."""
         regions = part_regions(variable)
         pieces = [
             self._task(keys=(variable.key,), region=region, part=number)
@@ -280,7 +196,7 @@ class Schedule:
         if verified:
             pieces.insert(0, self._task(keys=(variable.key,), verify=True))
         self._assembling[variable.key] = _Assembly(len(regions), len(pieces))
-        self._pieces.extendleft(reversed(pieces))
+        return pieces
 
     def _task(
         self,
@@ -297,8 +213,8 @@ class Schedule:
             region=region,
             part=part,
             verify=verify,
-            flag="" if local else self._flag,
-            cancel=self._stopped if local else None,
+            flag=self._under_way.flag,
+            cancel=self._under_way.stopped if local else None,
         )
 
     def _settled(self, task: Task, outcomes: list[Outcome]) -> Iterator[Outcome]:
@@ -321,41 +237,11 @@ class Schedule:
 
     def _abandon(self, key: str) -> None:
         del self._assembling[key]
-        with self._lock:
-            self._pieces = deque(piece for piece in self._pieces if piece.keys != (key,))
+        self._backlog.drop(lambda piece: piece.keys == (key,))
 
-    def _broken(self, task: Task, error: BrokenExecutor) -> Iterator[Outcome]:
-        text = f"a worker ended before its work was done ({error or type(error).__name__})"
-        remedy = "It may have run out of memory; try again."
-        yield from self._settled(
-            task, [(key, CkptviewerError(text, where=key, remedy=remedy)) for key in task.keys]
-        )
 
-    def _stop(self, under_way: list[Future[list[Outcome]]]) -> None:
-        """Let what is under way end soon. The flag stays until it has, and goes then."""
-        self._stopped.cancel()
-        if self._flag and under_way:
-            Path(self._flag).touch()
-        running = [future for future in under_way if not future.cancel()]
-        left = len(running)
-        lock = threading.Lock()
-
-        def ended(_: object) -> None:
-            nonlocal left
-            with lock:
-                left -= 1
-                if left:
-                    return
-            self._drop_flag()
-
-        if not running:
-            self._drop_flag()
-        for future in running:
-            future.add_done_callback(ended)
-
-    def _drop_flag(self) -> None:
-        if self._flag:
-            shutil.rmtree(os.path.dirname(self._flag), ignore_errors=True)
+def _failed(task: Task, error: CkptviewerError) -> list[Outcome]:
+    return [(key, placed(error, key)) for key in task.keys]
 
 
 class _Assembly:
@@ -385,8 +271,3 @@ def can_be_split(variable: Variable) -> bool:
     if dtype is None or variable.element_count <= PART_ELEMENTS:
         return False
     return variable.stored_bytes == variable.element_count * dtype.item_bytes > 0
-
-
-def _first(keys: Iterable[str], count: int) -> Iterator[str]:
-    for _, key in zip(range(count), keys, strict=False):
-        yield key

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ckptviewer.analysis import scheduling, statistics
+from ckptviewer.analysis import backlog, scheduling, statistics
 from ckptviewer.analysis.remembered import encode
 from ckptviewer.analysis.scheduling import Origin, Schedule, Task, perform
 from ckptviewer.analysis.statistics import Statistics, statistics_of
@@ -252,7 +252,7 @@ def test_a_flag_cancels_a_task_in_another_process(tmp_path: Path, bundle: Path) 
 def test_nothing_is_left_behind(
     bundle: Path, tmp_path: Path, processes: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduling.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(backlog.tempfile, "tempdir", str(tmp_path))
     with open_checkpoint(bundle) as checkpoint:
         origin = Origin.of(checkpoint)
         for all_of_it in (True, False):
