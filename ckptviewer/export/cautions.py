@@ -111,7 +111,11 @@ def _renamed(choices: Choices, plan: ExportPlan) -> Iterator[Finding]:
         return
     renamed = sum(each.key != each.key_written for each in plan.kept)
     if not renamed:
-        yield _warning("nothing-renamed", "The rules rename none of what is kept.")
+        yield _warning(
+            "nothing-renamed",
+            "The rules rename none of what is kept.",
+            "Compare them with the keys that `ckptviewer list` prints.",
+        )
     elif plan.slims_graph:
         yield _info(
             "renamed-object-keys",
