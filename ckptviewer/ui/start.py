@@ -32,7 +32,8 @@ def start(arguments: Sequence[str]) -> int:
         from ckptviewer.ui.platform import prepare_platform
 
         prepare_platform(off_screen=options.screenshot is not None)
-        opening = _open_ahead(request.paths)
+        is_comparison = request.compare and len(request.paths) == 2  # which opens both itself
+        opening = None if is_comparison else _open_ahead(request.paths)
         from ckptviewer.ui.app import run_app
 
         return run_app(options, request, opening, claim)
