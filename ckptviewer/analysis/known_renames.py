@@ -72,6 +72,7 @@ _DIRECTION = re.compile(r"(forward|backward)_[a-z_]*?(?:_\d+)?")
 _NUMBERED = re.compile(r"(.+?)_(\d{1,9})")
 _MAX_SCOPES = 12
 _MAX_PARTS = 40
+_SURE = 0.5
 
 Name = tuple[str, ...]
 """The parts of a name."""
@@ -161,7 +162,8 @@ def pair_known_renames(pairing: Pairing) -> int:
     for labels_a, labels_b in tried:
         count += pairing.pair_unique(labels_a, labels_b, Reason.KNOWN_RENAME, 0.95, why)
     count += pair_by_scopes(pairing)
-    count += _pair_by_common_end(pairing, names_a, names_b)
+    for labels_a, labels_b in tried:
+        count += _pair_by_common_end(pairing, labels_a, labels_b)
     count += pair_by_scopes(pairing)
     count += _pair_renumbered(pairing)
     why = "the only one of that name in the training's state"
@@ -211,15 +213,18 @@ def _paths(variables: Sequence[Variable], names: dict[int, Name]) -> dict[int, N
     return paths if differ else names
 
 
-def pair_by_scopes(pairing: Pairing) -> int:
-    """Pair within scopes of which pairs made so far tell what the other side calls them."""
+def pair_by_scopes(pairing: Pairing, confidence: float = 0.85) -> int:
+    """Pair within scopes of which pairs made so far tell what the other side calls them.
+
+    Mere guesses tell nothing. confidence: of the pairs that are made.
+    """
     rows_a, rows_b = pairing.free_a(), pairing.free_b()
     if not rows_a or not rows_b:
         return 0
     renamed: dict[Name, Name | None] = {}
-    for row_a in pairing.grounds:
+    for row_a, grounds in pairing.grounds.items():
         row_b = pairing.partner_a[row_a]
-        if pairing.of_a[row_a].name != pairing.of_b[row_b].name:
+        if grounds[1] >= _SURE and pairing.of_a[row_a].name != pairing.of_b[row_b].name:
             told_a = _names(pairing.of_a, (row_a,), pairing.names_a)[row_a]
             told_b = _names(pairing.of_b, (row_b,), pairing.names_b)[row_b]
             _learn_scopes(told_a, told_b, renamed)
@@ -237,7 +242,7 @@ def pair_by_scopes(pairing: Pairing) -> int:
             row_b = free_b.get((*scope, *name[end:]), -1)
             if row_b >= 0 and pairing.partner_b[row_b] < 0 and _alike(pairing, row_a, row_b):
                 why = f"what is in {'/'.join(name[:end])} is in {'/'.join(scope) or 'no scope'}"
-                pairing.add(row_a, row_b, Reason.KNOWN_RENAME, 0.85, f"{why} in B")
+                pairing.add(row_a, row_b, Reason.KNOWN_RENAME, confidence, f"{why} in B")
                 count += 1
                 break
     return count
@@ -265,8 +270,11 @@ def _pair_by_common_end(
 ) -> int:
     """Pair names that differ in the scopes before them: the longest common end that is unique.
 
-    At least a layer and its variable's name have to be common.
+    At least a layer and its variable's name have to be common, or all of a name. Slots follow
+    their owners.
     """
+    names_a = {row: name for row, name in names_a.items() if pairing.of_a[row].slot_of is None}
+    names_b = {row: name for row, name in names_b.items() if pairing.of_b[row].slot_of is None}
     deepest = min(_deepest(pairing.partner_a, names_a), _deepest(pairing.partner_b, names_b))
     count = 0
     for length in range(min(deepest, _MAX_SCOPES), 1, -1):
@@ -277,7 +285,18 @@ def _pair_by_common_end(
             0.8,
             "the same name but for the scopes before it",
         )
+    # A name without any scope may get one; a last part that two scopes have says nothing.
+    for only_a, only_b in (
+        (_whole(names_a), _ends(names_b, 1)),
+        (_ends(names_a, 1), _whole(names_b)),
+    ):
+        why = "the same name, in a scope on one side only"
+        count += pairing.pair_unique(only_a, only_b, Reason.KNOWN_RENAME, 0.6, why)
     return count
+
+
+def _whole(names: dict[int, Name]) -> dict[int, Name]:
+    return {row: name for row, name in names.items() if len(name) == 1}
 
 
 def _deepest(partners: Sequence[int], names: dict[int, Name]) -> int:

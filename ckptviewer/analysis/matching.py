@@ -68,7 +68,7 @@ def match_variables(
                 why = "the same key, which counts entries of a list"
                 pairing.add(row_a, row_b, Reason.KEY, 0.6, why)
         if pair_by_shape(pairing):
-            pair_by_scopes(pairing)
+            pair_by_scopes(pairing, confidence=0.5)
             pair_by_slot_owner(pairing)
         find_aliases(pairing, by_content=True)
         return pairing.matches()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ckptviewer.analysis.known_renames import canonical
 from ckptviewer.analysis.matching_checksums import peek_region
 from ckptviewer.analysis.pairing import Pairing, Reason
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
@@ -24,34 +25,83 @@ _RELATED_CHANGE = 0.5
 _FEW = 8
 _LEAST_MODEL = 4
 
-Signature = tuple[Role, Kind, tuple[int, ...]]
+Signature = tuple[Role, Kind, tuple[int, ...], str]
+"""Role, kind of dtype, shape, last part of the name."""
 
 
 def pair_by_shape(pairing: Pairing) -> int:
-    """Pair by role, kind of dtype, shape, and order of names; returns how many pairs were made.
+    """Pair by role, shape, and order of names; returns how many pairs were made.
 
-    Only where both sides have as many of a sort. That is a guess, so something has to speak for
-    it: at most 64 elements of either are read, and they have to be equal or alike. Without that it
-    holds only where no variable of the model has a partner yet, and all of the model is there on
-    both sides, sort by sort: a model that was renamed and trained anew throughout.
+    What begins with the same values comes first. Then what is of one kind of dtype, in order, but
+    only where both sides have as many of a sort. That is a guess, so something has to speak for
+    it: at most 64 elements of either are read, and they have to be alike. Without that it holds
+    only where no variable of the model has a partner yet, and all of the model is there on both
+    sides, sort by sort: a model that was renamed and trained anew throughout.
     """
-    groups_a = _groups(pairing.free_a(), pairing.of_a)
-    if not groups_a:
+    free_a, free_b = pairing.free_a(), pairing.free_b()
+    if not free_a or not free_b:
         return 0
-    groups_b = _groups(pairing.free_b(), pairing.of_b)
+    throughout = _is_throughout(
+        pairing,
+        _groups(free_a, pairing.of_a, by_leaf=False),
+        _groups(free_b, pairing.of_b, by_leaf=False),
+    )
+    count = _pair_by_first_values(pairing, free_a, free_b)
+    peeks = iter(range(_MAX_PEEKS))
+    # What has the same last part goes first: a bias with a bias.
+    for by_leaf in (True, False):
+        count += _pair_groups(pairing, by_leaf, throughout, peeks)
+    return count
+
+
+def _pair_by_first_values(pairing: Pairing, free_a: Sequence[int], free_b: Sequence[int]) -> int:
+    """Pair what begins with the same values, where only one on either side does."""
+    if max(len(free_a), len(free_b)) > _MAX_PEEKS:
+        return 0
+    shapes = {(v.role, v.shape) for v in (pairing.of_a[row] for row in free_a)}
+    shapes &= {(v.role, v.shape) for v in (pairing.of_b[row] for row in free_b)}
+    labels: list[dict[int, object]] = []
+    for checkpoint, variables, rows in (
+        (pairing.a, pairing.of_a, free_a),
+        (pairing.b, pairing.of_b, free_b),
+    ):
+        firsts = {
+            row: _first_values(checkpoint, variables[row])
+            for row in rows
+            if (variables[row].role, variables[row].shape) in shapes
+        }
+        labels.append({row: first for row, first in firsts.items() if first is not None})
+    why = "the same role and shape, and the same first values, found once on either side"
+    return pairing.pair_unique(labels[0], labels[1], Reason.SHAPE, 0.6, why)
+
+
+def _first_values(checkpoint: Checkpoint, variable: Variable) -> object:
+    """What the tensor begins with; None where that says nothing: constants, what is unreadable."""
+    import numpy as np
+
+    if kind_of(variable.dtype) in (Kind.OPAQUE, Kind.STRING) or not variable.shape:
+        return None
+    try:
+        values = _wide(_peek(checkpoint, variable))
+    except CkptviewerError:
+        return None
+    if not values.size or np.isnan(values).all() or (values == values[0]).all():
+        return None
+    return variable.role, values.tobytes()
+
+
+def _pair_groups(pairing: Pairing, by_leaf: bool, throughout: bool, peeks: Iterator[int]) -> int:
+    groups_a = _groups(pairing.free_a(), pairing.of_a, by_leaf)
+    groups_b = _groups(pairing.free_b(), pairing.of_b, by_leaf)
     pairs = [
         pair
         for signature, rows_a in groups_a.items()
         if len(rows_a) == len(groups_b.get(signature, ()))
         for pair in zip(rows_a, groups_b[signature], strict=True)
     ]
-    if not pairs:
-        return 0
-    throughout = _is_throughout(pairing, groups_a, groups_b)
     count = 0
-    for number, (row_a, row_b) in enumerate(pairs):
-        alike = number < _MAX_PEEKS and _alike(pairing, row_a, row_b)
-        if alike:
+    for row_a, row_b in pairs:
+        if next(peeks, None) is not None and _alike(pairing, row_a, row_b):
             why = "the same role and shape in the same order; the values look alike"
             pairing.add(row_a, row_b, Reason.SHAPE, 0.5, why)
         elif throughout and pairing.of_a[row_a].in_model:
@@ -63,14 +113,18 @@ def pair_by_shape(pairing: Pairing) -> int:
     return count
 
 
-def _groups(rows: Sequence[int], variables: Sequence[Variable]) -> dict[Signature, list[int]]:
+def _groups(
+    rows: Sequence[int], variables: Sequence[Variable], by_leaf: bool
+) -> dict[Signature, list[int]]:
+    """Rows in natural order of their names, by what has to be the same."""
     groups: dict[Signature, list[int]] = {}
     keys = natural_keys(variables[row].name for row in rows)
     for _, row in sorted(zip(keys, rows, strict=True)):
         variable = variables[row]
         kind = kind_of(variable.dtype)
         if kind is not Kind.OPAQUE and variable.role is not Role.METADATA:
-            groups.setdefault((variable.role, kind, variable.shape), []).append(row)
+            leaf = canonical(variable.name)[-1] if by_leaf else ""
+            groups.setdefault((variable.role, kind, variable.shape, leaf), []).append(row)
     return groups
 
 

@@ -24,25 +24,28 @@ _AVERAGES = frozenset(("average", "ema", "ExponentialMovingAverage", "MovingAver
 def pair_by_slot_owner(pairing: Pairing) -> int:
     """Pair slots of owners that are partners; returns how many.
 
-    Slots of one name first; then what optimizers' generations call the same (`m` and `v`, `Adam`
-    and `Adam_1`, `momentum` and `velocity` are Adam's moments).
+    As sure as that their owners are partners. Slots of one name first; then what optimizers'
+    generations call the same (`m` and `v`, `Adam` and `Adam_1`, `momentum` and `velocity` are
+    Adam's moments).
     """
     slots_a = _slots(pairing.free_a(), pairing.of_a)
     slots_b = _slots(pairing.free_b(), pairing.of_b)
     if not slots_a or not slots_b:
         return 0
-    partner_of = {
-        variable.key: pairing.of_b[row].key
-        for variable, row in zip(pairing.of_a, pairing.partner_a, strict=True)
-        if row >= 0
+    owners = {
+        variable.key: row_a
+        for row_a, variable in enumerate(pairing.of_a)
+        if pairing.partner_a[row_a] >= 0
     }
     count = 0
     for owner_a, rows in slots_a.items():
-        owner_b = partner_of.get(owner_a)
-        others = slots_b.get(owner_b) if owner_b is not None else None
-        if not others:
+        row = owners.get(owner_a)
+        if row is None:
             continue
-        count += _pair_slots(pairing, rows, others)
+        others = slots_b.get(pairing.of_b[pairing.partner_a[row]].key)
+        if others:
+            confidence = min(0.95, pairing.grounds[row][1])
+            count += _pair_slots(pairing, rows, others, confidence)
     return count
 
 
@@ -77,7 +80,9 @@ def _slots(rows: Sequence[int], variables: Sequence[Variable]) -> dict[str, dict
     return slots
 
 
-def _pair_slots(pairing: Pairing, slots_a: Mapping[str, int], slots_b: Mapping[str, int]) -> int:
+def _pair_slots(
+    pairing: Pairing, slots_a: Mapping[str, int], slots_b: Mapping[str, int], confidence: float
+) -> int:
     count = 0
     for names_a, names_b in (
         ({name: name for name in slots_a}, {name: name for name in slots_b}),
@@ -88,7 +93,7 @@ def _pair_slots(pairing: Pairing, slots_a: Mapping[str, int], slots_b: Mapping[s
             row_b = by_meaning.get(names_a.get(name, ""), -1)
             if row_a >= 0 and row_b >= 0 and pairing.both_free(row_a, row_b):
                 why = f"slot {name} of a variable that has a partner"
-                pairing.add(row_a, row_b, Reason.SLOT_OWNER, 0.95, why)
+                pairing.add(row_a, row_b, Reason.SLOT_OWNER, confidence, why)
                 count += 1
     return count
 

@@ -395,6 +395,37 @@ def test_shape_and_order_match_what_looks_alike() -> None:
         assert found[f"p{i}/u{i}"].confidence <= 0.5
 
 
+def test_without_checksums_the_first_values_tell_in_any_order() -> None:
+    contents = [values(6, 4) for _ in range(5)]
+    a = {f"p{i}/u{i}": content for i, content in enumerate(contents)}
+    b = {f"q{9 - i}/v{9 - i}": content for i, content in enumerate(contents)}
+    b |= {"q0/v0": values(6, 4), "q1/v1": values(6, 4)}
+    found = by_a(matched(a, b, checksums=False))
+    for i in range(5):
+        assert found[f"p{i}/u{i}"].key_b == f"q{9 - i}/v{9 - i}"
+        assert found[f"p{i}/u{i}"].reason is Reason.SHAPE
+
+
+def test_guesses_make_no_sure_matches() -> None:
+    shapes = [(3, 8), (8, 8), (8, 8), (8, 2)]
+    sides = []
+    for scope in ("p", "q"):
+        side = {f"{scope}{i}/u": values(*shape) for i, shape in enumerate(shapes)}
+        side |= {f"{key}/Adam": values(*value.shape) for key, value in side.items()}
+        sides.append(side)
+    matches = matched(*sides)
+    assert {match.reason for match in matches} == {Reason.SHAPE, Reason.SLOT_OWNER}
+    assert all(match.confidence <= 0.25 for match in matches)
+
+
+def test_names_without_a_scope_may_get_one() -> None:
+    found = by_a(
+        matched({"W": values(3), "b": values(2)}, {"net/W": values(3), "net/b": values(2)})
+    )
+    assert (found["W"].key_b, found["b"].key_b) == ("net/W", "net/b")
+    assert found["W"].reason is Reason.KNOWN_RENAME
+
+
 def test_another_variable_of_the_same_shape_is_added_and_not_changed() -> None:
     body = values(9, 9)
     a = {"body/kernel": body, "head/u": values(9, 4)}

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from ckptviewer.analysis.matching import Match, Reason, match_variables
 from ckptviewer.checkpoint.checkpoint import Checkpoint
-from ckptviewer.checkpoint.variable import Role
+from ckptviewer.checkpoint.computed import RenamedCheckpoint
+from ckptviewer.checkpoint.variable import Role, Variable
 from ckptviewer.formats.resolve import open_checkpoint
 from tests.builders import save
 from tests.formats.keras_files import imported, quiet
@@ -188,3 +189,46 @@ def test_renamed_scopes_of_a_bundle(tmp_path: Path, change: float) -> None:
         assert match.key_b == match.key_a.replace("model/", "net/body/")
         zeros = not tensors[match.key_a].any()
         assert not (zeros and match.reason is Reason.CHECKSUM and "Adam" not in match.key_a)
+
+
+REAL = (
+    "t2t_transformer_2shard",
+    "tfx_estimator_2shard",
+    "tfx_sm_keras",
+    "basicpitch_sm",
+    "fer_hdf5/*.hdf5",
+    "silero_safetensors/*.safetensors",
+)
+
+
+class _WithoutChecksums(RenamedCheckpoint):
+    def checksum(self, variable: Variable) -> int | None:
+        return None
+
+
+@pytest.mark.parametrize("kind", [RenamedCheckpoint, _WithoutChecksums])
+@pytest.mark.parametrize("name", REAL)
+def test_real_checkpoints_under_another_scope_are_recognised(
+    corpus: Path, name: str, kind: type[RenamedCheckpoint]
+) -> None:
+    """Nothing but the keys is known of the renamed one: no names, no object paths."""
+    path = next(corpus.glob(name))
+    with open_checkpoint(path) as original:
+        mapping = {variable.key: f"net/{variable.key}" for variable in original.variables}
+        renamed = kind(original, mapping)
+        renamed.variables = [
+            variable._replace(name=variable.key, object_path="") for variable in renamed.variables
+        ]
+        matches = match_variables(original, renamed)
+        assert matches
+        for match in matches:
+            assert match.key_a is not None, match
+            partner = match.key_b
+            if match.reason is not Reason.KNOWN_RENAME and partner != mapping[match.key_a]:
+                # By content, what has the same content may change places.
+                assert partner is not None, match
+                assert (
+                    original.read(original[match.key_a]) == renamed.read(renamed[partner])
+                ).all()
+            else:
+                assert partner == mapping[match.key_a]
