@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field, fields
 
 from ckptviewer.analysis.difference import Difference, Tolerance
@@ -85,9 +86,10 @@ class PairSums:
         n = self.pairs
         if not n:
             return {}
-        return {
-            "max_abs": self.max_abs,
-            "mean_abs": self.sum_abs / n,
+        numbers: dict[str, float | None] = {"max_abs": self.max_abs, "mean_abs": self.sum_abs / n}
+        if self.max_abs and self.square_d < sys.float_info.min:
+            return numbers  # the squares of such tiny differences leave float64
+        return numbers | {
             "rmse": math.sqrt(self.square_d / n),
             "relative_l2": _ratio(math.sqrt(self.square_d), math.sqrt(self.square_a)),
             "cosine": self._cosine(),
@@ -109,8 +111,8 @@ class PairSums:
         return {
             "mean_difference": mean,
             "std_difference": _minus(b.std, a.std),
-            "skewness_difference": _minus(b.skewness, a.skewness),
-            "kurtosis_difference": _minus(b.kurtosis, a.kurtosis),
+            "skewness_difference": _minus(_skewness(b), _skewness(a)),
+            "kurtosis_difference": _minus(_kurtosis(b), _kurtosis(a)),
             "mean_a": a.mean,
             "mean_b": b.mean,
             "std_a": a.std,
@@ -122,6 +124,20 @@ class PairSums:
 
 _APART = {"max_abs", "sum_d", "state_a", "state_b", "numeric", "signed"}
 _ADDED = tuple(each.name for each in fields(PairSums) if each.name not in _APART)
+
+
+def _skewness(moments: Moments) -> float | None:
+    try:
+        return moments.skewness
+    except OverflowError:  # values whose powers leave float64
+        return None
+
+
+def _kurtosis(moments: Moments) -> float | None:
+    try:
+        return moments.kurtosis
+    except OverflowError:
+        return None
 
 
 def _minus(b: float | None, a: float | None) -> float | None:

@@ -209,6 +209,20 @@ def test_numbers_far_from_zero_keep_their_spread() -> None:
     assert_right(difference_of(a, b), a, b)
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e150, 1e-170, 1e-300])
+def test_numbers_whose_squares_leave_float64_are_not_told_wrong(scale: float) -> None:
+    a = scale * RNG.normal(size=5000)
+    b = 1.5 * a
+    found = difference_of(a, b)
+    assert found.unequal == found.beyond == 5000
+    assert found.max_abs == np.abs(b - a).max()
+    assert found.mean_abs == pytest.approx(np.abs(b - a).mean())
+    for number, wanted in (
+        (found.relative_l2, 0.5), (found.cosine, 1.0), (found.skewness_difference, 0.0)
+    ):  # fmt: skip
+        assert number is None or number == pytest.approx(wanted, abs=1e-6)
+
+
 def test_strings_are_counted() -> None:
     sums = PairSums()
     difference_numpy.add_strings(
