@@ -13,7 +13,6 @@ import socket
 import stat
 import struct
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -264,7 +263,9 @@ def meeting_place(environment: Mapping[str, str] = os.environ) -> str | None:
 
 
 def _directories(environment: Mapping[str, str]) -> list[str]:
-    found = [os.path.join(tempfile.gettempdir(), f"ckptviewer-{os.getuid()}")]
+    # Not by `tempfile`: its import takes longer than all the rest of this file's work.
+    temporary = environment.get("TMPDIR") or "/tmp"
+    found = [os.path.join(temporary, f"ckptviewer-{os.getuid()}")]
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(runtime):
         found.insert(0, os.path.join(runtime, "ckptviewer"))

@@ -164,11 +164,11 @@ def test_without_a_display_there_is_no_meeting() -> None:
     assert meet(Request(paths=("/a",)), None) is False
 
 
+UNSAFE = {"DISPLAY": ":7", "TMPDIR": "/no/such/directory"}
+
+
 @pytest.mark.parametrize("what", ["link", "file", "open to others"])
-def test_directory_that_is_not_safely_ours_is_not_used(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hand_over.tempfile, "gettempdir", lambda: str(tmp_path / "none"))
+def test_directory_that_is_not_safely_ours_is_not_used(what: str, tmp_path: Path) -> None:
     directory = tmp_path / "ckptviewer"
     if what == "link":
         (tmp_path / "target").mkdir(mode=0o700)
@@ -178,28 +178,23 @@ def test_directory_that_is_not_safely_ours_is_not_used(
     else:
         directory.mkdir(mode=0o700)
         directory.chmod(0o750)
-    assert meeting_place({"XDG_RUNTIME_DIR": str(tmp_path), "DISPLAY": ":7"}) is None
+    assert meeting_place(UNSAFE | {"XDG_RUNTIME_DIR": str(tmp_path)}) is None
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs two users")
-def test_directory_of_another_user_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hand_over.tempfile, "gettempdir", lambda: str(tmp_path / "none"))
+def test_directory_of_another_user_is_not_used(tmp_path: Path) -> None:
     directory = tmp_path / "ckptviewer"
     directory.mkdir(mode=0o700)
     os.chown(directory, 12345, -1)
-    assert meeting_place({"XDG_RUNTIME_DIR": str(tmp_path), "DISPLAY": ":7"}) is None
+    assert meeting_place(UNSAFE | {"XDG_RUNTIME_DIR": str(tmp_path)}) is None
 
 
-def test_the_system_s_directory_serves_where_there_is_no_session(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hand_over.tempfile, "gettempdir", lambda: str(tmp_path))
-    found = meeting_place({"DISPLAY": ":7"})
+def test_the_system_s_directory_serves_where_there_is_no_session(tmp_path: Path) -> None:
+    found = meeting_place({"DISPLAY": ":7", "TMPDIR": str(tmp_path)})
     assert found is not None
     assert os.path.dirname(found) == str(tmp_path / f"ckptviewer-{os.getuid()}")
-    assert meeting_place({"DISPLAY": ":7", "XDG_RUNTIME_DIR": "/" + "x" * 200}) == found
+    elsewhere = {"DISPLAY": ":7", "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": "/" + "x" * 200}
+    assert meeting_place(elsewhere) == found
 
 
 # Claims
