@@ -35,6 +35,7 @@ class Actions(QObject):
         self.recent_menu.aboutToShow.connect(self._fill_recent)
         self._add(file_menu, "Open the de&mo", window.open_demo)
         file_menu.addSeparator()
+        self.compare = self._add(file_menu, "Com&pare with\u2026", window.choose_other, "Ctrl+D")
         save_intact = self._add(file_menu, "&Save what is intact\u2026", window.save_intact)
         self._add(file_menu, "Re&load", window.reload, QKeySequence.StandardKey.Refresh)
         file_menu.addSeparator()
@@ -72,6 +73,7 @@ class Actions(QObject):
         browser.table.addActions(
             [copy_rows, copy_keys, copy_python, _separator(self), expand, collapse]
         )
+        browser.offer([self.compare])
         window.top_bar.open_button.setMenu(self._opening_menu(file_menu))
 
     def show_view(self, view: View | None) -> None:
@@ -87,6 +89,7 @@ class Actions(QObject):
             bar.insertMenu(self._help_menu.menuAction(), self._view_menu)
         for action in self.of_browser:
             action.setEnabled(view is self._window.browser)
+        self.compare.setEnabled(view is not None and self._window.session is not None)
 
     def _add(
         self,

@@ -91,7 +91,7 @@ class Windows(QObject):
 
         opening: the opening of the first path, if it is under way.
         """
-        if compare and len(paths) == 2 and hasattr(window, "compare_paths"):
+        if compare and len(paths) == 2:
             window.compare_paths(*paths)
             return
         for path in paths[:1]:
@@ -149,8 +149,9 @@ def run_app(
     if options.size:
         window.resize(*options.size)
     if options.select:
-        window.opened.connect(lambda: window.browser.select_variable(options.select))
-    picture = Picture(window, options.screenshot) if for_picture else None
+        for signal_ in (window.opened, window.compared):
+            signal_.connect(lambda: window.select_variable(options.select))
+    picture = Picture(window, options.screenshot, compare=request.compare) if for_picture else None
     window.show()
     windows.show_in(window, apart(request.paths), opening, compare=request.compare)
     if picture is not None and not request.paths:
@@ -271,13 +272,16 @@ def _load_later(app: QApplication, window: MainWindow) -> None:
 class Picture(QObject):
     """Draws a window into a file once it is complete, and ends the application."""
 
-    def __init__(self, window: MainWindow, path: Path) -> None:
+    def __init__(self, window: MainWindow, path: Path, *, compare: bool = False) -> None:
+        """compare: it is complete once a comparison is."""
         super().__init__(window)
         self.status = COULD_NOT
         self._window = window
         self._path = path
         self._is_open = False
-        window.opened.connect(self._note_open)
+        window.compared.connect(self._note_open)
+        if not compare:
+            window.opened.connect(self._note_open)
         window.failed.connect(self._give_up)
         window.jobs.ended.connect(lambda _job: QTimer.singleShot(0, self._draw_if_complete))
 

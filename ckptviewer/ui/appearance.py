@@ -27,6 +27,8 @@ class Appearance(QObject):
         self.small_font.setPointSizeF(self.text_font.pointSizeF() * 0.88)
         self.bold_font = QFont(self.text_font)
         self.bold_font.setWeight(QFont.Weight.DemiBold)
+        self.badge_font = QFont(self.small_font)
+        self.badge_font.setWeight(QFont.Weight.Bold)
         self.title_font = QFont(self.bold_font)
         self.title_font.setPointSizeF(self.text_font.pointSizeF() * 1.3)
         self.fixed_font = fixed_font()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
@@ -16,10 +18,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.tree import ViewBy
 from ckptviewer.ui.actions import Actions
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Job, Jobs, error_text
+from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
 from ckptviewer.ui.panels.browser import Browser
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage, WelcomePage
 from ckptviewer.ui.panels.status import StatusLine
@@ -30,17 +33,25 @@ from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
 from ckptviewer.ui.watching import FileWatch
 
+if TYPE_CHECKING:
+    from ckptviewer.analysis.saved_comparison import SavedComparison
+
 DEFAULT_SIZE = (1280, 800)
+_PATTERNS = (
+    "Checkpoints (*.index *.data-* *.meta *.ckpt* checkpoint *.pb *.keras *.h5 *.hdf5 "
+    "*.safetensors *.npz *.npy)"
+)
 
 
 class MainWindow(QMainWindow):
     """A window of the program.
 
-    opened: a checkpoint is in sight. failed: nothing could be opened. path_wanted: another window
-    should show this path.
+    opened: a checkpoint is in sight. compared: a comparison is, with all numbers. failed: nothing
+    could be opened. path_wanted: another window should show this path.
     """
 
     opened = Signal()
+    compared = Signal()
     failed = Signal(str)
     path_wanted = Signal(str)
     closed = Signal(object)
@@ -56,6 +67,7 @@ class MainWindow(QMainWindow):
         self._opening: Job[Session] | None = None
         self._asked = ""
         self._views: list[View] = []
+        self._after_opening: Callable[[], None] | None = None
         self._filters: dict[View, str] = {}
         self.top_bar = TopBar(appearance)
         self.welcome = WelcomePage(appearance)
@@ -148,8 +160,7 @@ class MainWindow(QMainWindow):
             self,
             "Open a checkpoint",
             self._start_directory(),
-            "Checkpoints (*.index *.data-* *.meta *.ckpt* checkpoint *.pb *.keras *.h5 *.hdf5 "
-            "*.safetensors *.npz *.npy);;All files (*)",
+            f"{_PATTERNS};;All files (*)",
         )
         if path:
             self.open_path(path)
@@ -166,6 +177,72 @@ class MainWindow(QMainWindow):
         """Ask where to save what is intact of the open checkpoint, and save it."""
         if self.session is not None:
             self.rescuing.ask(self.session)
+
+    def select_variable(self, key: str) -> bool:
+        """Select a variable in the view that is shown; whether one has that key or name."""
+        return self.view is not None and self.view.select_variable(key)
+
+    # Comparing.
+
+    def choose_other(self) -> None:
+        """Ask for a second checkpoint, and compare with it."""
+        if self.session is None:
+            return
+        path, _ = QFileDialog.getOpenFileName(
+            self,
+            "Compare with a second checkpoint (B)",
+            self._start_directory(),
+            f"{_PATTERNS};;Saved comparisons (*.comparison.json);;All files (*)",
+        )
+        if path:
+            self.compare_with(path)
+
+    def compare_with(self, path: str) -> None:
+        """Compare the open checkpoint (A) with another (B), or as a saved comparison says."""
+        if path.endswith(".comparison.json"):
+            self._compare_as_saved(path)
+        elif self.session is not None:
+            self._show_comparison(path)
+
+    def compare_paths(self, a: str, b: str) -> None:
+        """Open A, and compare it with B."""
+        self._after_opening = lambda: self.compare_with(b)
+        self.open_path(a)
+
+    def _show_comparison(self, path: str, saved: SavedComparison | None = None) -> None:
+        from ckptviewer.ui.panels.comparison_view import ComparisonView
+
+        assert self.session is not None
+        while self._views:
+            self._drop_view()
+        view = ComparisonView(
+            self.jobs, self.appearance, self.session, self.browser.measuring, path
+        )
+        if saved is not None:
+            view.take_saved(saved)
+        view.choose_wanted.connect(self.choose_other)
+        view.complete.connect(self.compared)
+        view.failed.connect(self.failed)
+        self.show_view(view)
+
+    def _compare_as_saved(self, path: str) -> None:
+        def read(_cancel: CancelToken, _report: Report) -> SavedComparison:
+            from ckptviewer.analysis.saved_comparison import MAX_BYTES, from_json
+            from ckptviewer.storage.byte_source import LocalFile
+
+            source = LocalFile(path)
+            try:
+                return from_json(source.read(0, min(source.size, MAX_BYTES + 1)), where=path)
+            finally:
+                source.release()
+
+        def compare(saved: SavedComparison) -> None:
+            self._after_opening = lambda: self._show_comparison(saved.b.path, saved)
+            self.open_path(saved.a.path)
+
+        job = self.jobs.start("Reading the comparison", read)
+        job.succeeded.connect(compare)
+        job.failed.connect(self._show_problem)
 
     def open_demo(self) -> None:
         """Open the checkpoint that comes with the program."""
@@ -221,6 +298,9 @@ class MainWindow(QMainWindow):
         self.settings.add_recent_file(os.path.abspath(session.asked))
         self.settings.save()
         self.opened.emit()
+        then, self._after_opening = self._after_opening, None
+        if then is not None:
+            then()
 
     def _show_browser(self) -> None:
         self._opening = None

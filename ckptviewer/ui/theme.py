@@ -32,6 +32,7 @@ class Theme:
     accent: str
     bar: str
     quiet_bar: str
+    side_b: str
     good: str
     warning: str
     error: str
@@ -52,6 +53,7 @@ LIGHT = Theme(
     accent="#0067a3",
     bar="#0072b2",
     quiet_bar="#8a95a5",
+    side_b="#d55e00",
     good="#00704f",
     warning="#875a00",
     error="#ae4500",
@@ -72,6 +74,7 @@ DARK = Theme(
     accent="#63b9ee",
     bar="#56b4e9",
     quiet_bar="#8390a3",
+    side_b="#e69f00",
     good="#3cc79b",
     warning="#e9a820",
     error="#ff9152",
@@ -177,6 +180,19 @@ def _style_sheet(theme: Theme) -> str:
     QToolButton#flat {{ border: 1px solid transparent; background: transparent; padding: 3px 6px; }}
     QToolButton#flat:hover {{ background: {theme.hover}; }}
     QToolButton#flat:focus {{ border-color: {theme.accent}; }}
+    QToolButton#chip {{ border: 1px solid transparent; background: transparent;
+        padding: 3px 7px; color: {theme.muted}; }}
+    QToolButton#chip:hover {{ background: {theme.hover}; }}
+    QToolButton#chip:checked {{ background: {theme.selected}; color: {theme.text};
+        border-color: {theme.accent}; }}
+    QToolButton#chip:focus {{ border-color: {theme.accent}; }}
+    #error {{ color: {theme.error}; }}
+    QPlainTextEdit, QListWidget {{ background: {theme.base}; border: 1px solid {theme.line};
+        border-radius: 6px; padding: 4px; selection-background-color: {theme.accent};
+        selection-color: {theme.base}; }}
+    QPlainTextEdit:focus, QListWidget:focus {{ border-color: {theme.accent}; }}
+    QListWidget::item {{ padding: 3px 4px; }}
+    QListWidget::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QPushButton#primary {{ background: {theme.accent}; color: {theme.base};
         border-color: {theme.accent}; font-weight: 600; }}
     QLineEdit {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;

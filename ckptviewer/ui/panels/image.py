@@ -78,15 +78,15 @@ class ImagePanel(QWidget):
         self._session, self._variable = session, variable
         kind = kind_of(variable.dtype)
         if kind is Kind.OPAQUE:
-            self._show_message(
+            self.show_message(
                 f"Values of dtype {variable.dtype} are opaque: they can be copied, not shown."
             )
         elif kind is Kind.STRING:
-            self._show_message("Strings have no picture. The tab Values shows them.")
+            self.show_message("Strings have no picture. The tab Values shows them.")
         elif not variable.element_count:
-            self._show_message("The tensor is empty: one of its axes has size 0.")
+            self.show_message("The tensor is empty: one of its axes has size 0.")
         elif variable.element_count == 1:
-            self._show_message("A single number has no picture. The tab Values shows it.")
+            self.show_message("A single number has no picture. The tab Values shows it.")
         else:
             self.controls.offer(variable.shape)
             self._read()
@@ -97,7 +97,7 @@ class ImagePanel(QWidget):
         self._session = self._variable = self._plane = self._mosaic = None
         self._coming = (None, None)
         self.painted = self.detail = None
-        self._show_message("")
+        self.show_message("")
 
     # Reading and painting.
 
@@ -128,7 +128,7 @@ class ImagePanel(QWidget):
             )
 
         if self.painted is None:
-            self._show_message("Reading\u2026")
+            self.show_message("Reading\u2026")
         self._follow(self._jobs.start("Image", read))
 
     def _repaint(self) -> None:
@@ -372,15 +372,15 @@ class ImagePanel(QWidget):
         if job is self._job:
             self._job = None
             if self.painted is None:
-                self._show_message("Cancelled.")
+                self.show_message("Cancelled.")
 
     def _show_failure(self, error: BaseException) -> None:
         what, where, remedy = error_text(error)
-        self._show_message(f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}")
+        self.show_message(f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}")
         if isinstance(error, ChangedFileError):
             self.file_changed.emit()
 
-    def _show_message(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         self._message.setText(text)
         self._message.setAccessibleName(text)
         self._stack.setCurrentIndex(0)

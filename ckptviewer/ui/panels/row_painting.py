@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
@@ -44,7 +46,7 @@ class RowPainter(QStyledItemDelegate):
         theme = self._appearance.theme
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        _paint_ground(painter, option, theme)
+        paint_ground(painter, option, theme)
         painter.setFont(self._appearance.text_font)
         row = index.row()
         rect = option.rect.adjusted(PADDING, 0, -PADDING, 0)
@@ -66,7 +68,7 @@ class RowPainter(QStyledItemDelegate):
             is_group = isinstance(model.item(row), Group)
             painter.setPen(QColor(theme.muted if is_dtype or is_group else theme.text))
             align = Qt.AlignmentFlag.AlignLeft if is_dtype else Qt.AlignmentFlag.AlignRight
-            _draw_text(painter, rect, str(index.data() or ""), align)
+            draw_text(painter, rect, str(index.data() or ""), align)
         painter.restore()
 
     def _paint_name(
@@ -75,11 +77,11 @@ class RowPainter(QStyledItemDelegate):
         theme = self._appearance.theme
         left = cell.left() + PADDING + model.depth(row) * INDENT
         if model.is_expandable(row):
-            _paint_chevron(painter, left, cell.center().y(), model.is_expanded(row), theme)
+            paint_chevron(painter, left, cell.center().y(), model.is_expanded(row), theme)
         rect = QRect(left + CHEVRON, cell.top(), cell.right() - left - CHEVRON - 2, cell.height())
         text = str(model.index(row, Column.NAME).data())
         painter.setPen(QColor(theme.text))
-        width = _draw_text(painter, rect, text, Qt.AlignmentFlag.AlignLeft)
+        width = draw_text(painter, rect, text, Qt.AlignmentFlag.AlignLeft)
         item = model.item(row)
         note = ""
         if isinstance(item, Group):
@@ -91,7 +93,7 @@ class RowPainter(QStyledItemDelegate):
             painter.setFont(self._appearance.small_font)
             room = rect.adjusted(width + 7, 0, 0, 0)
             if painter.fontMetrics().horizontalAdvance(note) <= room.width():
-                _draw_text(painter, room, note, Qt.AlignmentFlag.AlignLeft)
+                draw_text(painter, room, note, Qt.AlignmentFlag.AlignLeft)
 
     def _paint_size(
         self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
@@ -99,7 +101,7 @@ class RowPainter(QStyledItemDelegate):
         theme = self._appearance.theme
         painter.setPen(QColor(theme.text))
         text = str(model.index(row, Column.SIZE).data())
-        width = _draw_text(painter, rect, text, Qt.AlignmentFlag.AlignRight)
+        width = draw_text(painter, rect, text, Qt.AlignmentFlag.AlignRight)
         room = min(
             SIZE_BAR, rect.width() - max(width, painter.fontMetrics().averageCharWidth() * 8)
         )
@@ -152,7 +154,7 @@ class RowPainter(QStyledItemDelegate):
         painter.setPen(QColor(colour))
         painter.setFont(self._appearance.bold_font)
         text = f"{SEVERITY_MARKS[severity]} {text}"
-        _draw_text(painter, rect, text, Qt.AlignmentFlag.AlignLeft)
+        draw_text(painter, rect, text, Qt.AlignmentFlag.AlignLeft)
 
     def _paint_distribution(
         self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
@@ -164,16 +166,24 @@ class RowPainter(QStyledItemDelegate):
         if not sketch.heights:
             painter.setPen(QColor(theme.muted))
             painter.setFont(self._appearance.small_font)
-            _draw_text(painter, rect, sketch.text, Qt.AlignmentFlag.AlignLeft)
+            draw_text(painter, rect, sketch.text, Qt.AlignmentFlag.AlignLeft)
             return
         variable = model.variable(row)
         in_model = variable is not None and variable.in_model and variable.slot_of is None
+        self.paint_bars(
+            painter, rect, sketch.heights, QColor(theme.bar if in_model else theme.quiet_bar)
+        )
+
+    def paint_bars(
+        self, painter: QPainter, rect: QRect, heights: Sequence[float], colour: QColor
+    ) -> None:
+        """Paint a small histogram; heights from 0 to 1."""
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(theme.bar if in_model else theme.quiet_bar))
+        painter.setBrush(colour)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         room = rect.adjusted(0, 4, 0, -4)
-        step = max(2, room.width() // len(sketch.heights))
-        for number, height in enumerate(sketch.heights):
+        step = max(2, room.width() // len(heights))
+        for number, height in enumerate(heights):
             # What is there must be seen: even one element gets a pixel.
             tall = max(1, round(height * room.height())) if height else 0
             left = room.left() + number * step
@@ -185,14 +195,14 @@ def row_height(metrics: QFontMetrics) -> int:
     return metrics.height() + 9
 
 
-def _paint_ground(painter: QPainter, option: QStyleOptionViewItem, theme: Theme) -> None:
+def paint_ground(painter: QPainter, option: QStyleOptionViewItem, theme: Theme) -> None:
     if option.state & QStyle.StateFlag.State_Selected:
         painter.fillRect(option.rect, QColor(theme.selected))
     elif option.state & QStyle.StateFlag.State_MouseOver:
         painter.fillRect(option.rect, QColor(theme.hover))
 
 
-def _paint_chevron(painter: QPainter, left: int, middle: int, expanded: bool, theme: Theme) -> None:
+def paint_chevron(painter: QPainter, left: int, middle: int, expanded: bool, theme: Theme) -> None:
     x, y = left + 4.0, middle + 0.5
     points = [(-2.0, -4.0), (2.0, 0.0), (-2.0, 4.0)]
     if expanded:
@@ -205,7 +215,7 @@ def _paint_chevron(painter: QPainter, left: int, middle: int, expanded: bool, th
     painter.drawPolyline(QPolygonF([QPointF(x + dx, y + dy) for dx, dy in points]))
 
 
-def _draw_text(painter: QPainter, rect: QRect, text: str, align: Qt.AlignmentFlag) -> int:
+def draw_text(painter: QPainter, rect: QRect, text: str, align: Qt.AlignmentFlag) -> int:
     """Draw one line, elided in its middle where it does not fit; returns its width."""
     metrics = painter.fontMetrics()
     shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, max(0, rect.width()))

@@ -51,11 +51,13 @@ _JUMPS = {
 class ValuesPanel(QWidget):
     """Shows the values of one variable. copied: what was put on the clipboard, in words.
 
-    file_changed: reading told that the file is another one now.
+    file_changed: reading told that the file is another one now. plane_shown: another plane, and
+    the cell of it that is in sight.
     """
 
     copied = Signal(str)
     file_changed = Signal()
+    plane_shown = Signal(object, object)
 
     def __init__(self, jobs: Jobs, appearance: Appearance) -> None:
         super().__init__()
@@ -82,6 +84,7 @@ class ValuesPanel(QWidget):
         for landmark, text in _JUMPS.items():
             menu.addAction(text).triggered.connect(partial(self.jump_to, landmark))
         self._jump.setMenu(menu)
+        self._controls = QWidget()
         self._pager = QWidget()
         self._page_text = QLabel()
         self._page_text.setObjectName("muted")
@@ -128,6 +131,16 @@ class ValuesPanel(QWidget):
         self._session = self._variable = None
         self.model.clear()
         self._show_message("")
+
+    def follow(self, plane: Plane, cell: tuple[int, int]) -> None:
+        """Show the same plane of a tensor of the same shape, as another panel does."""
+        if plane != self.model.plane or self.model.cell(self.table.currentIndex()) != cell:
+            self._show_plane(plane, cell)
+
+    def show_controls(self, shown: bool) -> None:
+        """Whether the slice is chosen here; else it follows that of another panel."""
+        self.picker.setVisible(shown)
+        self._controls.setVisible(shown)
 
     def ask_index(self) -> None:
         """Let an index be typed."""
@@ -203,6 +216,7 @@ class ValuesPanel(QWidget):
             if row in range(self.model.rowCount()) and column in range(self.model.columnCount()):
                 self.table.select_cell(row, column)
         self._tell_current()
+        self.plane_shown.emit(plane, cell)
 
     def _show_page(self) -> None:
         plane = self.model.plane
@@ -309,10 +323,11 @@ class ValuesPanel(QWidget):
         column.setContentsMargins(20, 10, 20, 10)
         column.setSpacing(8)
         column.addWidget(self.picker)
-        row = QHBoxLayout()
+        row = QHBoxLayout(self._controls)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.go_to, 1)
         row.addWidget(self._jump)
-        column.addLayout(row)
+        column.addWidget(self._controls)
         pages = QHBoxLayout(self._pager)
         pages.setContentsMargins(0, 0, 0, 0)
         back = flat_button("\u2039", "The page before")

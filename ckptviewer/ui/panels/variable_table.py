@@ -49,10 +49,10 @@ class VariableTable(QTableView):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._appearance = appearance
+        self.appearance = appearance
         self._courtesy = courtesy or Courtesy()
         self.setAccessibleName("Variables")
-        self.setItemDelegate(RowPainter(appearance, self))
+        self.setItemDelegate(self.make_painter(appearance))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerItem)
@@ -79,6 +79,10 @@ class VariableTable(QTableView):
         self.copy_action = QAction("Copy", self)
         self.copy_action.triggered.connect(self.copy_rows)
         appearance.changed.connect(self.viewport().update)
+
+    def make_painter(self, appearance: Appearance) -> RowPainter:
+        """What paints the cells."""
+        return RowPainter(appearance, self)
 
     def rows_model(self) -> VariableRowsModel | None:
         """The model that is shown, if one is."""

@@ -38,6 +38,10 @@ class View(QWidget):
     def apply_filter(self, text: str) -> None:
         """Show only what matches a text of the filter language."""
 
+    def select_variable(self, key: str) -> bool:
+        """Bring a variable into sight and select it; whether one has that key or name."""
+        return False
+
     def enter(self) -> None:
         """It is shown now: take the keyboard's focus to where work begins."""
         self.setFocus()

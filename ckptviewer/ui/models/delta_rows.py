@@ -1,0 +1,340 @@
+"""The rows of a comparison as a Qt model: the merged tree, or all rows sorted by a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from PySide6.QtCore import Qt
+
+from ckptviewer.analysis.comparison import Basis, Status, VariableDelta
+from ckptviewer.checkpoint.text import count_text, number_text, plural, shape_text
+from ckptviewer.checkpoint.tree import Group, Item
+from ckptviewer.checkpoint.variable import Role
+from ckptviewer.ui.models.variable_rows import Index, VariableRowsModel
+from ckptviewer.ui.open_comparison import OpenComparison, rows_below
+from ckptviewer.ui.plain_text import as_plain
+
+
+class DeltaColumn(IntEnum):
+    """The columns of the merged tree, in their usual order."""
+
+    NAME = 0
+    SHAPE = 1
+    OF_A = 2
+    OF_B = 3
+    CHANGE = 4
+    VERDICT = 5
+
+
+TITLES = {
+    DeltaColumn.NAME: "Name",
+    DeltaColumn.SHAPE: "Shape",
+    DeltaColumn.OF_A: "A",
+    DeltaColumn.OF_B: "B",
+    DeltaColumn.CHANGE: "Relative L2",
+    DeltaColumn.VERDICT: "Verdict",
+}
+
+Measure = Callable[[VariableDelta], float | None]
+
+
+def _of(name: str) -> Measure:
+    def measure(delta: VariableDelta) -> float | None:
+        value = getattr(delta.difference, name, None)
+        if value is None:
+            return 0.0 if delta.unchanged else None
+        return abs(float(value))
+
+    return measure
+
+
+MEASURES: dict[str, Measure] = {
+    "relative L2": _of("relative_l2"),
+    "max |\u0394|": _of("max_abs"),
+    "mean |\u0394|": _of("mean_abs"),
+    "RMSE": _of("rmse"),
+    "1 \u2212 cosine": lambda delta: (
+        1.0 - delta.difference.cosine
+        if delta.difference is not None and delta.difference.cosine is not None
+        else (0.0 if delta.unchanged else None)
+    ),
+    "sign flips": _of("sign_flips"),
+    "beyond tolerance": _of("beyond_share"),
+    "\u0394 mean": _of("mean_difference"),
+    "\u0394 std": _of("std_difference"),
+}
+"""What rows can be sorted by; the column shows it."""
+
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_SHOWN_ALIKE = frozenset((Status.SAME,))
+_NOT_TRAINED = frozenset(
+    (Role.COUNTER, Role.OPTIMIZER_STATE, Role.ITERATOR, Role.RNG, Role.METRIC, Role.METADATA)
+)
+"""A counter that went on was not retrained; it is another, and no more is to be said."""
+
+
+class DeltaRowsModel(VariableRowsModel):
+    """The merged tree; `sort_by` makes a flat list of it, what changed most first."""
+
+    def __init__(self, compared: OpenComparison) -> None:
+        self.compared = compared
+        self.measure_name = "relative L2"
+        self._flat: list[int] | None = None
+        self._largest: float | None = None
+        super().__init__(compared.tree)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all rows stand in one list."""
+        return self._flat is not None
+
+    def delta(self, row: int) -> VariableDelta | None:
+        """The row of the comparison that is shown in `row`; None for a group."""
+        item = self.item(row)
+        return self.compared.deltas[item] if isinstance(item, int) else None
+
+    def status(self, row: int) -> Status | None:
+        """The status to show for `row`; of a group only where all below have the same."""
+        item = self.item(row)
+        if isinstance(item, int):
+            return self.compared.deltas[item].status
+        state = self.compared.groups.get(item)
+        return state.status if state is not None else None
+
+    def change(self, row: int) -> float | None:
+        """By how much the variable in `row` changed, in the measure that is shown."""
+        delta = self.delta(row)
+        return MEASURES[self.measure_name](delta) if delta is not None else None
+
+    def change_share(self, row: int) -> float:
+        """The same as a share of the largest change of all, 0 to 1."""
+        change = self.change(row)
+        if self._largest is None:
+            measure = MEASURES[self.measure_name]
+            self._largest = max(
+                (
+                    measure(delta) or 0.0
+                    for delta in self.compared.deltas
+                    if delta.variable.role not in _NOT_TRAINED
+                ),
+                default=0.0,
+            )
+        return min(1.0, change / self._largest) if change and self._largest else 0.0
+
+    def show_measure(self, name: str) -> None:
+        """Show another measure in its column."""
+        self.measure_name = name
+        self._largest = None
+        self.headerDataChanged.emit(
+            Qt.Orientation.Horizontal, DeltaColumn.CHANGE, DeltaColumn.CHANGE
+        )
+        self.refresh(0, self.rowCount() - 1)
+
+    def sort_by(self, name: str | None) -> None:
+        """Show all rows in one list, most of this measure first; None: the tree."""
+        self.beginResetModel()
+        if name is None:
+            self._flat = None
+        else:
+            self.measure_name = name
+            measure = MEASURES[name]
+
+            def rank(row: int) -> tuple[int, float, int]:
+                delta = self.compared.deltas[row]
+                value = measure(delta)
+                if value is None:  # what has no number: what is missing first, what is alike last
+                    return (0 if not delta.pending else 1, 0.0, row)
+                return (2 if value else 3, -value, row)
+
+            self._flat = sorted(range(len(self.compared.deltas)), key=rank)
+        self._largest = None
+        self._rebuild()
+        self.endResetModel()
+
+    def learn(self) -> None:
+        """Numbers or verdicts came: what was worked out from them is worked out again."""
+        self._largest = None
+
+    def next_difference(self, row: int, step: int) -> Item | None:
+        """The next item from `row` on, in sight or not, that is not the same; None: no more."""
+        order = self._in_order()
+        item = self.item(row) if 0 <= row < self.rowCount() else None
+        if isinstance(item, Group):
+            below = set(rows_below(self.tree, item))
+            position = next((n for n, each in enumerate(order) if each in below), 0)
+            position -= 1 if step > 0 else 0
+        elif item is None:
+            position = -1 if step > 0 else len(order)
+        else:
+            position = order.index(item)
+        position += step
+        while 0 <= position < len(order):
+            found = order[position]
+            shown = self._matches is None or found in self._matches
+            if shown and self.compared.deltas[found].status not in _SHOWN_ALIKE:
+                return found
+            position += step
+        return None
+
+    def _in_order(self) -> list[int]:
+        if self._flat is not None:
+            return self._flat
+        rows: list[int] = []
+        pending: list[Item] = [self.tree.root]
+        while pending:
+            item = pending.pop()
+            if isinstance(item, int):
+                rows.append(item)
+                rows += self.tree.slots.get(item, ())
+            else:
+                pending += reversed(item.children)
+        return rows
+
+    # What VariableRowsModel asks.
+
+    def is_expandable(self, row: int) -> bool:
+        return not self.is_flat and super().is_expandable(row)
+
+    def refresh(self, first: int, last: int) -> None:
+        last = min(last, self.rowCount() - 1)
+        if first <= last:
+            self.dataChanged.emit(
+                self.index(first, DeltaColumn.NAME), self.index(last, DeltaColumn.VERDICT)
+            )
+
+    def _rebuild(self) -> None:
+        if self._flat is None:
+            super()._rebuild()
+            return
+        matches = self._matches
+        self._items = [row for row in self._flat if matches is None or row in matches]
+        self._depths = [0] * len(self._items)
+
+    def reveal(self, wanted: Item) -> int | None:
+        return self.row_of_item(wanted) if self.is_flat else super().reveal(wanted)
+
+    # Qt's questions.
+
+    def columnCount(self, parent: Index | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(DeltaColumn)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(DeltaColumn):
+            return None
+        column = DeltaColumn(section)
+        if role == Qt.ItemDataRole.DisplayRole:
+            if column is DeltaColumn.CHANGE:
+                return self.measure_name[:1].upper() + self.measure_name[1:]
+            return TITLES[column]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if column is DeltaColumn.SHAPE else _LEFT
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid() or index.row() >= self.rowCount():
+            return None
+        column, item = DeltaColumn(index.column()), self.item(index.row())
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.text(item, column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return as_plain(self._tip(item, column))
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if column is DeltaColumn.SHAPE else _LEFT
+        if role == Qt.ItemDataRole.AccessibleTextRole and column is DeltaColumn.NAME:
+            status = self.status(index.row()) or "mixed"
+            return f"{self.text(item, column)}, {status}"
+        return None
+
+    def text(self, item: Item, column: DeltaColumn) -> str:
+        """What stands in a cell, in words."""
+        if isinstance(item, Group):
+            return self._group_text(item, column)
+        delta = self.compared.deltas[item]
+        if column is DeltaColumn.NAME:
+            if self.is_flat:
+                return (delta.variable.name or delta.key).replace("/", " / ")
+            return self.tree.label(item).replace("/", " / ")
+        if column is DeltaColumn.SHAPE:
+            return shapes_text(delta)
+        if column is DeltaColumn.CHANGE:
+            value = MEASURES[self.measure_name](delta)
+            return "" if value is None else number_text(value, 3)
+        if column is DeltaColumn.VERDICT:
+            return self.verdict_text(item)
+        sketch = self.compared.sketch(item, "a" if column is DeltaColumn.OF_A else "b")
+        return (sketch.text or sketch.summary) if sketch else ""
+
+    def former_name(self, item: Item) -> str:
+        """The other key of what was renamed; empty where it has one key only."""
+        if isinstance(item, Group):
+            return ""
+        key_a, key_b = self.compared.deltas[item].pair
+        return key_a if key_a is not None and key_b is not None and key_a != key_b else ""
+
+    def verdict_text(self, row: int) -> str:
+        """What is to say of a row of the comparison, in a few words."""
+        delta = self.compared.deltas[row]
+        if delta.problem:
+            return "could not be compared"
+        judgement = self.compared.judgements[row]
+        if delta.note and delta.status in (Status.RESHAPED, Status.RETYPED):
+            return delta.note
+        if judgement is not None and delta.paired and delta.variable.role in _NOT_TRAINED:
+            judgement = None if not delta.unchanged else judgement
+        if judgement is not None:
+            by_checksum = delta.basis is Basis.CHECKSUM and "checksum" not in judgement.verdict
+            return f"{judgement.verdict}, by checksum" if by_checksum else str(judgement.verdict)
+        if delta.pending:
+            return "reading\u2026"
+        if delta.unchanged and delta.basis is Basis.CHECKSUM:
+            return "equal by checksum"
+        return delta.note or str(delta.status)
+
+    def _group_text(self, group: Group, column: DeltaColumn) -> str:
+        if column is DeltaColumn.NAME:
+            return group.name.replace("/", " / ")
+        state = self.compared.groups.get(group)
+        if state is None:
+            return ""
+        if column is DeltaColumn.SHAPE and state.different:
+            return f"{count_text(state.different)} differ"
+        if column is DeltaColumn.VERDICT and state.judgement is not None:
+            return str(state.judgement.verdict)
+        return ""
+
+    def _tip(self, item: Item, column: DeltaColumn) -> str:
+        if isinstance(item, Group):
+            return f"{item.path}\n{plural(item.variable_count, 'variable')}"
+        delta = self.compared.deltas[item]
+        if column is DeltaColumn.VERDICT:
+            judgement = self.compared.judgements[item]
+            why = judgement.why if judgement is not None else ""
+            return "\n".join(
+                filter(None, (self.verdict_text(item), why, delta.note, delta.problem))
+            )
+        if column is DeltaColumn.NAME:
+            key_a, key_b = delta.pair
+            lines = [f"{delta.status}"]
+            lines += [f"A  {key_a}"] if key_a is not None else []
+            lines += [f"B  {key_b}"] if key_b is not None else []
+            if delta.paired and delta.match.reason is not None:
+                lines.append(f"matched: {delta.match.why or delta.match.reason}")
+            return "\n".join(lines)
+        return self.text(item, column)
+
+
+def shapes_text(delta: VariableDelta) -> str:
+    """The shape of a row, or both where they differ; dtypes where these do."""
+    a, b = delta.variable_a, delta.variable_b
+    if a is None or b is None:
+        return shape_text(delta.variable.shape)
+    if a.shape != b.shape:
+        return f"{shape_text(a.shape)} \u2192 {shape_text(b.shape)}"
+    if a.dtype != b.dtype:
+        return f"{a.dtype} \u2192 {b.dtype}"
+    return shape_text(b.shape)
