@@ -69,6 +69,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ):
         parser.add_argument(f"--{name}", metavar=metavar, type=_number, help=text)
     parser.add_argument(
+        "--gains",
+        metavar="N",
+        type=_count,
+        help="run both checkpoints N times in turn: what --against gained in size, time and memory",
+    )
+    parser.add_argument(
         "--memory-limit", metavar="SIZE", type=_size, help="of the model's process, as 4G"
     )
     parser.add_argument(
@@ -110,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     _ask(recipe, options)
     workers = min(os.cpu_count() or 1, _MOST_WORKERS)
     with ThreadPoolExecutor(workers) as executor, _stages() as show:
-        report = validate(validation, executor, workers, report=show)
+        report = validate(validation, executor, workers, report=show, gain_runs=options.gains or 0)
     earlier = remember(report, recipe)
     if options.save_recipe:
         write_recipe(recipe, options.save_recipe)
@@ -217,23 +223,22 @@ def _mapping(text: str) -> tuple[str, str]:
 def _ask(recipe: Recipe, options: argparse.Namespace) -> None:
     """Go on only where somebody agrees to run the model's code. Raises CkptviewerError."""
     from ckptviewer.validation.launcher import default_python
-    from ckptviewer.validation.requesting import what_runs
+    from ckptviewer.validation.risks import review_model
 
     if options.yes:
         return
+    review = review_model(recipe.model)
     python = recipe.python or default_python() or "an interpreter that is still to be chosen"
-    what = what_runs(recipe, python)
+    what = f"{review.what_runs} The interpreter is {python}."
     if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
         raise CkptviewerError(
             f"nothing was run. {what.rstrip('.')}", remedy="Say that you agree with --yes."
         )
-    print(
-        f"{printable(what)}\nIts process is apart from this one, but that is no sandbox: code in a "
-        "model can do what you can.\nGo on? [y/N] ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
+    print(printable(what), file=sys.stderr)
+    for risk in review.risks:
+        places = f" ({', '.join(risk.places)})" if risk.places else ""
+        print(printable(f"  {risk.message}{places}"), file=sys.stderr)
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CkptviewerError("nothing was run, as you did not agree")
 

@@ -73,6 +73,10 @@ def print_for_people(
         named.update(check.failing)
     _print_metrics(report)
     _print_differences(report)
+    if report.gains:
+        print("\n  What B gained over A, in medians:")
+    for gain in report.gains:
+        print(f"  {gain.name:20}  {gain.text}")
     findings = [each for each in report.findings if each.severity is not Severity.INFO]
     for finding in findings:
         print(printable(f"{finding.severity}: {finding.message} {finding.remedy}".rstrip()))

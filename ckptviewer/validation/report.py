@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.validation.gains import Gain
 from ckptviewer.validation.protocol import Outcome, ReadBack, Restored
 from ckptviewer.validation.verdict import (
     Check,
@@ -35,6 +36,7 @@ class ValidationReport:
     checkpoint, model, against: paths; `against` is empty without a second checkpoint.
     outcome: what the worker gave. statistics: of each variable of the model in A and B.
     checks: all that were made; the verdict is pass where there is one and all pass.
+    gains: what B gained over A in size, time and memory, where it was measured.
     """
 
     checkpoint: str
@@ -45,6 +47,7 @@ class ValidationReport:
     statistics: tuple[StatisticsRow, ...] = ()
     checks: tuple[Check, ...] = ()
     findings: tuple[Finding, ...] = ()
+    gains: tuple[Gain, ...] = ()
 
     @property
     def passes(self) -> bool:
@@ -98,6 +101,10 @@ class ValidationReport:
         }
         if self.against:
             second = measured.get("b")
+            document["gains"] = [
+                {"name": e.name, "unit": e.unit, "a": e.a, "b": e.b, "differs": e.differs}
+                for e in self.gains
+            ]
             document["against_restore"] = _restore_document(self.outcome.restored.get("b"))
             document["against_read_back"] = _read_back_document(self.outcome.read_back.get("b"))
             document["against_metrics"] = _numbers(second.values) if second is not None else {}
@@ -132,6 +139,7 @@ def report_of(
     statistics: Sequence[StatisticsRow] = (),
     thresholds: Thresholds | None = None,
     findings: Sequence[Finding] = (),
+    gains: Sequence[Gain] = (),
 ) -> ValidationReport:
     """The report on what the worker gave.
 
@@ -158,6 +166,7 @@ def report_of(
         statistics=tuple(statistics),
         checks=tuple(checks),
         findings=(*findings, *_notes(outcome), *_silent(outcome)),
+        gains=tuple(gains),
     )
 
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import CkptviewerError, NotACheckpointError, PathNotFoundError
+from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.validation.handing_over import hand_over
 from ckptviewer.validation.protocol import (
     CheckpointSpec,
     DataKind,
     DataSpec,
+    MeasureRequest,
     ModelKind,
     ModelSpec,
     ValidateRequest,
 )
 from ckptviewer.validation.recipe import Recipe
 from ckptviewer.validation.verdict import plain_metric
-
-_READ_BY_TENSORFLOW = frozenset(("tf-bundle", "tf-v1", "saved-model"))
-_BUNDLE = "handed-over"
-_WHAT_RUNS = {
-    ModelKind.SAVED_MODEL: "the graph of the SavedModel {path}, which may read and write files",
-    ModelKind.KERAS: "the layers of the Keras model {path}{safe}",
-    ModelKind.META_GRAPH: "the graph in {path}, which may read and write files",
-    ModelKind.FACTORY: "the Python function {path}",
-}
 
 
 def model_spec(text: str) -> ModelSpec:
@@ -73,51 +67,20 @@ def _is_factory(text: str) -> bool:
     return all(part.isidentifier() for part in place.split("."))
 
 
-def what_runs(recipe: Recipe, python: str) -> str:
-    """One sentence: which code a validation runs, and under which interpreter."""
-    safe = " in Keras' safe mode" if recipe.model.safe_mode else ", and whatever code they bring"
-    what = _WHAT_RUNS[recipe.model.kind].format(path=recipe.model.path, safe=safe)
-    extra = f", and {recipe.model.custom_objects}" if recipe.model.custom_objects else ""
-    return f"This runs {what}{extra}, under {python}."
-
-
-def checkpoint_spec(checkpoint: Checkpoint, directory: Path, name: str) -> CheckpointSpec:
-    """How the worker is told of an open checkpoint.
-
-    What its TensorFlow does not read is written as a bundle of the same keys into `directory`,
-    which must live as long as the worker. Raises UnwritableFileError, and what reading raises.
-    """
-    path = checkpoint.path
-    if checkpoint.format_name == "saved-model":
-        # It is restored by its variables, which are a bundle.
-        path = os.path.join(path, "variables", "variables")
-    bundle = ""
-    if checkpoint.format_name not in _READ_BY_TENSORFLOW:
-        bundle = _handed_over(checkpoint, str(directory / f"{_BUNDLE}-{name}"))
-    return CheckpointSpec(path=path, format=checkpoint.format_name, bundle=bundle)
-
-
-def _handed_over(checkpoint: Checkpoint, prefix: str) -> str:
-    from ckptviewer.formats.bundle_writer import Tensor, why_unwritable, write_bundle
-
-    def tensors() -> Iterator[Tensor]:
-        for variable in checkpoint.variables:
-            if not why_unwritable(variable.key, variable.dtype, variable.shape):
-                yield Tensor(
-                    key=variable.key,
-                    dtype=variable.dtype,
-                    shape=variable.shape,
-                    chunks=checkpoint.chunks(variable),
-                )
-
-    write_bundle(prefix, tensors())
-    return prefix
-
-
 def request_of(
-    recipe: Recipe, a: Checkpoint, b: Checkpoint | None, directory: Path
+    recipe: Recipe,
+    a: Checkpoint,
+    b: Checkpoint | None,
+    directory: Path,
+    *,
+    cancel: CancelToken | None = None,
+    report: Callable[[Progress], None] | None = None,
 ) -> ValidateRequest:
-    """The request to the worker. Two checkpoints without data are compared on random input."""
+    """The request to the worker. Two checkpoints without data are compared on random input.
+
+    directory: for what has to be handed over; it must live as long as the worker.
+    Raises UnwritableFileError, Cancelled, and what reading the checkpoints raises.
+    """
     data = recipe.data
     if data is None and b is not None:
         data = DataSpec(kind=DataKind.RANDOM)
@@ -126,13 +89,27 @@ def request_of(
     for requirement in recipe.thresholds.requirements:
         if plain_metric(requirement.metric) not in wanted:
             names.append(requirement.metric)
+
+    def handed(checkpoint: Checkpoint, side: str) -> CheckpointSpec:
+        place = directory / side
+        place.mkdir()
+        return hand_over(checkpoint, place, cancel=cancel, report=report)
+
     return ValidateRequest(
         model=recipe.model,
-        checkpoint=checkpoint_spec(a, directory, "a"),
-        against=checkpoint_spec(b, directory, "b") if b is not None else None,
+        checkpoint=handed(a, "a"),
+        against=handed(b, "b") if b is not None else None,
         data=data,
         metrics=replace(recipe.metrics, names=tuple(names)),
     )
+
+
+def measure_requests(request: ValidateRequest) -> tuple[MeasureRequest, MeasureRequest]:
+    """What to measure of the two checkpoints of `request`, to see what slimming gained."""
+    if request.checkpoint is None or request.against is None:
+        raise ValueError("there are no two checkpoints to be measured")
+    first = MeasureRequest(model=request.model, checkpoint=request.checkpoint, data=request.data)
+    return first, replace(first, checkpoint=request.against)
 
 
 def check_recipe(recipe: Recipe) -> None:

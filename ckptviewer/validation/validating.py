@@ -18,6 +18,7 @@ from ckptviewer.formats.resolve import open_checkpoint
 from ckptviewer.validation import launcher
 from ckptviewer.validation.datasets import Dataset, inspect_data
 from ckptviewer.validation.file_statistics import differences
+from ckptviewer.validation.gains import Gain, measure_gains
 from ckptviewer.validation.history import (
     Earlier,
     History,
@@ -29,7 +30,7 @@ from ckptviewer.validation.plain import to_plain
 from ckptviewer.validation.protocol import Event, ModelKind, Outcome
 from ckptviewer.validation.recipe import Recipe
 from ckptviewer.validation.report import ValidationReport, compare_statistics, report_of
-from ckptviewer.validation.requesting import check_recipe, request_of
+from ckptviewer.validation.requesting import check_recipe, measure_requests, request_of
 from ckptviewer.validation.verdict import StatisticsRow
 
 if TYPE_CHECKING:
@@ -87,10 +88,12 @@ def validate(
     cancel: CancelToken | None = None,
     report: Callable[[Progress], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    gain_runs: int = 0,
 ) -> ValidationReport:
     """Run it in a worker, and judge. Somebody must have agreed to run the model's code.
 
-    executor, workers: threads for the statistics of two checkpoints. Raises WorkerError,
+    executor, workers: threads for the statistics of two checkpoints. gain_runs: how often each of
+    the two is run to see what the second one gained; 0 not to measure that. Raises WorkerError,
     Cancelled, and what reading the checkpoints raises.
     """
     recipe = validation.recipe
@@ -99,14 +102,25 @@ def validate(
         b = stack.enter_context(open_checkpoint(recipe.against)) if recipe.against else None
         directory = Path(tempfile.mkdtemp(prefix="ckptviewer-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        request = request_of(recipe, a, b, directory, cancel=cancel, report=report)
         outcome = launcher.run(
-            request_of(recipe, a, b, directory),
+            request,
             python=recipe.python or None,
             limits=limits_of(recipe),
             cancel=cancel,
             report=report,
             on_event=on_event,
         )
+        gains: list[Gain] = []
+        if gain_runs and b is not None:
+            gains = measure_gains(
+                *measure_requests(request),
+                runs=gain_runs,
+                python=recipe.python or None,
+                limits=limits_of(recipe),
+                cancel=cancel,
+                report=report,
+            )
         rows = _statistics(outcome, a, b, executor, workers, report) if b is not None else ()
         return report_of(
             outcome,
@@ -115,6 +129,7 @@ def validate(
             against=b.path if b is not None else "",
             statistics=rows,
             thresholds=recipe.thresholds,
+            gains=gains,
         )
 
 

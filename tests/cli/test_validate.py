@@ -13,7 +13,7 @@ import pytest
 
 from ckptviewer.cli import main
 from ckptviewer.resources import resource
-from ckptviewer.validation import launcher
+from ckptviewer.validation import gains, launcher, validating
 from tests import builders
 
 DEMO = resource("demo/digits.keras").parent
@@ -43,7 +43,11 @@ def kept_worker(worker: launcher.Worker, monkeypatch: pytest.MonkeyPatch) -> Non
         wanted = {name: options[name] for name in ("cancel", "report", "on_event")}
         return worker.perform(request, **wanted)
 
+    def measure(a: Any, b: Any, *, runs: int, **_: object) -> Any:
+        return gains.gains_of(a, b, worker.perform, runs=runs)
+
     monkeypatch.setattr(launcher, "run", run)
+    monkeypatch.setattr(validating, "measure_gains", measure)
 
 
 @pytest.fixture
@@ -156,7 +160,12 @@ def test_a_slimmed_checkpoint_passes_and_is_remembered(
             }
         )
     )
-    status, document = validate(capsys, "--recipe", str(recipe))
+    status, document = validate(capsys, "--recipe", str(recipe), "--gains", "1")
+    size, load, *_ = document["gains"]
+    assert size["name"] == "File size"
+    assert size["differs"]
+    assert 0 < size["b"] < size["a"]
+    assert load["a"] > 0
     assert (status, document["verdict"]) == (0, "pass")
     assert document["against_read_back"]["equal"]
     assert document["earlier"] == []
