@@ -16,6 +16,7 @@ import argparse
 import gzip
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -157,6 +158,7 @@ def pack(root: Path, dist: Path) -> Path:
         .format(
             version=version(),
             architecture=architecture,
+            libc=platform.libc_ver()[1],
             installed_kib=sum(path.stat().st_size for path in files) // 1024,
         )
     )

@@ -89,7 +89,7 @@ class OneInstance(QObject):
         self.requested.emit(request)
 
     def _answer(self, connection: QLocalSocket, answer: bytes) -> None:
-        self._connections[connection].clear()
+        self._connections.pop(connection, None)  # whatever else comes on it is not heard
         connection.write(answer)
         connection.flush()
         connection.disconnectFromServer()

@@ -345,6 +345,30 @@ def test_what_is_no_request_is_refused_and_the_next_is_heard(
     thread.join()
 
 
+def test_one_connection_is_heard_once(instance: OneInstance, place: str, qtbot: QtBot) -> None:
+    told: list[Request] = []
+    instance.requested.connect(told.append)
+    line = encode(Request(paths=("/a",)))
+
+    def ask_twice() -> bytes:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(place)
+            asking.sendall(line)
+            answer = asking.recv(100)
+            try:
+                asking.sendall(line)
+                answer += asking.recv(100)
+            except OSError:  # it is closed already
+                pass
+        return answer
+
+    thread, results = in_thread(ask_twice)
+    qtbot.waitUntil(lambda: bool(results), timeout=20_000)
+    thread.join()
+    assert results == [ACCEPTED]
+    assert len(told) == 1
+
+
 def test_those_who_say_nothing_do_not_keep_others_out(
     instance: OneInstance, place: str, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
