@@ -24,6 +24,8 @@ def cautions(
     dropped = [by_key[each.key] for each in plan.dropped]
     found: list[Finding] = []
     found += _training(dropped)
+    if choices.preset is Preset.INFERENCE:
+        found += _others(choices, dropped)
     if choices.preset is Preset.TRAINABLE:
         found += _trainable(plan, by_key, dropped)
     if unwritable:
@@ -62,6 +64,21 @@ def _training(dropped: Iterable[Variable]) -> Iterator[Finding]:
             f"{plural(len(lost), 'variable')} of the optimizer's state "
             f"{'is' if len(lost) == 1 else 'are'} left out.",
             "Keep the source if you may want to train further.",
+        )
+
+
+def _others(choices: Choices, dropped: Iterable[Variable]) -> Iterator[Finding]:
+    others = [
+        variable.key
+        for variable in dropped
+        if variable.role is Role.OTHER and choices.ticks.get(variable.key) is None
+    ]
+    if others:
+        yield _warning(
+            "others-dropped",
+            f"What {plural(len(others), 'variable is', 'variables are')} for is not known, and "
+            f"the preset drops what is not known to be the model's: {_names(others)}.",
+            "Keep those that the model needs: --keep KEY, or a tick.",
         )
 
 

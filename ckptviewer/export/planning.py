@@ -27,7 +27,7 @@ from ckptviewer.export.selecting import decider
 from ckptviewer.export.writers import Writer, writer_of
 
 SAVE_COUNTER_KEY = "save_counter" + VALUE_SUFFIX
-_SILENT_ROLES = frozenset({Role.RNG, Role.COUNTER, Role.ITERATOR, Role.OTHER})
+_SILENT_ROLES = frozenset({Role.RNG, Role.COUNTER, Role.ITERATOR})
 _RESTORE_ASKS = "tf.train.Checkpoint.restore asks for it"
 
 Chosen = dict[str, tuple[Variable, str]]

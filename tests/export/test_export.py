@@ -302,6 +302,17 @@ def _keys(prefix: Path, word: str) -> dict[str, bool]:
         return {each.key: True for each in source.variables if word in each.key}
 
 
+def test_what_is_dropped_as_unknown_is_told_by_both(tmp_path: Path) -> None:
+    prefix = Path(tf.train.Checkpoint(net=Net()).save(str(tmp_path / "net")))
+    receipt = export(prefix, tmp_path / "slim")
+    (found,) = [each for each in receipt.findings if each.code == "others-dropped"]
+    assert "net/words" in found.message
+    status = tf.train.Checkpoint(net=Net()).restore(str(tmp_path / "slim"))
+    with pytest.raises(AssertionError):
+        status.assert_existing_objects_matched()
+    status.expect_partial()
+
+
 # Savers of TensorFlow 1
 
 
