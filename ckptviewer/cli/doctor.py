@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import groupby
 
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.progress import Progress
-from ckptviewer.checkpoint.text import count_text, plural, printable, size_text
+from ckptviewer.checkpoint.text import count_text, plural, printable
+from ckptviewer.cli.progress_bar import progress_bar
 
 _MOST_WORKERS = 8
 _COMPILE_BYTES = 1 << 29
-_BAR_WIDTH = 30
 _MOST_OF_A_KIND = 8
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 _LOSSES = frozenset(
@@ -72,7 +69,7 @@ def find(path: str) -> list[Finding]:
 
     workers = min(os.cpu_count() or 1, _MOST_WORKERS)
     prepared = False
-    with ThreadPoolExecutor(workers) as executor, _bar() as show:
+    with ThreadPoolExecutor(workers) as executor, progress_bar() as show:
 
         def report(progress: Progress) -> None:
             nonlocal prepared
@@ -118,22 +115,3 @@ def _print_alike(alike: list[Finding]) -> None:
         print(f"    -> {printable(first)}")
     for line in rest:
         print(f"         {printable(line)}")
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
-    """A function that draws a progress bar on standard error; none where that is no terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-
-    def show(progress: Progress) -> None:
-        filled = round(_BAR_WIDTH * progress.fraction)
-        bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-        text = f"{size_text(progress.done)} of {size_text(progress.total)}"
-        print(f"\r[{bar}] {progress.fraction:4.0%}  {text} ", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -8,13 +8,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.errors import CkptviewerError
-from ckptviewer.checkpoint.progress import Progress
-from ckptviewer.checkpoint.text import printable, size_text
+from ckptviewer.checkpoint.text import printable
+from ckptviewer.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.histogram import Histogram
@@ -28,7 +26,6 @@ _FIELDS = (
 )  # fmt: skip
 _MOST_WORKERS = 8
 _COMPILE_BYTES = 1 << 29
-_BAR_WIDTH = 30
 
 Measured = dict[str, "Statistics | CkptviewerError"]
 
@@ -89,7 +86,7 @@ def measure(checkpoint: Checkpoint, variables: list[Variable]) -> Measured:
     schedule = Schedule(checkpoint, variables)
     workers = min(os.cpu_count() or 1, _MOST_WORKERS)
     measured: Measured = {}
-    with ThreadPoolExecutor(workers) as executor, _bar() as show:
+    with ThreadPoolExecutor(workers) as executor, progress_bar() as show:
         for key, result in schedule.run(executor, workers):
             measured[key] = result
             show(schedule.progress)
@@ -203,22 +200,3 @@ def _print_table(variables: list[Variable], measured: Measured) -> None:
 
 def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def _bar() -> Iterator[Any]:
-    """A function that draws a progress bar on standard error; none where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-
-    def show(progress: Progress) -> None:
-        filled = round(_BAR_WIDTH * progress.fraction)
-        bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-        text = f"{size_text(progress.done)} of {size_text(progress.total)}"
-        print(f"\r[{bar}] {progress.fraction:4.0%}  {text} ", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

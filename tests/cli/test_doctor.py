@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ckptviewer.cli import doctor, main
+from ckptviewer.cli import main
 from tests.builders import Bundle, data_file, index_file
 
 
@@ -128,7 +129,7 @@ def test_names_have_no_power_over_the_terminal(
 def test_progress_shows_on_a_terminal_alone(
     prefix: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main.run(["doctor", str(prefix), "--json"]) == 0
     captured = capsys.readouterr()
     json.loads(captured.out)
