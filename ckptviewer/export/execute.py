@@ -16,7 +16,7 @@ from ckptviewer.export.receipt import Receipt
 from ckptviewer.export.state_file import note_in_state_file
 from ckptviewer.export.values import values_in_order
 from ckptviewer.export.verify import Proof, verify
-from ckptviewer.export.writers import Writer, open_written, writer_of
+from ckptviewer.export.writers import Writer, open_written, with_suffix, writer_of
 from ckptviewer.formats.bundle_writer import Tensor
 from ckptviewer.formats.resolve import local_path
 from ckptviewer.storage.atomic import Flushing, Staging, remove_files
@@ -53,8 +53,8 @@ def final_path(destination: str | os.PathLike[str], format_name: str) -> str:
         return bundle_prefix(destination)
     path = local_path(os.fspath(destination))
     directory, base = os.path.abspath(os.path.dirname(path)), os.path.basename(path)
-    if base and not os.path.isdir(path) and not base.lower().endswith(writer.suffix):
-        base += writer.suffix
+    if base and not os.path.isdir(path):
+        base = with_suffix(base, writer.suffix)
     return os.path.join(directory, base)
 
 

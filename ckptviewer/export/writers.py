@@ -95,6 +95,8 @@ class Writer:
 FORMATS = ("tf-bundle", "keras-weights-h5", "safetensors", "npz")
 """What can be written, the first by default."""
 
+_SUFFIXES = {".safetensors": "safetensors", ".npz": "npz", ".h5": "keras-weights-h5"}
+
 _MODULES = {
     # Each has a constant WRITTEN: a mapping with the fields of Writer, but `format`.
     "keras-weights-h5": "ckptviewer.formats.keras_weights_writer",
@@ -143,10 +145,30 @@ def _flushing_at_once(write: Callable[..., list[str]]) -> Write:
 
 
 def format_of_name(path: str) -> str:
-    """The format that the name of a file to be written means; a bundle's for any other name."""
-    named = {".safetensors": "safetensors", ".npz": "npz", ".weights.h5": "keras-weights-h5"}
+    """The format that the name of a file to be written means; a bundle's for any other name.
+
+    Raises NotACheckpointError for a name that only a Keras model bears.
+    """
     lower = os.path.basename(path).lower()
-    return next((name for end, name in named.items() if lower.endswith(end)), "tf-bundle")
+    if lower.endswith(".keras"):
+        raise NotACheckpointError(
+            "a .keras archive holds a model's code and configuration, and is not written",
+            where=path,
+            remedy="Write the weights alone, as a file that ends in .weights.h5.",
+        )
+    return next((name for end, name in _SUFFIXES.items() if lower.endswith(end)), FORMATS[0])
+
+
+def with_suffix(name: str, suffix: str) -> str:
+    """A file's name with the suffix of its format; `model.h5` becomes `model.weights.h5`.
+
+    Keras takes weights from a file by the end of its name.
+    """
+    if not suffix or name.lower().endswith(suffix):
+        return name
+    if name.lower().endswith(".h5") and suffix.endswith(".h5"):
+        name = name[: -len(".h5")]
+    return name + suffix
 
 
 def open_written(format_name: str, path: str) -> Checkpoint:

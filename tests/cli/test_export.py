@@ -231,6 +231,7 @@ def test_what_could_not_be_done_is_one_line(
         ([source, target, "--role", "wheel"], "--role"),
         ([source, target, "--shard-size", "0"], "no size"),
         ([source, target, "--use-ema"], "moving averages"),
+        ([source, f"{target}.keras"], ".weights.h5"),
     ]
     for arguments, words in cases:
         assert words in refused(capsys, *arguments)

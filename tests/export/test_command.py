@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from pathlib import Path
+
+import pytest
 
 from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.renaming import parse_rule, rename
@@ -12,7 +15,9 @@ from ckptviewer.checkpoint.variable import Role
 from ckptviewer.cli.export import add_parser, choices_of
 from ckptviewer.export.choices import CastRule, Choices, Preset
 from ckptviewer.export.command import command_line, pair_rule
+from ckptviewer.export.execute import final_path
 from ckptviewer.export.rate import Rate
+from ckptviewer.export.writers import format_of_name
 
 
 def parsed(line: str) -> argparse.Namespace:
@@ -77,3 +82,22 @@ def test_a_rate() -> None:
     assert rate.text(Progress(done=10_000_000, total=40_000_000)) == "10.0 MB/s, 3 s left"
     now[0] = 2.0
     assert rate.text(Progress(done=10_000_000, total=8_000_000_000)) == "7.0 MB/s, 19 min left"
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name", "written"),
+    [
+        ("model", "tf-bundle", "model"),
+        ("model.ckpt.index", "tf-bundle", "model.ckpt"),
+        ("model", "npz", "model.npz"),
+        ("model.NPZ", "npz", "model.NPZ"),
+        ("model.h5", "keras-weights-h5", "model.weights.h5"),
+        ("model.weights.h5", "keras-weights-h5", "model.weights.h5"),
+        ("model.ckpt", "safetensors", "model.ckpt.safetensors"),
+    ],
+)
+def test_names_of_what_is_written(
+    name: str, format_name: str, written: str, tmp_path: Path
+) -> None:
+    assert final_path(tmp_path / name, format_name) == str(tmp_path / written)
+    assert format_of_name(written) == format_name
