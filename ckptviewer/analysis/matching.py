@@ -137,6 +137,9 @@ def _pair_by_key(pairing: Pairing) -> list[tuple[int, int]]:
     differ. Where names put variables elsewhere than keys do, that is decided for all of them at
     once: by names, if so more shapes agree.
     """
+    if not pairing.grounds and not pairing.notes_a and _same_throughout(pairing):
+        pairing.add_all(enumerate(range(len(pairing.of_a))), Reason.KEY, 1.0, "the same key")
+        return []
     rows_b = _rows(pairing.of_b)
     sure: list[tuple[int, int]] = []
     doubtful: list[tuple[int, int]] = []
@@ -156,6 +159,14 @@ def _pair_by_key(pairing: Pairing) -> list[tuple[int, int]]:
     pairing.add_all(sure, Reason.KEY, 1.0, "the same key")
     pairing.add_all(_decided(pairing, doubtful), Reason.KEY, 1.0, "the same key")
     return held_back
+
+
+def _same_throughout(pairing: Pairing) -> bool:
+    """Whether both sides have the same keys and names in the same order, as is most common."""
+    for text in (attrgetter("key"), attrgetter("name")):
+        if list(map(text, pairing.of_a)) != list(map(text, pairing.of_b)):
+            return False
+    return True
 
 
 def _decided(pairing: Pairing, doubtful: list[tuple[int, int]]) -> list[tuple[int, int]]:
