@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import UnwritableFileError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
 from ckptviewer.checkpoint.text import size_text
 from ckptviewer.checkpoint.variable import Role, Variable
 from ckptviewer.formats.bundle_writer import Tensor, why_unwritable, write_bundle
@@ -78,7 +79,9 @@ def _is_stored(checkpoint: Checkpoint) -> bool:
 
 
 def _can_go(variable: Variable) -> bool:
-    if variable.role is Role.METADATA or variable.dtype == "variant":
+    if variable.dtype == "variant":
+        return False
+    if variable.role is Role.METADATA and variable.key != OBJECT_GRAPH_KEY:
         return False
     return not why_unwritable(variable.key, variable.dtype, variable.shape)
 

@@ -19,6 +19,7 @@ from .model import (
 from .problems import ModelProblem, first_line
 
 _MOST_OFFERED = 200
+_SAVERS = ("save/", "save_", "saver_")
 _OP_REMEDY = (
     "Its operation is not part of TensorFlow 2 (tf.contrib was removed); a custom operation's "
     "library has to be loaded by a Python file that is named with the model."
@@ -50,6 +51,7 @@ class GraphModel(Model):
             tensor_of(operation.name, output.dtype, output.shape, output.name)
             for operation in self.graph.get_operations()
             if operation.type in ("Placeholder", "PlaceholderWithDefault", "PlaceholderV2")
+            and not operation.name.startswith(_SAVERS)
             for output in operation.outputs
         ][:_MOST_OFFERED]
         for key in self.graph.get_all_collection_keys():
@@ -264,7 +266,7 @@ def _ends(graph: Any) -> Signature:
     for operation in graph.get_operations():
         if operation.type in ("Placeholder", "PlaceholderV2"):
             reached.add(operation.name)
-            if not operation.name.startswith(("save/", "saver_")):
+            if not operation.name.startswith(_SAVERS):
                 inputs.append(operation.outputs[0])
         elif any(tensor.op.name in reached for tensor in operation.inputs):
             reached.add(operation.name)
@@ -276,7 +278,7 @@ def _ends(graph: Any) -> Signature:
         and not operation.type.startswith(_CHANGES)
         and "Summary" not in operation.type
         and "/gradients/" not in f"/{operation.name}"
-        and not operation.name.startswith(("save/", "saver_"))
+        and not operation.name.startswith(_SAVERS)
         for tensor in operation.outputs
         if not tensor.consumers()
     ]

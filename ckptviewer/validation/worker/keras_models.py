@@ -128,7 +128,7 @@ def writing_version(path: str) -> str:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return str(json.loads(archive.read("metadata.json"))["keras_version"])
-        import h5py  # type: ignore[import-untyped]
+        import h5py
 
         with h5py.File(path, "r") as file:
             version = file.attrs["keras_version"]

@@ -37,8 +37,13 @@ def pairs_asked_for(
     return pairs, wrong
 
 
-def pairs_by_name(variables: Sequence[Variable], values: FileValues) -> list[Pair]:
-    """Pairs found by equal names, then by the ends of names, then by a shape that is there once."""
+def pairs_by_name(
+    variables: Sequence[Variable], values: FileValues, known: Sequence[Pair] = ()
+) -> list[Pair]:
+    """Pairs found by equal names, then by the ends of names, then by a shape that is there once.
+
+    known: pairs that are settled already; they come first.
+    """
     keys = [key for key in values.keys if values.is_model_like(key)]
     pairs: list[Pair] = []
     free = list(variables)
@@ -51,7 +56,8 @@ def pairs_by_name(variables: Sequence[Variable], values: FileValues) -> list[Pai
         mine = {id(pair.variable) for pair in found}
         free = [each for each in free if id(each) not in mine]
 
-    take(_equal(free, {key: key for key in keys}, "the same name"))
+    take(list(known))
+    take(_equal(free, {key: key for key in keys if key not in taken}, "the same name"))
     names = {key: values.names[key] for key in keys if key not in taken}
     take(_equal(free, names, "the same name in the object graph"))
     take(_by_ends(free, [key for key in keys if key not in taken], values))

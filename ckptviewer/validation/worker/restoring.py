@@ -106,14 +106,9 @@ def _by_object_graph(model: Model, spec: dict[str, Any], values: FileValues) -> 
         raise RestoreProblem(
             f"it cannot be restored by its object graph, {why}", "Restore it by names."
         )
-    by_id = {id(each.trackable): each for each in model.variables}
-    shapes = {number: each.shape for number, each in by_id.items()}
-    found = overlay.best_overlay(model.root, values, shapes)
-    place = ".".join(found.path)
-    equals = f"{place}=" if place else ""
+    path, pairs = _laid_over(model, values)
+    equals = f"{'.'.join(path)}=" if path else ""
     attempt = _Attempt("object-graph", f"tf.train.Checkpoint({equals}model).read")
-    rule = f"its place in the object graph{f' under {place}' if place else ''}"
-    pairs = [Pair(key, by_id[number], rule) for number, key in found.pairs.items()]
     if _is_refused(pairs, values, attempt):
         # TensorFlow would stop at the first that does not fit, with some of the others restored.
         attempt.mode = "names"
@@ -121,7 +116,7 @@ def _by_object_graph(model: Model, spec: dict[str, Any], values: FileValues) -> 
         _assign(pairs, spec["cast"], values, attempt)
         return attempt
     try:
-        status = overlay.checkpoint_for(model.root, found.path).read(values.prefix)
+        status = overlay.checkpoint_for(model.root, path).read(values.prefix)
         status.expect_partial()
     except Exception as error:
         raise RestoreProblem(
@@ -131,6 +126,16 @@ def _by_object_graph(model: Model, spec: dict[str, Any], values: FileValues) -> 
     _ask(status, attempt)
     attempt.pairs = pairs
     return attempt
+
+
+def _laid_over(model: Model, values: FileValues) -> tuple[tuple[str, ...], list[Pair]]:
+    """Where in the checkpoint's object graph the model hangs, and what belongs to it by that."""
+    by_id = {id(each.trackable): each for each in model.variables}
+    shapes = {number: each.shape for number, each in by_id.items()}
+    found = overlay.best_overlay(model.root, values, shapes)
+    under = f" under {'.'.join(found.path)}" if found.path else ""
+    rule = f"its place in the object graph{under}"
+    return found.path, [Pair(key, by_id[number], rule) for number, key in found.pairs.items()]
 
 
 def _is_refused(pairs: list[Pair], values: FileValues, attempt: _Attempt) -> bool:
@@ -252,7 +257,10 @@ def _by_names(model: Model, spec: dict[str, Any], values: FileValues) -> _Attemp
         attempt.mismatched += wrong
         attempt.how = "each variable by the name map"
     else:
-        pairs = naming.pairs_by_name(model.variables, values)
+        by_place: list[Pair] = []
+        if values.graph is not None and model.root is not None:
+            by_place = _laid_over(model, values)[1]
+        pairs = naming.pairs_by_name(model.variables, values, by_place)
     _assign(pairs, spec["cast"], values, attempt)
     return attempt
 
