@@ -19,6 +19,7 @@ from ckptviewer.checkpoint.variable import MODEL_ROLES
 SAVE_COUNTER = "save_counter"
 _REMEDY = "Copy the checkpoint again from where it was saved."
 _MOST_STARTS = 32
+_MOST_PASSES = 16
 
 
 @dataclass(slots=True)
@@ -161,7 +162,7 @@ def _bind(
         return {}
     bound = {first: first_of_model}
     queue = deque([first])
-    while True:
+    for _ in range(_MOST_PASSES):  # slots may lead on, but not without end
         while queue:
             number = queue.popleft()
             known = program[bound[number]].children
@@ -177,7 +178,8 @@ def _bind(
                     bound[slot] = found
                     queue.append(slot)
         if not queue:
-            return bound
+            break
+    return bound
 
 
 def _pairs(

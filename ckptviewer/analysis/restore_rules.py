@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from itertools import count
 
 from ckptviewer.checkpoint.renaming import RenameRule, rename
 
 _MOST_RULES = 200
+_MOST_TRIALS = 5_000_000
+_NUMBER = re.compile(r"\d+")
 _PARTS = re.compile(r"(?<=[/.])")
 
 
@@ -33,8 +36,10 @@ def rules_for(wanted: Mapping[str, str], keep: Collection[str] = ()) -> tuple[Re
     counts = Counter(
         pair for old, new in pending.items() for pair in dict.fromkeys(_candidates(old, new))
     )
-    for (pattern, replacement), count in counts.most_common(_MOST_RULES):
-        if count < 2:
+    budget = _MOST_TRIALS
+    for (pattern, replacement), times in counts.most_common():
+        budget -= len(pending) + len(unchanged)
+        if times < 2 or budget < 0:
             break
         rule = RenameRule(pattern, replacement)
         served = [old for old, new in pending.items() if rule.apply(old) == new]
@@ -80,11 +85,26 @@ def _candidates(old: str, new: str) -> Iterator[tuple[str, str]]:
     lead = "".join(ours[:head])
     # The differing middle, wherever it stands, and then together with what leads to it.
     if before and after and tail:
-        yield rf"(^|/){re.escape(''.join(before))}", rf"\g<1>{_literal(''.join(after))}"
+        yield from _both("(^|/)", "".join(before), r"\g<1>", "".join(after), "")
     if tail:
-        yield f"^{re.escape(lead + ''.join(before))}", _literal(lead + "".join(after))
+        yield from _both("^", lead + "".join(before), "", lead + "".join(after), "")
     elif before and after:
-        yield f"{re.escape(''.join(before))}$", _literal("".join(after))
+        yield from _both("", "".join(before), "", "".join(after), "$")
+
+
+def _both(start: str, old: str, kept: str, new: str, end: str) -> Iterator[tuple[str, str]]:
+    """The rule for all numbers alike, where the two have the same ones; and for these very texts.
+
+    start, end: what holds the pattern. kept: what the replacement begins with.
+    """
+    numbers = _NUMBER.findall(old)
+    if numbers and numbers == _NUMBER.findall(new):
+        groups = count(2 if kept else 1)
+        parts = [_literal(part) for part in _NUMBER.split(new)]
+        replacement = parts[0] + "".join(f"\\g<{next(groups)}>{part}" for part in parts[1:])
+        pattern = r"(\d+)".join(re.escape(part) for part in _NUMBER.split(old))
+        yield f"{start}{pattern}{end}", kept + replacement
+    yield f"{start}{re.escape(old)}{end}", kept + _literal(new)
 
 
 def _literal(text: str) -> str:

@@ -20,8 +20,11 @@ from ckptviewer.analysis.restore import (  # noqa: E402
     restore_of_nothing,
     simulate_restore,
 )
+from ckptviewer.analysis.restore_objects import read_objects, walk_together  # noqa: E402
 from ckptviewer.analysis.restore_report import MismatchKind, Rule  # noqa: E402
+from ckptviewer.checkpoint.errors import DamagedFileError  # noqa: E402
 from ckptviewer.formats.resolve import open_checkpoint  # noqa: E402
+from tests.analysis.memory_checkpoint import MemoryCheckpoint  # noqa: E402
 
 
 class Net(tf.Module):
@@ -358,3 +361,32 @@ def test_a_dtype_that_differs_can_be_assigned_with_a_cast(tmp_path: Path) -> Non
     names: dict[str, Any] = {}
     exec(report.fix, names)
     assert changed(names["model"].body, names["model"].head) == set(NAMES)
+
+
+def test_a_damaged_object_graph_is_one_error_and_nothing_else(tmp_path: Path) -> None:
+    prefix = tf.train.Checkpoint(net=Net()).save(str(tmp_path / "a"))
+    stored = tf.train.load_checkpoint(prefix).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    sound = GraphAlone(stored)
+    program = read_objects(sound)
+    damaged = 0
+    for position in range(len(stored)):
+        graph = bytearray(stored)
+        graph[position] ^= 0x55
+        other = GraphAlone(bytes(graph))
+        try:
+            walk_together(other, sound, read_objects(other), program)
+        except DamagedFileError:
+            damaged += 1
+    assert damaged > len(stored) // 10
+
+
+class GraphAlone(MemoryCheckpoint):
+    """A checkpoint of nothing but an object graph."""
+
+    def __init__(self, graph: bytes) -> None:
+        self.graph = np.empty((), object)
+        self.graph[()] = graph
+        super().__init__({"_CHECKPOINTABLE_OBJECT_GRAPH": self.graph})
+
+    def read(self, variable: Any, region: Any = None) -> np.ndarray:
+        return self.graph

@@ -27,6 +27,20 @@ def test_one_rule_for_a_scope_that_was_renamed() -> None:
     assert len(patterns(middle)) == 1
 
 
+def test_one_rule_for_all_numbers() -> None:
+    wanted = {
+        f"net/layer_{number}/{leaf}": f"net/blocks/{number}/{leaf}"
+        for number in range(40)
+        for leaf in ("kernel", "bias")
+    }
+    assert len(patterns(wanted, ("net/head/kernel",))) == 1
+
+
+def test_many_different_renames_take_no_long_time_and_no_rules() -> None:
+    wanted = {f"a{hash_}x/w": f"b{(hash_ * 7919) % 10007}y/w" for hash_ in range(3000)}
+    assert rules_for(wanted) == ()
+
+
 def test_what_binds_already_is_left_alone() -> None:
     wanted = {"old/a": "new/a", "old/b": "new/b"}
     assert patterns(wanted, ("old_style/a", "other/old/c")) == ["^old/"]
