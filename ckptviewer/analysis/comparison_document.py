@@ -5,12 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ckptviewer.analysis.comparison import Comparison, Status, VariableDelta
+from ckptviewer.analysis.comparison import Comparison, Pair, Status, VariableDelta
 from ckptviewer.analysis.difference import Difference
+from ckptviewer.checkpoint.text import count_text, plural
+from ckptviewer.checkpoint.variable import MODEL_ROLES, Role
+
+if TYPE_CHECKING:
+    from ckptviewer.analysis.thresholds import Thresholds
+    from ckptviewer.analysis.verdicts import Judgement
 
 _NUMBERS = ("max_abs", "mean_abs", "relative_l2", "cosine", "mean_difference", "std_difference")
+_JUDGED = MODEL_ROLES | {Role.OTHER}
 _COLUMNS = tuple(
     each.name for each in fields(Difference) if each.name not in ("tolerance", "transposed")
 )
@@ -42,14 +49,33 @@ def _variable(delta: VariableDelta) -> dict[str, Any]:
     return document | {name: text for name, text in told.items() if text}
 
 
-def as_csv(comparison: Comparison) -> str:
+def verdicts_of(
+    comparison: Comparison, thresholds: Thresholds | None = None
+) -> dict[Pair, Judgement | None]:
+    """What happened to each variable, seen beside the others.
+
+    None where figures are missing, and of what is not trained itself: that a step or an optimizer's
+    slot has other values says nothing.
+    """
+    from ckptviewer.analysis.delta_facts import facts_of
+    from ckptviewer.analysis.verdicts import DEFAULTS, judge_all
+
+    judged = judge_all([facts_of(delta) for delta in comparison.deltas], thresholds or DEFAULTS)
+    return {
+        delta.pair: each if delta.variable.role in _JUDGED else None
+        for delta, each in zip(comparison.deltas, judged, strict=True)
+    }
+
+
+def as_csv(comparison: Comparison, thresholds: Thresholds | None = None) -> str:
     """A head and a line for each variable, with every number there is; empty where none is."""
+    verdicts = verdicts_of(comparison, thresholds)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         (
             "status", "key_a", "key_b", "matched_by", "confidence", "basis", "dtype_a", "dtype_b",
-            "shape_a", "shape_b", *_COLUMNS, "note", "problem",
+            "shape_a", "shape_b", *_COLUMNS, "verdict", "note", "problem",
         )
     )  # fmt: skip
     for delta in comparison.deltas:
@@ -64,6 +90,7 @@ def as_csv(comparison: Comparison) -> str:
                 *(side and side.dtype for side in sides),
                 *(side and "x".join(map(str, side.shape)) for side in sides),
                 *(getattr(delta.difference, name, None) for name in _COLUMNS),
+                judged.verdict if (judged := verdicts[delta.pair]) else None,
                 delta.note,
                 delta.problem,
             )
@@ -85,8 +112,6 @@ ORDER = (
 
 def summary_text(comparison: Comparison) -> str:
     """How many variables have each status, in one line, and what that rests on."""
-    from ckptviewer.checkpoint.text import count_text, plural
-
     words = {Status.SAME: "the same"}
     parts = [
         f"{count_text(count)} {words.get(status, status)}"

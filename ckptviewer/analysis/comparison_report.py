@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from ckptviewer.analysis.comparison import (
     UNCHANGED,
     Basis,
     Comparison,
+    Pair,
     Status,
     VariableDelta,
 )
@@ -22,13 +23,18 @@ from ckptviewer.analysis.comparison_document import (
     as_document,
     conclusion_text,
     summary_text,
+    verdicts_of,
 )
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import count_text, number_text, plural, printable, shape_text
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.side_by_side import Sides
+    from ckptviewer.analysis.thresholds import Thresholds
+    from ckptviewer.analysis.verdicts import Judgement
     from ckptviewer.checkpoint.checkpoint import Checkpoint
+
+    Verdicts = Mapping[Pair, Judgement | None]
 
 __all__ = ["as_csv", "as_html", "as_json", "as_markdown", "store"]
 
@@ -37,7 +43,18 @@ MOST_PICTURED = 12
 
 MOST_BARS = 24
 
-_HEAD = ("", "Variable", "Shape", "Dtype", "max |b−a|", "mean |b−a|", "relative L2", "cosine", "")
+_HEAD = (
+    "",
+    "Variable",
+    "Shape",
+    "Dtype",
+    "max |b−a|",
+    "mean |b−a|",
+    "relative L2",
+    "cosine",
+    "Verdict",
+    "",
+)
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c1e21; --muted: #63676d; --line: #dcdfe3;
@@ -69,15 +86,20 @@ def as_json(comparison: Comparison) -> str:
 
 
 def as_html(
-    comparison: Comparison, a: Checkpoint | None = None, b: Checkpoint | None = None
+    comparison: Comparison,
+    a: Checkpoint | None = None,
+    b: Checkpoint | None = None,
+    thresholds: Thresholds | None = None,
 ) -> str:
     """One page without any other file: the answer, pictures, and a table of all variables.
 
     a, b: what was compared, still open: of the variables that changed most, values are read for
     histograms and heat maps. Without them the page has only what the comparison itself tells.
+    thresholds: of the verdicts, if not the usual ones.
     """
     from ckptviewer.analysis import comparison_svg as svg
 
+    verdicts = verdicts_of(comparison, thresholds)
     title = f"{_name(comparison.a.path)} and {_name(comparison.b.path)} compared"
     differing = _most_changed([each for each in comparison.deltas if not each.unchanged])
     same = [each for each in comparison.deltas if each.unchanged]
@@ -94,10 +116,12 @@ def as_html(
     if a is not None and b is not None:
         body += _pictures(comparison, differing, a, b)
     if differing:
-        body += ["<h2>What differs</h2>", _table(differing)]
+        body += ["<h2>What differs</h2>", _table(differing, verdicts)]
     if same:
         label = f"{plural(len(same), 'variable')} the same"
-        body.append(f"<h2>What does not</h2><details><summary>{label}</summary>{_table(same)}")
+        body.append(
+            f"<h2>What does not</h2><details><summary>{label}</summary>{_table(same, verdicts)}"
+        )
         body.append("</details>")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -108,8 +132,9 @@ def as_html(
     )
 
 
-def as_markdown(comparison: Comparison) -> str:
+def as_markdown(comparison: Comparison, thresholds: Thresholds | None = None) -> str:
     """The answer and a table of what differs, for an issue or a pull request."""
+    verdicts = verdicts_of(comparison, thresholds)
     lines = [f"# {conclusion_text(comparison)}", ""]
     lines += [
         f"- {letter}: {_code(side.path)} ({side.format_name})"
@@ -120,9 +145,10 @@ def as_markdown(comparison: Comparison) -> str:
     if shown:
         titles = ("Status", *(title.replace("|", "\\|") for title in _HEAD[1:-1]), "Note")
         lines.append(f"| {' | '.join(titles)} |")
-        lines.append(f"|{' --- |' * 4}{' ---: |' * 4} --- |")
+        lines.append(f"|{' --- |' * 4}{' ---: |' * 4} --- | --- |")
         for delta in _in_order(shown):
-            cells = (str(delta.status), _names(delta, _code), *_cells(delta), _note(delta))
+            words = (_verdict(delta, verdicts), _in_cell(_note(delta)))
+            cells = (str(delta.status), _names(delta, _code), *_cells(delta), *words)
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
@@ -237,7 +263,7 @@ def _letter(status: Status) -> str:
     return f'<span class="letter" style="background:{COLOURS[status]}">{LETTERS[status]}</span>'
 
 
-def _table(deltas: list[VariableDelta]) -> str:
+def _table(deltas: list[VariableDelta], verdicts: Verdicts) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in _HEAD)
     rows = []
     for delta in deltas:
@@ -246,6 +272,7 @@ def _table(deltas: list[VariableDelta]) -> str:
         rows.append(
             f'<tr><td title="{delta.status}">{_letter(delta.status)}</td>'
             f'<td class="key">{_names(delta, _text)}</td><td>{shape}</td><td>{dtype}</td>{cells}'
+            f"<td>{_verdict(delta, verdicts)}</td>"
             f'<td class="note">{_text(_note(delta))}</td></tr>'
         )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -262,6 +289,11 @@ def _cells(delta: VariableDelta) -> tuple[str, ...]:
         values = (found.max_abs, found.mean_abs, found.relative_l2, found.cosine)
         numbers = [number_text(value) for value in values]
     return " → ".join(dict.fromkeys(shapes)), " → ".join(dict.fromkeys(dtypes)), *numbers
+
+
+def _verdict(delta: VariableDelta, verdicts: Verdicts) -> str:
+    judged = verdicts[delta.pair]
+    return str(judged.verdict) if judged is not None and delta.paired else ""
 
 
 def _note(delta: VariableDelta) -> str:
@@ -285,6 +317,11 @@ def _text(text: str) -> str:
     return escape(printable(text))
 
 
+def _in_cell(text: str) -> str:
+    """Text in a cell of a Markdown table."""
+    return printable(text).replace("|", "\\|")
+
+
 def _code(text: str) -> str:
     """Text as code in a cell of a Markdown table, whatever is in it."""
-    return f"`{printable(text).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+    return f"`{_in_cell(text).replace('`', chr(39))}`"

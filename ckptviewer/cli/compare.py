@@ -16,6 +16,7 @@ from ckptviewer.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.comparison import Comparison, ComparisonOptions, VariableDelta
+    from ckptviewer.analysis.verdicts import Judgement
     from ckptviewer.checkpoint.checkpoint import Checkpoint
 
 _MOST_WORKERS = 8
@@ -131,13 +132,19 @@ def print_for_people(comparison: Comparison) -> None:
 
 def _print_table(comparison: Comparison) -> None:
     from ckptviewer.analysis.comparison import Status
-    from ckptviewer.analysis.comparison_document import ORDER
+    from ckptviewer.analysis.comparison_document import ORDER, verdicts_of
 
-    shown = [delta for delta in comparison.deltas if delta.status is not Status.SAME]
+    shown = [
+        delta for delta in comparison.deltas if delta.status is not Status.SAME or delta.problem
+    ]
     if not shown:
         return
     shown.sort(key=lambda delta: ORDER.index(delta.status))
-    rows = [("", "VARIABLE", "SHAPE", "MAX |B-A|", "REL L2", "COSINE", ""), *map(_row, shown)]
+    verdicts = verdicts_of(comparison)
+    rows = [
+        ("", "VARIABLE", "SHAPE", "MAX |B-A|", "REL L2", "COSINE", ""),
+        *(_row(delta, verdicts[delta.pair]) for delta in shown),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     for status, key, shape, *numbers, note in rows:
         cells = (f"{cell:>{width}}" for cell, width in zip(numbers, widths[3:], strict=True))
@@ -146,8 +153,8 @@ def _print_table(comparison: Comparison) -> None:
     print()
 
 
-def _row(delta: VariableDelta) -> tuple[str, ...]:
-    from ckptviewer.analysis.comparison import Basis
+def _row(delta: VariableDelta, judged: Judgement | None) -> tuple[str, ...]:
+    from ckptviewer.analysis.comparison import Basis, Status
 
     key_a, key_b = delta.pair
     key = printable(delta.key)
@@ -158,6 +165,8 @@ def _row(delta: VariableDelta) -> tuple[str, ...]:
         values = (difference.max_abs, difference.relative_l2, difference.cosine)
         numbers = [number_text(value) for value in values]
     notes = [delta.note] if delta.note else []
+    if judged is not None and delta.status is Status.CHANGED and delta.difference is not None:
+        notes.insert(0, str(judged.verdict))
     if delta.problem:
         notes = ["could not be compared"]
     elif delta.unchanged and delta.basis is Basis.CHECKSUM:

@@ -344,7 +344,7 @@ def test_the_table_for_people(pair: Pair, capsys: pytest.CaptureFixture[str]) ->
     assert lines[3].split()[:2] == ["VARIABLE", "SHAPE"]
     assert [line.split()[0] for line in lines[4:7]] == ["changed", "removed", "added"]
     assert lines[4].split()[1:] == "head/kernel 50 × 3".split() + lines[4].split()[5:]
-    assert lines[4].split()[-2:] == ["1", "1"]
+    assert lines[4].split()[-3:] == ["1", "1", "retrained"]
     assert lines[-2].endswith("4 the same (4 equal by checksum, not read)")
     assert lines[-1] == "The checkpoints differ."
 
@@ -393,7 +393,7 @@ def test_reports(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (line,) = [line for line in markdown.splitlines() if "head/kernel" in line]
     assert line.startswith("| changed | `head/kernel` | 50 × 3 | float32 | ")
     cells = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines()[7:]}
-    assert cells == {10}
+    assert cells == {11}
     table = list(csv.DictReader(io.StringIO(Path(files["csv"]).read_text())))
     assert len(table) == len(b)
     changed = next(row for row in table if row["key_b"] == "head/kernel")
@@ -402,6 +402,10 @@ def test_reports(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         == np.abs(b["head/kernel"].astype(np.float64) - BASE["head/kernel"]).max()
     )
     assert changed["beyond"] == changed["count"] == "150"
+    verdicts = {row["key_b"]: row["verdict"] for row in table}
+    assert verdicts["encoder/layer_0/kernel"] == "frozen"
+    assert verdicts["head/kernel"] == "retrained"
+    assert "retrained" in page.text
 
 
 def test_it_runs_as_a_program(pair: Pair) -> None:
