@@ -144,7 +144,27 @@ def _by_match(checkpoint: Checkpoint, model: Checkpoint, matches: Iterable[Match
             continue
         for key in (match.key_b, *match.aliases_b):
             paired.pairs.append(Pair(match.key_a, key, match.why, match.confidence))
+    _pair_reshaped(checkpoint, model, paired)
     return paired
+
+
+def _pair_reshaped(checkpoint: Checkpoint, model: Checkpoint, paired: Paired) -> None:
+    """Add those of one layer and one name that are not alike: they belong together, and misfit."""
+    ours = _by_last_names(checkpoint, {pair.key for pair in paired.pairs})
+    theirs = _by_last_names(model, {pair.model_key for pair in paired.pairs})
+    for name, key in theirs.items():
+        if key and ours.get(name):
+            paired.pairs.append(Pair(ours[name], key, "the layer's and the weight's name", 0.5))
+
+
+def _by_last_names(checkpoint: Checkpoint, without: set[str]) -> dict[str, str]:
+    """Keys of the model's variables by layer and name of the weight; "" where several have one."""
+    found: dict[str, str] = {}
+    for variable in checkpoint.variables:
+        name = "/".join(variable.name.removesuffix(":0").split("/")[-2:])
+        if target_of(variable).in_model and "/" in name and variable.key not in without:
+            found[name] = "" if name in found else variable.key
+    return found
 
 
 def _with_counter(checkpoint: Checkpoint, bound: list[Bound]) -> list[Bound]:
@@ -270,7 +290,12 @@ class _Sides:
                 alias for match in matches if match.key_a in used for alias in match.aliases_a
             )
         return [
-            Unused(key=variable.key, role=variable.role, stored_bytes=variable.stored_bytes)
+            Unused(
+                key=variable.key,
+                name=variable.name,
+                role=variable.role,
+                stored_bytes=variable.stored_bytes,
+            )
             for variable in self._checkpoint.variables
             if variable.key not in used and variable.role is not Role.METADATA
         ]

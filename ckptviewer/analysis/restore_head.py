@@ -70,7 +70,7 @@ def _replaced(carried: list[Bound], new: list[Fresh], unused: Sequence[Unused]) 
         return None
     leaf = layer.rpartition("/")[2].lower()
     named = any(word in leaf for word in _WORDS)
-    if not named and not (left and len({each.key.rpartition("/")[0] for each in left}) <= len(new)):
+    if not named and len(_layers([each.name for each in left])) != 1:
         return None
     kernel = max((each.target for each in new), key=lambda target: len(target.shape))
     return Head(

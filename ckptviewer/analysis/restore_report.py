@@ -80,9 +80,10 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unused:
-    """One of the checkpoint that goes nowhere."""
+    """One of the checkpoint that goes nowhere. name: for people."""
 
     key: str
+    name: str
     role: Role
     stored_bytes: int
 

@@ -131,6 +131,9 @@ def restore_check(restored: Restored | None, model: ModelInfo | None, side: str)
         message = (
             f"{plural(len(bound), 'variable')} of {wanted} bound; not restored: {some(wrong)}."
         )
+        if restored.mismatched:
+            first = restored.mismatched[0]
+            message += f" {first.name}: {first.reason}."
         return _failed("restore", message, side, wrong)
     return Check(
         name="restore",

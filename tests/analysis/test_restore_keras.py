@@ -202,3 +202,17 @@ def test_the_demo_restores_into_its_model() -> None:
     report = simulate(demo_checkpoint(), resource("demo/digits.keras"))
     assert report.restores_model
     assert len([each for each in report.bound if each.target.in_model]) == 9
+
+
+def test_another_head_is_seen_by_names_as_well(tmp_path: Path) -> None:
+    model = filled(net())
+    prefix = tf.train.Checkpoint(model=model).save(str(tmp_path / "a"))
+    net(7).save(tmp_path / "model.keras")
+    report = simulate(prefix, tmp_path / "model.keras")
+    assert report.head is not None
+    assert report.head.layers == ("digits",)
+    assert "7 outputs in the model and 3 in the checkpoint" in report.head.why
+    names: dict[str, Any] = {}
+    exec(report.partial, names)
+    assert changed(names["model"]) == bound_names(report)
+    assert len(bound_names(report)) == 8
