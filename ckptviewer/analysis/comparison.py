@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ckptviewer.analysis.difference import EXACT, Difference, Tolerance
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
-from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.errors import CkptviewerError, OpaqueVariableError
 from ckptviewer.checkpoint.findings import Severity
 
 if TYPE_CHECKING:
@@ -282,6 +282,8 @@ def settled(delta: VariableDelta, result: Measured | CkptviewerError) -> Variabl
     What cannot be read counts as changed and has its problem; what was known by checksum stays
     known, unless that said that nothing changed.
     """
+    if isinstance(result, OpaqueVariableError) and delta.basis is Basis.CHECKSUM:
+        return delta  # there are no values; what the checksums say is all there is
     if isinstance(result, CkptviewerError):
         status = Status.CHANGED if delta.status in UNCHANGED else delta.status
         basis = delta.basis if status is delta.status else None

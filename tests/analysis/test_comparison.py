@@ -352,6 +352,18 @@ def test_values_that_are_no_numbers_are_compared_by_their_bytes(tmp_path: Path) 
     assert comparison.deltas[0].note == "compared by its stored bytes"
 
 
+def test_what_has_no_values_keeps_what_its_checksum_says(tmp_path: Path) -> None:
+    saved = builders.save(tmp_path / "v", {"iterator": builders.sample_values(21), "v": KERNEL})
+    big = builders.Bundle.of(saved)
+    big.to_big_endian()  # whose stored bytes are not handed out
+    path = big.write(tmp_path / "big")
+    with open_checkpoint(path) as a, open_checkpoint(path) as b:
+        comparison = compared(a, b, ComparisonOptions(values=True))
+    assert comparison.identical
+    bases = {delta.key: delta.basis for delta in comparison.deltas}
+    assert bases == {"iterator": Basis.CHECKSUM, "v": Basis.VALUES}
+
+
 def test_processes_do_the_same_as_threads(tmp_path: Path) -> None:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context

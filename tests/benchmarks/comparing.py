@@ -51,10 +51,11 @@ def bundles() -> None:
             taken = by_turns(dict(zip(sides, started, strict=True)))
         peer = taken["the usual script"]
         for name, took in taken.items():
+            cpu = took.cpu_seconds
             print(
                 f"{name:17} {took.seconds:7.3f} s, {took.seconds / peer.seconds:.4f} of the "
-                f"script's, {peer.seconds / took.seconds:6.1f} times; {took.cpu_seconds:6.2f} s "
-                f"of processor, {peer.cpu_seconds / max(took.cpu_seconds, 1e-9):5.1f} times"
+                f"script's, {peer.seconds / took.seconds:6.1f} times; {cpu:6.2f} s of processor"
+                + (f", {peer.cpu_seconds / cpu:5.1f} times" if cpu else "")
             )
         _memory(prefixes)
 
