@@ -53,6 +53,8 @@ class Actions(QObject):
         )
         edit_menu.addSeparator()
         self._add(edit_menu, "&Filter", self._go_to_filter, QKeySequence.StandardKey.Find)
+        edit_menu.addSeparator()
+        self._add(edit_menu, "&Settings\u2026", window.show_settings, "Ctrl+,")
 
         view_menu = bar.addMenu("&View")
         by_menu = view_menu.addMenu("View &by")
@@ -66,6 +68,9 @@ class Actions(QObject):
         self._add_themes(view_menu.addMenu("&Theme"))
 
         self._help_menu = bar.addMenu("&Help")
+        self._add(self._help_menu, "&Command palette\u2026", window.show_palette, "Ctrl+K")
+        self._add(self._help_menu, "&Keys", window.show_shortcuts, "F1")
+        self._help_menu.addSeparator()
         self._add(self._help_menu, "&About ckptviewer", self._tell_about)
         self._view_menu: QMenu | None = None
 
@@ -122,9 +127,12 @@ class Actions(QObject):
         for choice, text in THEME_CHOICES:
             action = menu.addAction(text)
             action.setCheckable(True)
-            action.setChecked(self._window.appearance.choice == choice)
+            menu.aboutToShow.connect(partial(self._check_theme, action, choice))
             action.triggered.connect(partial(self._choose_theme, choice))
             group.addAction(action)
+
+    def _check_theme(self, action: QAction, choice: str) -> None:
+        action.setChecked(self._window.appearance.choice == choice)
 
     def _choose_theme(self, choice: str) -> None:
         self._window.appearance.choose(choice)

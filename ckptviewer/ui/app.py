@@ -74,7 +74,7 @@ class Windows(QObject):
         paths = apart(request.paths)
         window = self._showing(paths[0]) if len(paths) == 1 else None
         if window is None:
-            window = self._showing("") or self.make()
+            window = self._showing("") or self._preferred() or self.make()
             window.show()
             self.show_in(window, paths, compare=request.compare)
         come_to_front(window, request.token)
@@ -98,6 +98,11 @@ class Windows(QObject):
             window.open_path(path, opening)
         for path in paths[1:]:
             self.show_path(path)
+
+    def _preferred(self) -> MainWindow | None:
+        """The window that takes further files, where that is wanted."""
+        same = self._settings.get("opens_in", "new") == "same"
+        return self._windows[-1] if same and self._windows else None
 
     def _showing(self, path: str) -> MainWindow | None:
         """The window in which a path is open; for "", one in which nothing is."""

@@ -8,7 +8,14 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QKeyEvent,
+)
 from PySide6.QtWidgets import (
     QFileDialog,
     QLineEdit,
@@ -24,6 +31,7 @@ from ckptviewer.ui.actions import Actions
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
 from ckptviewer.ui.panels.browser import Browser
+from ckptviewer.ui.panels.drop_zones import DropZones, Zone
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage, WelcomePage
 from ckptviewer.ui.panels.status import StatusLine
 from ckptviewer.ui.panels.top_bar import TopBar
@@ -84,6 +92,7 @@ class MainWindow(QMainWindow):
         column.addWidget(self.top_bar)
         column.addWidget(self.pages, 1)
         self.setCentralWidget(central)
+        self.drop_zones = DropZones(appearance, self)
         self.watch = FileWatch(self.jobs)
         self.status_line = StatusLine(self.jobs, appearance)
         self.setStatusBar(self.status_line)
@@ -107,6 +116,24 @@ class MainWindow(QMainWindow):
     def asked(self) -> str:
         """The path that is open here, or being opened, as it was given; "" while there is none."""
         return self._asked
+
+    def show_palette(self) -> None:
+        """Let any action be chosen by its name."""
+        from ckptviewer.ui.dialogs.palette import Palette
+
+        Palette(self).show()
+
+    def show_settings(self) -> None:
+        """Let the settings be seen and changed."""
+        from ckptviewer.ui.dialogs.settings_dialog import SettingsDialog
+
+        SettingsDialog(self).show()
+
+    def show_shortcuts(self) -> None:
+        """Show all keys."""
+        from ckptviewer.ui.dialogs.shortcuts import ShortcutsDialog
+
+        ShortcutsDialog(self).show()
 
     def show_welcome(self) -> None:
         """Show the page of an empty window."""
@@ -382,16 +409,42 @@ class MainWindow(QMainWindow):
             self.watch.look()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        paths = _local_paths(event)
         if paths:
             event.acceptProposedAction()
-            self.open_path(paths[0])
-            for path in paths[1:]:
-                self.path_wanted.emit(path)
+            if len(paths) == 1 and self.view is not None and self.session is not None:
+                self.drop_zones.offer(self._zones())
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        if _local_paths(event):
+            event.acceptProposedAction()
+            self.drop_zones.point(event.position().toPoint())
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.drop_zones.hide()
+        super().dragLeaveEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = _local_paths(event)
+        zones_shown = self.drop_zones.isVisible()
+        zone = self.drop_zones.take(event.position().toPoint()) if zones_shown else None
+        if not paths:
+            return
+        event.acceptProposedAction()
+        if zone is not None:
+            zone.do(paths[0])
+            return
+        self.open_path(paths[0])
+        for path in paths[1:]:
+            self.path_wanted.emit(path)
+
+    def _zones(self) -> list[Zone]:
+        assert self.session is not None
+        name = _title(self.session.checkpoint.path)
+        return [
+            Zone("Open it", "in the place of what is open", self.open_path),
+            Zone("Compare with it", f"A is {name}, B what you drop", self.compare_with),
+        ]
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
@@ -407,7 +460,13 @@ class MainWindow(QMainWindow):
 
     # Memory.
 
+    def apply_settings(self) -> None:
+        """Do as the settings say now."""
+        self.appearance.choose(self.settings.get("theme", "system"))
+        self.browser.measuring.reads_unasked = self.settings.get("reads_unasked", "some")
+
     def _restore(self) -> None:
+        self.browser.measuring.reads_unasked = self.settings.get("reads_unasked", "some")
         self.resize(*DEFAULT_SIZE)
         geometry = self.settings.get("window_geometry", "")
         if geometry:
@@ -428,3 +487,8 @@ class MainWindow(QMainWindow):
 
 def _title(path: str) -> str:
     return os.path.basename(path.rstrip("/")) or path
+
+
+def _local_paths(event: QDropEvent) -> list[str]:
+    urls = event.mimeData().urls()
+    return [url.toLocalFile() for url in urls if url.isLocalFile()]

@@ -31,16 +31,12 @@ _TELL_SECONDS = 0.15
 _KEPT_TOGETHER = 64
 
 
-def _is_small(session: Session) -> bool:
-    few = len(session.checkpoint.variables) <= MEASURED_UNASKED
-    return few and session.total_bytes <= READ_UNASKED_BYTES
-
-
 class Measuring(QObject):
     """Fills the sketches of a session.
 
     measured: the rows (of the checkpoint's list) that have got a sketch, or an error, just now.
-    paused: nothing is being measured any more, for now.
+    paused: nothing is being measured any more, for now. reads_unasked: "sight" for the rows in
+    sight alone, "some" for all of what is not too large, "all"; counts from the next start.
     """
 
     measured = Signal(list)
@@ -49,6 +45,7 @@ class Measuring(QObject):
     def __init__(self, jobs: Jobs) -> None:
         super().__init__()
         self._jobs = jobs
+        self.reads_unasked = "some"
         self._session: Session | None = None
         self._job: Job[None] | None = None
         self._schedule: Any = None
@@ -62,7 +59,7 @@ class Measuring(QObject):
         self.stop()
         self._session = session
         self._wanted = []
-        self._all_wanted = _is_small(session)
+        self._all_wanted = self._reads_all(session)
         if self._all_wanted:
             self._measure(range(len(session.checkpoint.variables)))
 
@@ -83,6 +80,12 @@ class Measuring(QObject):
         else:
             self._measure(range(len(session.checkpoint.variables)))
             self.prefer(self._wanted)
+
+    def _reads_all(self, session: Session) -> bool:
+        if self.reads_unasked != "some":
+            return self.reads_unasked == "all"
+        few = len(session.checkpoint.variables) <= MEASURED_UNASKED
+        return few and session.total_bytes <= READ_UNASKED_BYTES
 
     def stop(self) -> None:
         """Measure nothing more."""

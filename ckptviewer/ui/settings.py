@@ -39,6 +39,15 @@ class Settings:
         self._values[name] = value
 
     @property
+    def path(self) -> str:
+        """The file that they are kept in."""
+        return str(self._path)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+
+    @property
     def recent_files(self) -> list[str]:
         """Paths of what was opened, the latest first."""
         return [path for path in self.get("recent_files", []) if isinstance(path, str)]

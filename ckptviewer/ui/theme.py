@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalett
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
 from ckptviewer.checkpoint.variable import Role
+from ckptviewer.resources import resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,11 @@ def _palette(theme: Theme) -> QPalette:
     return palette
 
 
+def _icon(theme: Theme, name: str) -> str:
+    """The path of a small icon in the theme's colours, as style sheets want it."""
+    return resource(f"icons/{name}-{theme.name}.svg").as_posix()
+
+
 def _style_sheet(theme: Theme) -> str:
     return f"""
     QMainWindow, QDialog {{ background: {theme.base}; }}
@@ -227,9 +233,11 @@ def _style_sheet(theme: Theme) -> str:
     QSpinBox:focus {{ border-color: {theme.accent}; }}
     QComboBox {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
         padding: 3px 8px; }}
-    QComboBox::drop-down {{ border: none; width: 16px; }}
+    QComboBox::drop-down {{ subcontrol-position: right center; border: none; width: 24px; }}
+    QComboBox::down-arrow {{ image: url({_icon(theme, "chevron-down")}); width: 10px; height: 6px; }}
     QProgressBar {{ background: {theme.track}; border: none; border-radius: 3px; max-height: 6px; }}
     QProgressBar::chunk {{ background: {theme.bar}; border-radius: 3px; }}
+    #popup {{ background: {theme.base}; border: 1px solid {theme.quiet_bar}; }}
     #card {{ background: {theme.raised}; border: 1px solid {theme.line}; border-radius: 6px; }}
     #code {{ background: {theme.raised}; border: 1px solid {theme.line}; border-radius: 6px;
         padding: 10px; }}

@@ -25,6 +25,12 @@ from ckptviewer.ui.panels.widgets import clear_layout, section_label, wrapped_la
 from ckptviewer.ui.plain_text import as_plain
 
 MOST_RECENT_SHOWN = 6
+_FIRST_STEPS = (
+    "Drop a checkpoint here: any of its files, its directory, or a directory of a whole training.",
+    "Type in the filter box to find variables, and click one to see its values.",
+    "Drop a second checkpoint onto the first to compare them.",
+    "Nothing in a file is run, and nothing in it is changed; Ctrl+K lists all there is to do.",
+)
 
 
 class WelcomePage(QWidget):
@@ -42,13 +48,8 @@ class WelcomePage(QWidget):
         title = QLabel("Open a checkpoint")
         title.setFont(appearance.title_font)
         inner.addWidget(title)
-        inner.addWidget(
-            wrapped_label(
-                "Drop a checkpoint here: an .index file, a data file, the file named checkpoint, "
-                "or a directory. Nothing in it is run, and TensorFlow is not needed.",
-                "muted",
-            )
-        )
+        for sentence in _FIRST_STEPS:
+            inner.addWidget(wrapped_label(sentence, "muted"))
         inner.addSpacing(10)
         row = QHBoxLayout()
         for text, signal, primary in (
