@@ -234,7 +234,8 @@ def _style_sheet(theme: Theme) -> str:
     QComboBox {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
         padding: 3px 8px; }}
     QComboBox::drop-down {{ subcontrol-position: right center; border: none; width: 24px; }}
-    QComboBox::down-arrow {{ image: url({_icon(theme, "chevron-down")}); width: 10px; height: 6px; }}
+    QComboBox::down-arrow {{ image: url({_icon(theme, "chevron-down")});
+        width: 10px; height: 6px; }}
     QProgressBar {{ background: {theme.track}; border: none; border-radius: 3px; max-height: 6px; }}
     QProgressBar::chunk {{ background: {theme.bar}; border-radius: 3px; }}
     #popup {{ background: {theme.base}; border: 1px solid {theme.quiet_bar}; }}

@@ -289,6 +289,25 @@ def test_rules_are_previewed_and_used(qtbot: QtBot, compare: Compare, tmp_path: 
     assert ("net/alpha", "net/gamma_y") in {delta.pair for delta in view.compared.deltas}
 
 
+def test_ready_made_rules_can_be_used(qtbot: QtBot, compare: Compare, tmp_path: Path) -> None:
+    from ckptviewer.checkpoint.rename_sets import rule_set
+    from ckptviewer.ui.dialogs.matching_dialog import RulesDialog
+
+    a, b = tmp_path / "a.npz", tmp_path / "b.npz"
+    np.savez(a, **{"net/weights": np.arange(5.0)})
+    np.savez(b, **{"net/kernel": np.arange(5.0) * 2})
+    _, view = compare(a, b)
+    view.ask_for_rules()
+    dialog = view.findChild(RulesDialog)
+    assert dialog is not None
+    rules = rule_set("tf1-to-tf2").rules
+    dialog._append(rules)
+    qtbot.waitUntil(lambda: dialog.listing.topLevelItemCount() == 1, timeout=TIMEOUT_MS)
+    with qtbot.waitSignal(dialog.chosen, timeout=TIMEOUT_MS) as chosen:
+        dialog.accept()
+    assert chosen.args[0] == rules
+
+
 def test_thresholds_change_verdicts_at_once(qtbot: QtBot, compare: Compare) -> None:
     from ckptviewer.ui.dialogs.thresholds_dialog import ThresholdsDialog
 

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
+    QMenu,
     QPlainTextEdit,
     QTreeWidget,
     QTreeWidgetItem,
@@ -22,6 +23,8 @@ from PySide6.QtWidgets import (
 from ckptviewer.analysis.comparison import VariableDelta
 from ckptviewer.analysis.rename_preview import RenamePreview, parse_rules, preview
 from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.rename_sets import RULE_SETS
+from ckptviewer.checkpoint.renaming import RenameRule
 from ckptviewer.checkpoint.text import plural, shape_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report
@@ -71,6 +74,7 @@ class RulesDialog(QDialog):
         )
         self._buttons.accepted.connect(self.accept)
         self._buttons.rejected.connect(self.reject)
+        self._add_ready_made()
         column_ = QVBoxLayout(self)
         column_.setContentsMargins(20, 18, 20, 16)
         column_.setSpacing(10)
@@ -91,6 +95,21 @@ class RulesDialog(QDialog):
         self._settle.timeout.connect(self._preview)
         self.edit.textChanged.connect(self._settle.start)
         self._preview()
+
+    def _add_ready_made(self) -> None:
+        button = self._buttons.addButton(
+            "Ready-made \u25be", QDialogButtonBox.ButtonRole.ActionRole
+        )
+        menu = QMenu(button)
+        for each in RULE_SETS.values():
+            menu.addAction(each.title).triggered.connect(
+                lambda _checked=False, rules=each.rules: self._append(rules)
+            )
+        button.setMenu(menu)
+
+    def _append(self, rules: Sequence[RenameRule]) -> None:
+        lines = [line for line in self._lines() if line.strip()]
+        self.edit.setPlainText("\n".join([*lines, *map(str, rules)]))
 
     def accept(self) -> None:
         """Use the rules as they are typed; one that cannot be used is told, and nothing changes."""

@@ -323,7 +323,8 @@ class DeltaRowsModel(VariableRowsModel):
             lines += [f"A  {key_a}"] if key_a is not None else []
             lines += [f"B  {key_b}"] if key_b is not None else []
             if delta.paired and delta.match.reason is not None:
-                lines.append(f"matched: {delta.match.why or delta.match.reason}")
+                guess = "a guess: " if delta.match.confidence < 0.5 else "matched: "
+                lines.append(f"{guess}{delta.match.why or delta.match.reason}")
             return "\n".join(lines)
         return self.text(item, column)
 

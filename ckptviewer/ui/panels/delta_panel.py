@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.histogram import Histogram
     from ckptviewer.analysis.statistics import Statistics
 
+SURE_ENOUGH = 0.5
+"""A match below this confidence is called a guess."""
+
 _NO_DIFFERENCE = "There is no difference element by element: the shapes or dtypes do not allow it."
 
 
@@ -255,9 +258,13 @@ def _match_facts(delta: VariableDelta) -> dict[str, str]:
     facts["In B"] = key_b if key_b is not None else "not there"
     if delta.match.reason is not None:
         facts["Matched by"] = str(delta.match.reason)
-        facts["Confidence"] = f"{delta.match.confidence:.0%}"
+        sure = delta.match.confidence
+        facts["Confidence"] = f"{sure:.0%}{', a guess' if sure < SURE_ENOUGH else ''}"
     if delta.match.why:
         facts["Why"] = delta.match.why
+    for side, aliases in (("A", delta.match.aliases_a), ("B", delta.match.aliases_b)):
+        if aliases:
+            facts[f"Also in {side} as"] = "\n".join(aliases)
     if delta.basis is not None:
         stated = {Basis.CHECKSUM: "by checksum, without reading", Basis.VALUES: "from all values"}
         facts["Compared"] = stated[delta.basis]
