@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from keyword import iskeyword
 
 from ckptviewer.checkpoint.renaming import RenameRule
 from ckptviewer.checkpoint.roles import VALUE_SUFFIX
@@ -11,6 +12,9 @@ from ckptviewer.export.choices import CAST_ROLES, Choices, Preset
 from ckptviewer.export.receipt import Receipt
 
 _MOST_LISTED = 200
+_MOST_OBJECTS = 4
+_PARTS_OF_A_MODEL = ("_", "layer", "variables", "keras_api", "trainable_variables")
+"""How attributes of a model begin that was itself the root of what was saved."""
 
 
 def command_line(
@@ -70,7 +74,8 @@ def _literal(key: str) -> str:
 def python_to_restore(receipt: Receipt) -> str:
     """Lines of Python that restore what was written, with the libraries users have anyway.
 
-    `model` stands for the user's model, whose code the checkpoint does not have. Where values were
+    `model`, and names that the keys begin with, stand for the user's own objects, whose code the
+    checkpoint does not have. Where values were
     cast, they are cast back while they are loaded.
     """
     path = receipt.destination
@@ -83,13 +88,33 @@ def python_to_restore(receipt: Receipt) -> str:
         return f"import numpy as np\nvalues = dict(np.load({path!r}))\n"
     cast = any(each.dtype for each in receipt.kept)
     if receipt.is_object_based:
-        return (_OBJECT_BASED_CAST if cast else _OBJECT_BASED).format(path=path)
+        text = _OBJECT_BASED_CAST if cast else _OBJECT_BASED
+        return text.format(path=path, objects=_objects(receipt))
     names = {_name(each.key): each.key_written for each in receipt.kept}
     renamed = {old: new for old, new in names.items() if old != new}
     if cast or 0 < len(renamed) <= _MOST_LISTED:
         listed = repr(renamed) if len(renamed) <= _MOST_LISTED else "{}"
         return _NAME_BASED_BY_NAME.format(path=path, renamed=listed)
     return _NAME_BASED.format(path=path)
+
+
+def _objects(receipt: Receipt) -> str:
+    """How the objects were named when they were saved, as far as the keys tell."""
+    paths = [
+        each.key.removesuffix(VALUE_SUFFIX)
+        for each in receipt.kept
+        if each.key.endswith(VALUE_SUFFIX) and not each.key.startswith("save_counter/")
+    ]
+    names = sorted({path.split("/")[0] for path in paths})
+    named = (
+        0 < len(names) <= _MOST_OBJECTS
+        and all(name.isidentifier() and not iskeyword(name) for name in names)
+        and not any(name.startswith(_PARTS_OF_A_MODEL) for name in names)
+        and all("/" in path for path in paths)
+        # Several with nothing but variables in them are the layers of one model.
+        and (len(names) == 1 or any(path.count("/") > 1 for path in paths))
+    )
+    return ", ".join(f"{name}={name}" for name in names) if named else "model"
 
 
 def _name(key: str) -> str:
@@ -99,7 +124,7 @@ def _name(key: str) -> str:
 _OBJECT_BASED = """\
 import tensorflow as tf
 
-checkpoint = tf.train.Checkpoint(model=model)  # named as when it was saved
+checkpoint = tf.train.Checkpoint({objects})  # named as when it was saved
 checkpoint.restore({path!r}).assert_existing_objects_matched()
 """
 
@@ -108,11 +133,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 
-def restore_cast(path, **objects):
+def restore_cast(path, *root, **objects):
     \"\"\"Restore as tf.train.Checkpoint does, casting each value to its variable's dtype.\"\"\"
     reader = tf.train.load_checkpoint(path)
     graph = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-    waiting, seen = [(0, tf.train.Checkpoint(**objects))], set()
+    waiting, seen = [(0, root[0] if root else tf.train.Checkpoint(**objects))], set()
     while waiting:
         number, thing = waiting.pop()
         if number in seen:
@@ -129,7 +154,7 @@ def restore_cast(path, **objects):
                 waiting.append((child.node_id, children[child.local_name]))
 
 
-restore_cast({path!r}, model=model)  # named as when it was saved
+restore_cast({path!r}, {objects})  # named as when it was saved
 """
 
 _NAME_BASED = """\

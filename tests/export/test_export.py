@@ -256,6 +256,25 @@ def test_without_a_save_counter_one_is_written(trained: Trained, tmp_path: Path)
     assert builders.values_in(tmp_path / "slim")[receipt.added[0]] == 0
 
 
+@pytest.mark.parametrize("dtype", ["", "bfloat16"])
+def test_a_model_that_was_saved_as_the_root(dtype: str, trained: Trained, tmp_path: Path) -> None:
+    prefix = Path(tf.train.Checkpoint(trained.model).save(str(tmp_path / "root")))
+    cast = CastRule(dtype=dtype) if dtype else None
+    receipt = export(prefix, tmp_path / "slim", Choices(preset=Preset.INFERENCE, cast=cast))
+    python = python_to_restore(receipt)
+    assert "(model)" in python or ", model)" in python
+    model = trained.fresh()
+    with told() as lines:
+        names = {"model": model}
+        exec(python, names)
+        names.clear()
+    assert [line for line in lines if "restored" in line] == []
+    found, wanted = model.trainable_variables[0].numpy(), trained.model.trainable_variables[0]
+    if dtype:
+        wanted = tf.cast(tf.cast(wanted.value, dtype), tf.float32)
+    np.testing.assert_array_equal(found, wanted.numpy())
+
+
 # tf.Module
 
 
@@ -282,7 +301,7 @@ def test_a_module(tmp_path: Path) -> None:
     checkpoint = tf.train.Checkpoint(net=net, optimizer=optimizer, step=step)
     prefix = Path(checkpoint.save(str(tmp_path / "net")))
     choices = Choices(preset=Preset.INFERENCE, ticks=_keys(prefix, "words"))
-    export(prefix, tmp_path / "slim", choices)
+    receipt = export(prefix, tmp_path / "slim", choices)
     fresh = Net()
     fresh.words.assign([b"", b""])
     with told() as lines:
@@ -292,6 +311,7 @@ def test_a_module(tmp_path: Path) -> None:
     assert [line for line in lines if "restored" in line] == []
     np.testing.assert_array_equal(fresh(INPUTS).numpy(), net(INPUTS).numpy())
     assert fresh.words.numpy().tolist() == [b"one", b"other"]
+    exec(python_to_restore(receipt), {"net": Net()})
     keys = builders.values_in(tmp_path / "slim").keys()
     assert not any(key.startswith(("optimizer", "step")) for key in keys)
     assert not any("random" in key for key in keys)
