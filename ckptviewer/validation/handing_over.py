@@ -54,6 +54,7 @@ def hand_over(
         path=worker_path_of(checkpoint),
         format=checkpoint.format_name,
         bundle=bundle,
+        labels={each.key: each.name for each in checkpoint.variables if each.name != each.key},
         mode=mode,
         names=tuple(names),
         cast=cast,

@@ -101,6 +101,7 @@ class CheckpointSpec:
     path: as TensorFlow or Keras takes it (prefix, .weights.h5, .keras).
     format: as on the command line ("tf-bundle").
     bundle: prefix of a bundle that holds the same under the same keys; "" where `path` is one.
+    labels: key -> its name for people, where that is another; helps matching by names.
     mode: how it binds. names: for BindMode.NAMES; none: the worker matches names by itself.
     cast: whether values of another dtype are converted (by names only).
     """
@@ -108,6 +109,7 @@ class CheckpointSpec:
     path: str
     format: str
     bundle: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     mode: BindMode = BindMode.AUTO
     names: tuple[NamePair, ...] = ()
     cast: bool = True

@@ -15,10 +15,11 @@ from ckptviewer.validation.worker.agreeing import Agreement
 from ckptviewer.validation.worker.classes import ClassCounts, Worst
 from ckptviewer.validation.worker.digests import digest
 from ckptviewer.validation.worker.feeding import Batch, fitted
+from ckptviewer.validation.worker.file_values import Stored
 from ckptviewer.validation.worker.forms import BINARY, CATEGORICAL, NUMBERS, SPARSE, Form, form_of
 from ckptviewer.validation.worker.metrics import higher_is_better
-from ckptviewer.validation.worker.model import Tensor
-from ckptviewer.validation.worker.naming import parts_of
+from ckptviewer.validation.worker.model import Tensor, Variable
+from ckptviewer.validation.worker.naming import pairs_by_name, parts_of
 from ckptviewer.validation.worker.problems import DataProblem, MetricProblem
 from ckptviewer.validation.worker.spool import Spool
 
@@ -239,6 +240,70 @@ def test_what_fits_an_input() -> None:
 )
 def test_parts_of_names(name: str, parts: tuple[str, ...]) -> None:
     assert parts_of(name) == parts
+
+
+class Values:
+    """Keys, shapes and names of a checkpoint that is none."""
+
+    def __init__(self, keys: dict[str, tuple[int, ...]], names: dict[str, str]) -> None:
+        self.keys = {key: Stored("float32", shape) for key, shape in keys.items()}
+        self.names = {key: names.get(key, key) for key in keys}
+
+    def is_model_like(self, key: str) -> bool:
+        return key != "save_counter"
+
+
+def variable(name: str, shape: tuple[int, ...], **more: Any) -> Variable:
+    return Variable(
+        name=name,
+        dtype="float32",
+        shape=shape,
+        trainable=True,
+        trackable=None,
+        get=lambda: None,
+        put=lambda _: None,
+        **more,
+    )
+
+
+def test_names_find_each_other_by_the_surest_rule_first() -> None:
+    keys = {
+        "dense/kernel": (2, 3),
+        "net/conv/_kernel/.ATTRIBUTES/VARIABLE_VALUE": (3, 3),
+        "layers/norm/vars/0": (3,),
+        "old/alone": (7,),
+        "a/bias": (2,),
+        "b/bias": (2,),
+        "optimizer/m": (9,),
+        "save_counter": (),
+        "whole": (6, 2),
+    }
+    values: Any = Values(keys, {"layers/norm/vars/0": "norm/gamma"})
+    variables = [
+        variable("dense/kernel", (2, 3)),
+        variable("model/conv/kernel", (3, 3)),
+        variable("norm/gamma", (3,)),
+        variable("new", (7,)),
+        variable("c/bias", (2,)),  # two could be meant
+        variable("lost", (9,)),  # only a slot has its shape
+        variable("counter", ()),
+        variable("whole/part_0", (3, 2), stored_name="whole", stored_shape=(6, 2)),
+        variable("whole/part_1", (3, 2), stored_name="whole", stored_shape=(6, 2)),
+    ]
+    for part in variables[-2:]:
+        part.region = (slice(0, 3), slice(0, 2))
+    found = {pair.variable.name: (pair.key, pair.rule) for pair in pairs_by_name(variables, values)}
+    assert found == {
+        "dense/kernel": ("dense/kernel", "the same name"),
+        "model/conv/kernel": (
+            "net/conv/_kernel/.ATTRIBUTES/VARIABLE_VALUE",
+            "the end of its name, and its shape",
+        ),
+        "norm/gamma": ("layers/norm/vars/0", "the name that the checkpoint has for it"),
+        "new": ("old/alone", "the only one of its shape"),
+        "whole/part_0": ("whole", "the same name"),
+        "whole/part_1": ("whole", "the same name"),
+    }
 
 
 # Runs held against one another

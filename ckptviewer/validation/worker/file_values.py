@@ -35,8 +35,8 @@ def _spelt(prefix: str) -> str:
 class FileValues:
     """The keys and values of one checkpoint."""
 
-    def __init__(self, prefix: str) -> None:
-        """Raises RestoreProblem."""
+    def __init__(self, prefix: str, labels: dict[str, str] | None = None) -> None:
+        """labels: names for people, by key. Raises RestoreProblem."""
         self.prefix = prefix = _spelt(prefix)
         try:
             self._reader = tensorflow().train.load_checkpoint(prefix)
@@ -53,7 +53,7 @@ class FileValues:
             if key != OBJECT_GRAPH_KEY
         }
         self.graph = self._object_graph() if OBJECT_GRAPH_KEY in shapes else None
-        self.names = self._names()
+        self.names = {**self._names(), **(labels or {})}
 
     def get(self, key: str) -> Any:
         """The values under `key`. Raises RestoreProblem."""

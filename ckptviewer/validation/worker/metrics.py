@@ -94,6 +94,8 @@ def _make(name: str, form: Form, model: Model, spec: dict[str, Any]) -> Metric:
     kind = _class_of(keras().metrics, plain, name)
     if "crossentropy" in plain:
         arguments["from_logits"] = form.logits
+    if plain in ("f1score", "fbetascore") and form.kind == BINARY:
+        arguments["threshold"] = 0.5  # without one, the largest of a single column is always yes
     try:
         metric = kind(**arguments)
     except Exception as error:

@@ -59,7 +59,7 @@ def pairs_by_name(
     take(list(known))
     take(_equal(free, {key: key for key in keys if key not in taken}, "the same name"))
     names = {key: values.names[key] for key in keys if key not in taken}
-    take(_equal(free, names, "the same name in the object graph"))
+    take(_equal(free, names, "the name that the checkpoint has for it"))
     take(_by_ends(free, [key for key in keys if key not in taken], values))
     take(_by_shape(free, [key for key in keys if key not in taken], values))
     return pairs
@@ -104,6 +104,8 @@ def _by_ends(variables: Sequence[Variable], keys: list[str], values: FileValues)
 
 
 def _by_shape(variables: Sequence[Variable], keys: list[str], values: FileValues) -> list[Pair]:
+    # A slot has the shape of its variable, and would be taken for it where that is missing.
+    keys = [key for key in keys if not any("optimizer" in part for part in parts_of(key))]
     found = []
     for variable in variables:
         same = [key for key in keys if values.keys[key].shape == variable.stored_shape]

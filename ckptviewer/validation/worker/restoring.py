@@ -50,7 +50,7 @@ def restore(model: Model, spec: dict[str, Any], which: str) -> Restoration:
     """Restore the checkpoint of a request. Raises RestoreProblem where nothing can be read."""
     start = time.perf_counter()
     prefix = spec["bundle"] or ("" if spec["format"] in _KERAS_FORMATS else spec["path"])
-    values = FileValues(prefix) if prefix else None
+    values = FileValues(prefix, spec["labels"]) if prefix else None
     attempt = _attempt(model, spec, values)
     seconds = time.perf_counter() - start
     return Restoration(_report(model, values, attempt, which, seconds), attempt.pairs, values)
