@@ -101,11 +101,15 @@ def statements_of(report: RestoreReport, walked: Walked | None) -> Iterator[Stat
 
 
 def _quiet(report: RestoreReport) -> str:
-    left = len(report.fresh)
+    needed, left = len(report.model_fresh), len(report.fresh)
     if not report.bound:
         return "Raises nothing, and restores nothing at all."
+    if needed:
+        return (
+            f"Raises nothing, although {plural(needed, 'variable')} of the model would stay fresh."
+        )
     if left:
-        return f"Raises nothing, although {plural(left, 'variable')} of the model would stay fresh."
+        return f"Raises nothing; {plural(left, 'variable')} that predictions do not need stay."
     return "Raises nothing."
 
 

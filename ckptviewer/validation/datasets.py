@@ -6,16 +6,13 @@ is loaded; what only the model can tell, its worker tells.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from ckptviewer.checkpoint.errors import (
-    CkptviewerError,
     NotACheckpointError,
     PathNotFoundError,
     UnreadableFileError,
@@ -23,23 +20,16 @@ from ckptviewer.checkpoint.errors import (
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.text import plural, printable
 from ckptviewer.storage.byte_source import LocalFile
-from ckptviewer.validation.protocol import DataKind, DataSpec, SignatureInfo, TensorInfo
+from ckptviewer.validation.csv_files import BadDataError, read_csv
+from ckptviewer.validation.protocol import DataKind, DataSpec
 
 TRUTHS = ("y", "label", "labels", "target", "targets", "y_true", "y_test", "y_val", "class")
 """Usual names of the truth, the likeliest first; the worker takes the same."""
 
 _PICTURES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif"))
 _RECORDS = (".tfrecord", ".tfrecords", ".tfrec", ".tfr", ".records", ".gz", ".zlib")
-_MOST_COLUMNS = 10_000
-_MOST_ROWS = 1_000_000
-_LONGEST_LINE = 16 << 20
-_SEEN_ROWS = 100
 _MOST_PICTURES = 1_000_000
 _MOST_CLASSES = 100_000
-
-
-class BadDataError(CkptviewerError, ValueError):
-    """The data cannot be what was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,73 +128,6 @@ def inspect_data(spec: DataSpec) -> Dataset:
     return _with_counts_checked(found)
 
 
-def check_inputs(data: Dataset, spec: DataSpec, signature: SignatureInfo) -> tuple[Finding, ...]:
-    """What of the data does not fit the model's inputs: missing keys, wrong shapes and dtypes."""
-    if data.kind in (DataKind.RANDOM, DataKind.IMAGES) or not data.columns:
-        return ()
-    findings = []
-    for wanted in signature.inputs:
-        column = _column_for(wanted, data, spec, alone=len(signature.inputs) == 1)
-        if column is None:
-            if data.kind is DataKind.CSV and len(signature.inputs) == 1:
-                continue  # its columns are put together
-            findings.append(
-                _error(
-                    "missing-input",
-                    f"The model's input {wanted.name} has no data.",
-                    f"The data has {_listed(data.by_key)}; say which belongs to it.",
-                )
-            )
-            continue
-        if not _shapes_fit(column.shape, wanted.shape):
-            findings.append(
-                _error(
-                    "wrong-shape",
-                    f"{column.key} has examples of shape {_shown(column.shape)}, and the model's "
-                    f"input {wanted.name} takes {_shown((wanted.shape or (None,))[1:])}.",
-                    "Reshape the data, or choose another key for the input.",
-                )
-            )
-        if (column.dtype == "string") != (wanted.dtype == "string"):
-            findings.append(
-                _error(
-                    "wrong-dtype",
-                    f"{column.key} is {column.dtype}, and the model's input {wanted.name} takes "
-                    f"{wanted.dtype}.",
-                    "Text and numbers are never converted into each other.",
-                )
-            )
-    return tuple(findings)
-
-
-def _column_for(wanted: TensorInfo, data: Dataset, spec: DataSpec, *, alone: bool) -> Column | None:
-    columns = data.by_key
-    key = spec.inputs.get(wanted.name, wanted.name)
-    if key in columns:
-        return columns[key]
-    if not alone or wanted.name in spec.inputs:
-        return None
-    if "x" in columns:
-        return columns["x"]
-    others = [column for column in data.columns if column.key != data.target]
-    return others[0] if len(others) == 1 else None
-
-
-def _shapes_fit(
-    column: tuple[int | None, ...] | None, wanted: tuple[int | None, ...] | None
-) -> bool:
-    if column is None or wanted is None:
-        return True
-    wanted = wanted[1:]
-    if len(column) != len(wanted):
-        # A vector may lack its last axis of one, as the worker adds it.
-        return column == () and wanted in ((1,), (None,))
-    return all(
-        have is None or want is None or have == want
-        for have, want in zip(column, wanted, strict=True)
-    )
-
-
 def _npz(spec: DataSpec) -> Dataset:
     columns = [column for path in spec.paths for column in _arrays(path)]
     return _of_arrays(spec, columns)
@@ -249,11 +172,13 @@ def _of_arrays(spec: DataSpec, columns: Sequence[Column]) -> Dataset:
         if column.shape is None:
             message = f"{printable(column.key)} is a single value, and has no examples."
             findings.append(
-                _error("no-examples", message, "The first axis of each array counts the examples.")
+                an_error(
+                    "no-examples", message, "The first axis of each array counts the examples."
+                )
             )
         elif column.dtype in ("object", "structured"):
             message = f"{printable(column.key)} holds Python objects, which are never loaded."
-            findings.append(_error("pickled-data", message, "Save it as an array of numbers."))
+            findings.append(an_error("pickled-data", message, "Save it as an array of numbers."))
     target, problem = _target([column.key for column in columns], spec.target)
     return Dataset(
         kind=spec.kind,
@@ -265,34 +190,15 @@ def _of_arrays(spec: DataSpec, columns: Sequence[Column]) -> Dataset:
 
 
 def _csv(spec: DataSpec) -> Dataset:
-    header: list[str] = []
-    total: int | None = 0
-    texts: set[int] = set()
-    for path in spec.paths:
-        with _text_of(path) as stream:
-            rows = csv.reader(_lines(stream, path))
-            try:
-                head = next(rows, [])
-                if header and head != header:
-                    raise BadDataError("its columns are not those of the first file", where=path)
-                header = head
-                seen = list(islice(rows, _SEEN_ROWS))
-                count = len(seen) + sum(1 for _ in islice(rows, _MOST_ROWS))
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise BadDataError(f"it is no CSV: {error}", where=path) from error
-        for row in seen:
-            if len(row) != len(header):
-                raise BadDataError(
-                    f"a row has {len(row)} cells, and the header {len(header)}", where=path
-                )
-            texts.update(at for at, cell in enumerate(row) if not _is_number(cell))
-        whole = count < _SEEN_ROWS + _MOST_ROWS
-        total = total + count if total is not None and whole else None
-    if len(header) > _MOST_COLUMNS:
-        raise BadDataError(f"it has {len(header):,} columns", where=spec.paths[0])
+    found = read_csv(spec.paths)
     columns = tuple(
-        Column(key=name, dtype="string" if at in texts else "float32", shape=(), count=total)
-        for at, name in enumerate(header)
+        Column(
+            key=name,
+            dtype="string" if at in found.texts else "float32",
+            shape=(),
+            count=found.count,
+        )
+        for at, name in enumerate(found.header)
     )
     keys = [column.key for column in columns]
     target, problem = _target(keys, spec.target)
@@ -300,33 +206,10 @@ def _csv(spec: DataSpec) -> Dataset:
         kind=spec.kind,
         paths=spec.paths,
         columns=columns,
-        count=total,
+        count=found.count,
         target=target or (keys[-1] if keys else ""),
         findings=tuple(problem),
     )
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return not cell
-    return True
-
-
-def _text_of(path: str) -> TextIO:
-    try:
-        return open(path, newline="", encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(f"it cannot be read: {error}", where=path) from error
-
-
-def _lines(stream: TextIO, path: str) -> Iterator[str]:
-    """The lines, none of which may fill the memory."""
-    while line := stream.readline(_LONGEST_LINE):
-        if len(line) == _LONGEST_LINE:
-            raise BadDataError(f"a line has more than {_LONGEST_LINE:,} characters", where=path)
-        yield line
 
 
 def _tfrecords(spec: DataSpec) -> Dataset:
@@ -354,7 +237,7 @@ def _tfrecords(spec: DataSpec) -> Dataset:
     findings = []
     if compression != spec.compression:
         findings.append(
-            _error(
+            an_error(
                 "compression",
                 f"The records are {'packed by ' + compression if compression else 'not packed'}.",
                 f"Say compression {compression!r}.",
@@ -383,14 +266,14 @@ def _images(spec: DataSpec) -> Dataset:
     wanted = list(spec.class_names) or names
     classes = tuple((name, _pictures(os.path.join(folder, name))) for name in wanted)
     findings = [
-        _error("missing-class", f"There is no folder {name} of a class.", "Add its pictures.")
+        an_error("missing-class", f"There is no folder {name} of a class.", "Add its pictures.")
         for name in wanted
         if name not in names
     ]
     empty = [name for name, count in classes if not count and name in names]
     if not names:
         findings.append(
-            _error(
+            an_error(
                 "no-classes",
                 "The folder has no folders, and each class needs one.",
                 "Put the pictures of each class into a folder of its name.",
@@ -401,7 +284,7 @@ def _images(spec: DataSpec) -> Dataset:
             Finding(
                 code="empty-class",
                 severity=Severity.WARNING,
-                message=f"No PNG, JPEG, BMP or GIF is in {_listed(empty)}.",
+                message=f"No PNG, JPEG, BMP or GIF is in {listed(empty)}.",
             )
         )
     return Dataset(
@@ -430,10 +313,10 @@ def _pictures(folder: str) -> int:
 def _target(keys: Sequence[str], wanted: str) -> tuple[str, list[Finding]]:
     if wanted and wanted not in keys:
         return "", [
-            _error(
+            an_error(
                 "missing-target",
                 f"The data has no {wanted} for the truth.",
-                f"It has {_listed(keys)}.",
+                f"It has {listed(keys)}.",
             )
         ]
     return wanted or next((name for name in TRUTHS if name in keys), ""), []
@@ -447,7 +330,7 @@ def _with_counts_checked(data: Dataset) -> Dataset:
     if len(counts) > 1:
         shown = ", ".join(f"{printable(each.key)}: {each.count}" for each in data.columns[:8])
         findings.append(
-            _error(
+            an_error(
                 "different-counts",
                 f"The arrays do not hold the same number of examples ({shown}).",
                 "The first axis of each array counts the examples.",
@@ -456,7 +339,7 @@ def _with_counts_checked(data: Dataset) -> Dataset:
     elif counts and count is None:
         (count,) = counts
     if count == 0 or (not data.columns and count is None):
-        findings.append(_error("no-examples", "The data has no examples.", "Choose other data."))
+        findings.append(an_error("no-examples", "The data has no examples.", "Choose other data."))
     return Dataset(
         kind=data.kind,
         paths=data.paths,
@@ -479,22 +362,25 @@ def describe(data: Dataset) -> str:
     if data.classes:
         return f"{examples} of {plural(len(data.classes), 'class', 'classes')}"
     columns = ", ".join(
-        f"{printable(each.key)} {each.dtype}{_shown(each.shape)}" for each in data.columns[:6]
+        f"{printable(each.key)} {each.dtype}{shown_shape(each.shape)}" for each in data.columns[:6]
     )
     more = f" and {len(data.columns) - 6} more" if len(data.columns) > 6 else ""
     return f"{examples}: {columns}{more}"
 
 
-def _shown(shape: tuple[int | None, ...] | None) -> str:
+def shown_shape(shape: tuple[int | None, ...] | None) -> str:
+    """A shape for people, free axes as `?`; nothing where it is unknown."""
     if shape is None:
         return ""
     return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
     found = [printable(name) for name in names]
     return ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
 
 
-def _error(code: str, message: str, remedy: str) -> Finding:
+def an_error(code: str, message: str, remedy: str) -> Finding:
+    """A finding that keeps the data from being run."""
     return Finding(code=code, severity=Severity.ERROR, message=message, remedy=remedy)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.resources import resource
 from ckptviewer.storage.byte_source import MemoryBytes
+from ckptviewer.validation.data_fit import check_inputs
 from ckptviewer.validation.datasets import (
     BadDataError,
     Dataset,
-    check_inputs,
     describe,
     inspect_data,
     kind_of,
