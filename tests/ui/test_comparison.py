@@ -300,7 +300,7 @@ def test_ready_made_rules_can_be_used(qtbot: QtBot, compare: Compare, tmp_path: 
     view.ask_for_rules()
     dialog = view.findChild(RulesDialog)
     assert dialog is not None
-    rules = rule_set("tf1-to-tf2").rules
+    rules = rule_set("tf1-to-tf2")
     dialog._append(rules)
     qtbot.waitUntil(lambda: dialog.listing.topLevelItemCount() == 1, timeout=TIMEOUT_MS)
     with qtbot.waitSignal(dialog.chosen, timeout=TIMEOUT_MS) as chosen:
