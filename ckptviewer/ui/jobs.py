@@ -123,6 +123,7 @@ class Jobs(QObject):
         self.workers: Executor = ThreadPoolExecutor(2, thread_name_prefix="worker")
         self.courtesy = Courtesy()
         self._running: list[Job[Any]] = []
+        self._is_shut = False
         # Queued: work that is over at once must not be heard before its Job is in its owner's hand.
         self._arrived.connect(self._hear, Qt.ConnectionType.QueuedConnection)
 
@@ -145,8 +146,30 @@ class Jobs(QObject):
         future.add_done_callback(lambda done: self._settle(job, done.result))
         return job
 
+    def ask(
+        self,
+        work: Callable[[], Result],
+        then: Callable[[Result], None],
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Have something small done in a thread, without a word: nobody need see or cancel it."""
+
+        def perform() -> None:
+            try:
+                result = work()
+            except Exception as error:
+                failure = error
+                if failed is not None:
+                    self.deliver(lambda: failed(failure))
+            else:
+                self.deliver(lambda: then(result))
+
+        if not self._is_shut:
+            self._pool.submit(perform)
+
     def shut_down(self) -> None:
         """Cancel all jobs; a thread that is stuck in a read is not waited for."""
+        self._is_shut = True
         for job in self.running:
             job.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
