@@ -22,6 +22,7 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("cache")
     os.environ["CKPTVIEWER_CACHE"] = str(directory / "results.sqlite")
     os.environ["CKPTVIEWER_HISTORY"] = str(directory / "validations.sqlite")
+    os.environ["XDG_STATE_HOME"] = str(directory / "state")  # the logs of crashes
 
 
 @pytest.fixture(scope="session")
