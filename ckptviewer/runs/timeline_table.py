@@ -72,6 +72,10 @@ class TimelineTable:
         else:
             self._take_cells(event)
 
+    def __len__(self) -> int:
+        """How many variables there are so far."""
+        return len(self._variables)
+
     @property
     def variables(self) -> list[Variable]:
         """One of each key that any checkpoint has, in natural order: as the last one has it."""
