@@ -192,7 +192,9 @@ class Worker:
         if self._is_over:
             raise not_started(self.python, "it has ended already", self.log.path)
         try:
-            self._send(encode_request(request))
+            # In a thread: what does not listen must not hold us up.
+            line = encode_request(request)
+            threading.Thread(target=self._send, args=(line,), name="asking", daemon=True).start()
             self._listen(watch, gathered, report, on_event)
         except WorkerError as error:
             error.outcome = gathered.outcome()
@@ -206,11 +208,10 @@ class Worker:
 
     def _send(self, line: bytes) -> None:
         assert self._process.stdin is not None
-        try:
+        # Where it has ended, its exit status tells how.
+        with suppress(OSError, ValueError):
             self._process.stdin.write(line)
             self._process.stdin.flush()
-        except OSError:
-            pass  # it has ended, and how it did is told by its exit status
 
     def _listen(
         self, watch: _Watch, gathered: Gathered, report: Report | None, on_event: OnEvent | None

@@ -303,8 +303,9 @@ def test_a_program_that_never_says_hello(ask: Asked, tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o755)
     limits = Limits(start_seconds=0.2)
+    request = ask.request("x" * 1_000_000)  # more than a pipe holds
     with pytest.raises(WorkerError, match=r"did not start within 0\.2 seconds") as raised:
-        run(ask.request("fine"), python=str(program), limits=limits, log_path=ask.log)
+        run(request, python=str(program), limits=limits, log_path=ask.log)
     assert raised.value.reason is Reason.HANG
 
 

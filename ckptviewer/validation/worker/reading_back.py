@@ -27,21 +27,22 @@ def read_back(
     for number, variable in enumerate(model.variables):
         tick(number, len(model.variables), variable.name)
         pair = pairs.get(variable.name)
-        now = digest(variable.get())
+        was = before[variable.name]
+        now = digest(variable.get(), was)
         stored = None
         if pair is not None and restored.values is not None:
             try:
-                stored = digest(value_for(pair, restored.values))
+                stored = digest(value_for(pair, restored.values), now)
             except RestoreProblem:
                 stored = None
         result.append(
             {
                 "name": variable.name,
                 "key": None if pair is None else pair.key,
-                "before": before[variable.name],
+                "before": was,
                 "after": now,
                 "file": stored,
-                "changed": now["digest"] != before[variable.name]["digest"],
+                "changed": now["digest"] != was["digest"],
                 "equal": None if stored is None else now["digest"] == stored["digest"],
             }
         )

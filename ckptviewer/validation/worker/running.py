@@ -71,8 +71,8 @@ class Run:
             if seen is not None:
                 seen(batch, outputs)
             tick(done, self._feeder.count or 0, "")
-        if len(self._sizes) == 1:
-            # A lone batch was the first, which is slow: once more for the watch.
+        if self._sizes[0] not in self._sizes[1:]:
+            # The first batch of a size is slow: once more for the watch.
             nonfinite = self._nonfinite
             self._predict(self._feeder.first)
             self._nonfinite = nonfinite
@@ -148,7 +148,7 @@ class Run:
         return {
             "first_batch_seconds": self._seconds[0] if self._seconds else None,
             "latency_seconds": float(np.median(full)) if full else None,
-            "throughput": sum(self._sizes[1:]) / sum(later) if sum(later) else None,
+            "throughput": len(full) * self._sizes[0] / sum(full) if sum(full) else None,
         }
 
 
