@@ -170,4 +170,6 @@ def _model_lines(model: Checkpoint) -> str:
         return f"model = tf.saved_model.load({model.path!r})\n"
     if model.format_name in ("keras-archive", "keras-h5"):
         return f"import keras\n\nmodel = keras.models.load_model({model.path!r})\n"
-    return f"# model = ...  the object that {model.path} was saved from\n"
+    if has_objects(model):
+        return f"# model = tf.train.Checkpoint(...)  # of the objects that wrote {model.path}\n"
+    return f"# model = ...  # the model that wrote {model.path}\n"

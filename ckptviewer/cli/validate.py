@@ -80,6 +80,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--unsafe", action="store_true", help="let Keras load code from the model's file (Lambda)"
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="run nothing: tell from the files alone what would bind; M may be a checkpoint, too",
+    )
     parser.add_argument("--yes", action="store_true", help="run the model's code without asking")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.set_defaults(run=run)
@@ -111,6 +116,8 @@ def run(options: argparse.Namespace) -> int:
     from ckptviewer.validation.recipe import write_recipe
     from ckptviewer.validation.validating import prepare, remember, validate
 
+    if options.dry_run:
+        return _dry_run(options)
     recipe = recipe_of(options)
     validation = prepare(recipe)
     _ask(recipe, options)
@@ -125,6 +132,31 @@ def run(options: argparse.Namespace) -> int:
     else:
         print_for_people(report, validation, earlier)
     return 0 if report.passes else 1
+
+
+def _dry_run(options: argparse.Namespace) -> int:
+    """Print what would bind; 0 where every variable of the model would."""
+    from ckptviewer.analysis.restore import simulate_restore
+    from ckptviewer.cli.restore_output import print_restore, restore_document
+    from ckptviewer.formats.resolve import open_checkpoint
+    from ckptviewer.validation.recipe import read_recipe
+
+    path, model = options.path, options.model
+    if options.recipe:
+        recipe = read_recipe(options.recipe)
+        path, model = path or recipe.checkpoint, model or recipe.model.path
+    if not path or not model:
+        raise CkptviewerError(
+            f"{'--model' if path else 'CKPT'} is missing",
+            remedy="Write `ckptviewer validate CKPT --model M --dry-run`.",
+        )
+    with open_checkpoint(path) as checkpoint, open_checkpoint(model) as opened:
+        report = simulate_restore(checkpoint, opened)
+    if options.json:
+        print(json.dumps(restore_document(report), indent=1))
+    else:
+        print_restore(report)
+    return 0 if report.restores_model else 1
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.text import plural, printable
+from ckptviewer.cli.restore_output import print_advice, restore_document
 
 if TYPE_CHECKING:
-    from ckptviewer.analysis.restore_report import RestoreReport
     from ckptviewer.validation.history import Earlier
     from ckptviewer.validation.report import ValidationReport
     from ckptviewer.validation.validating import Validation
@@ -26,7 +26,7 @@ def as_document(
     """The report, with what the files alone had told, and the earlier validations."""
     document = report.as_document()
     expected = validation.expected
-    document["expected"] = None if expected is None else expected_document(expected)
+    document["expected"] = None if expected is None else restore_document(expected)
     document["earlier"] = [
         {
             "at": datetime.fromtimestamp(each.at).astimezone().isoformat(timespec="seconds"),
@@ -38,24 +38,6 @@ def as_document(
         for each in earlier
     ]
     return document
-
-
-def expected_document(expected: RestoreReport) -> dict[str, Any]:
-    """What the files alone tell of the restore."""
-    return {
-        "rule": str(expected.rule),
-        "certain": expected.certain,
-        "call": expected.call,
-        "raises": expected.raises or None,
-        "restores_model": expected.restores_model,
-        "statements": [
-            {"call": each.call, "passes": each.passes, "message": each.message}
-            for each in expected.statements
-        ],
-        "rename_rules": [str(rule) for rule in expected.rename_rules],
-        "only_head_differs": expected.head.why if expected.head is not None else None,
-        "python": expected.partial or expected.fix or None,
-    }
 
 
 def print_for_people(
@@ -81,7 +63,9 @@ def print_for_people(
     for finding in findings:
         print(printable(f"{finding.severity}: {finding.message} {finding.remedy}".rstrip()))
     if not report.passes and validation.expected is not None:
-        _print_advice(validation.expected)
+        if validation.expected.head is not None:
+            print(f"\n{printable(validation.expected.head.why)}")
+        print_advice(validation.expected)
     _print_earlier(earlier)
     failed = sum(not check.passes for check in report.checks)
     told = f"{plural(len(report.checks), 'check')} passed"
@@ -163,22 +147,6 @@ def _print_differences(report: ValidationReport) -> None:
             print(f"  {printable(each.name):{width}}", *cells, sep="  ")
     if len(failing) > _MOST_NAMES:
         print(f"  and {len(failing) - _MOST_NAMES} more; --json lists all")
-
-
-def _print_advice(expected: RestoreReport) -> None:
-    if expected.restores_model:
-        return
-    if expected.head is not None:
-        print(f"\n{printable(expected.head.why)}")
-    if expected.rename_rules:
-        print("\nThese rename rules would bind more (--rename of `ckptviewer export`):")
-        for rule in expected.rename_rules[:_MOST_NAMES]:
-            print(f"  {printable(str(rule))}")
-    python = expected.partial or expected.fix
-    if python:
-        what = "all but the head" if expected.partial else "what can be restored"
-        print(f"\nPython that restores {what}:\n")
-        print("\n".join(f"  {line}".rstrip() for line in python.splitlines()))
 
 
 def _print_earlier(earlier: Sequence[Earlier]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptviewer.analysis.restore_rules import rules_for
-from ckptviewer.checkpoint.renaming import rename
+from ckptviewer.checkpoint.renaming import parse_rule, rename
 
 
 def patterns(wanted: dict[str, str], keep: tuple[str, ...] = ()) -> list[str]:
@@ -74,5 +74,6 @@ def test_rules_are_right_or_there_are_none(wanted: dict[str, str], keep: list[st
     keep = [key for key in keep if key not in wanted]
     rules = rules_for(wanted, keep)
     if rules:
+        rules = tuple(parse_rule(str(rule)) for rule in rules)  # as the command line takes them
         assert {key: rename(key, rules) for key in wanted} == wanted
         assert [rename(key, rules) for key in keep] == keep

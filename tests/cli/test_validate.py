@@ -256,3 +256,29 @@ def test_a_person_on_a_terminal_is_asked(
     assert "Go on? [y/N]" in said.getvalue()
     assert "digits.keras" in said.getvalue()
     assert "you did not agree" in said.getvalue()
+
+
+@pytest.mark.usefixtures("no_worker")
+def test_a_dry_run_tells_what_would_bind_from_the_files_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main.run(["validate", LATE, "--model", MODEL, "--dry-run", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["restores_model"]
+    assert not document["certain"]
+    assert {each["name"] for each in document["restore"]["bound"]} >= {"hidden/kernel"}
+
+    early = str(DEMO / "digits.ckpt-40")
+    assert main.run(["validate", LATE, "--model", early, "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "pass  assert_consumed()" in text
+    assert text.splitlines()[-1] == "Will it restore? yes"
+
+    other = builders.save(tmp_path / "other", {"net/w": np.ones((2, 7), np.float32)})
+    renamed = builders.save(tmp_path / "renamed", {"model/w": np.zeros((2, 7), np.float32)})
+    assert main.run(["validate", str(other), "--model", str(renamed), "--dry-run"]) == 1
+    text = capsys.readouterr().out
+    assert "NotFoundError: Key model/w not found in checkpoint" in text
+    assert "of the model would stay fresh\n  model/w" in text
+    assert text.splitlines()[-1] == "Will it restore? no"
+    assert "--model is missing" in complaint(capsys, LATE, "--dry-run")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +173,14 @@ def test_thresholds_are_those_that_are_said(tmp_path: Path) -> None:
     thresholds: Any = full(tmp_path).thresholds
     assert thresholds.agreement == 0.95
     assert [each.metric for each in thresholds.requirements] == ["accuracy", "loss"]
+
+
+def test_the_recipe_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "resources" / "docs" / "validate.md"
+    (text,) = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "r.toml").write_text(text)
+    recipe = read_recipe(tmp_path / "r.toml")
+    assert recipe.metrics.names == ("accuracy",)
+    for known in (Recipe, ModelSpec, DataSpec, MetricsSpec):
+        for field in fields(known):
+            assert f"`{field.name}`" in page.read_text() or field.name in text, field.name
