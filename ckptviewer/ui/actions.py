@@ -36,6 +36,7 @@ class Actions(QObject):
         self._add(file_menu, "Open the de&mo", window.open_demo)
         file_menu.addSeparator()
         self.compare = self._add(file_menu, "Com&pare with\u2026", window.choose_other, "Ctrl+D")
+        self.export = self._add(file_menu, "&Export\u2026", window.export, "Ctrl+E")
         save_intact = self._add(file_menu, "&Save what is intact\u2026", window.save_intact)
         self._add(file_menu, "Re&load", window.reload, QKeySequence.StandardKey.Refresh)
         file_menu.addSeparator()
@@ -78,7 +79,7 @@ class Actions(QObject):
         browser.table.addActions(
             [copy_rows, copy_keys, copy_python, _separator(self), expand, collapse]
         )
-        browser.offer([self.compare])
+        browser.offer([self.compare, self.export])
         window.top_bar.open_button.setMenu(self._opening_menu(file_menu))
 
     def show_view(self, view: View | None) -> None:
@@ -94,7 +95,8 @@ class Actions(QObject):
             bar.insertMenu(self._help_menu.menuAction(), self._view_menu)
         for action in self.of_browser:
             action.setEnabled(view is self._window.browser)
-        self.compare.setEnabled(view is not None and self._window.session is not None)
+        for action in (self.compare, self.export):
+            action.setEnabled(view is not None and self._window.session is not None)
 
     def _add(
         self,

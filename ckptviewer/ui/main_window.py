@@ -236,6 +236,19 @@ class MainWindow(QMainWindow):
         self._after_opening = lambda: self.compare_with(b)
         self.open_path(a)
 
+    def export(self) -> None:
+        """Show the page on which an export of the open checkpoint is put together."""
+        from ckptviewer.ui.panels.export_view import ExportView
+
+        if self.session is None or isinstance(self.view, ExportView):
+            return
+        view = ExportView(self.jobs, self.appearance, self.session)
+        if self.view is self.browser:
+            view.start_from(self.browser.table.selected_items())
+        view.open_wanted.connect(self.open_path)
+        view.compare_wanted.connect(self.compare_with)
+        self.show_view(view)
+
     def _show_comparison(self, path: str, saved: SavedComparison | None = None) -> None:
         from ckptviewer.ui.panels.comparison_view import ComparisonView
 

@@ -1,0 +1,256 @@
+"""The rows of the variable tree with their ticks: what an export keeps of each, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import IntEnum
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+
+from ckptviewer.checkpoint.text import count_text, exact_size_text, plural, shape_text, size_text
+from ckptviewer.checkpoint.tree import Group, Item, VariableTree
+from ckptviewer.export.plan import Kept
+from ckptviewer.ui.models.variable_rows import Index, VariableRowsModel
+from ckptviewer.ui.plain_text import as_plain
+from ckptviewer.ui.planned import Planned, Tick, rows_of
+
+
+class ExportColumn(IntEnum):
+    """The columns of the tree of an export, in their usual order."""
+
+    NAME = 0
+    SHAPE = 1
+    DTYPE = 2
+    SIZE = 3
+    WHY = 4
+
+
+TITLES = {
+    ExportColumn.NAME: "Keep",
+    ExportColumn.SHAPE: "Shape",
+    ExportColumn.DTYPE: "Dtype",
+    ExportColumn.SIZE: "Size",
+    ExportColumn.WHY: "Why",
+}
+MARKED_AT_ONCE = 5_000
+"""A tick of up to so many rows shows before its plan is made."""
+
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_ON_THE_RIGHT = (ExportColumn.SHAPE, ExportColumn.SIZE)
+_WORDS = {
+    Qt.CheckState.Checked: "kept",
+    Qt.CheckState.Unchecked: "dropped",
+    Qt.CheckState.PartiallyChecked: "partly kept",
+}
+
+
+class ExportRowsModel(VariableRowsModel):
+    """The tree with a tick box for each variable and group. ticked: somebody wants a Tick."""
+
+    ticked = Signal(object)
+
+    def __init__(self, tree: VariableTree) -> None:
+        self.planned: Planned | None = None
+        self.is_locked = False
+        self._expected: dict[int, bool] = {}
+        self._kept_of_matches: Planned | None = None
+        self._match_kept: dict[Group, int] = {}
+        super().__init__(tree)
+
+    def show_planned(self, planned: Planned) -> None:
+        """Show another plan."""
+        self.planned = planned
+        self._expected.clear()
+        self._kept_of_matches = None
+        self._tell_all()
+
+    def lock(self, locked: bool) -> None:
+        """While it is locked, no tick changes."""
+        self.is_locked = locked
+        self._tell_all()
+
+    def state(self, item: Item) -> Qt.CheckState:
+        """Whether an item is kept; of a group that is filtered, what is in sight of it."""
+        if isinstance(item, int):
+            return Qt.CheckState.Checked if self._is_kept(item) else Qt.CheckState.Unchecked
+        kept, count = self._counts(item)
+        if kept == 0 and count:
+            return Qt.CheckState.Unchecked
+        return Qt.CheckState.Checked if kept == count else Qt.CheckState.PartiallyChecked
+
+    def toggle(self, items: Collection[Item]) -> None:
+        """Keep all of these, or drop them where all are kept already."""
+        if items and not self.is_locked:
+            wanted = any(self.state(item) is not Qt.CheckState.Checked for item in items)
+            self.tick(items, wanted)
+
+    def tick(self, items: Collection[Item], wanted: bool) -> None:
+        """Keep or drop items; of groups what the filter leaves in sight."""
+        if self.is_locked:
+            return
+        tick = Tick(tuple(items), wanted, self._matches)
+        count = sum(1 if isinstance(item, int) else item.variable_count for item in items)
+        if count <= MARKED_AT_ONCE:
+            self._expected.update(dict.fromkeys(rows_of(self.tree, *tick[::2]), wanted))
+            self._tell_all()
+        self.ticked.emit(tick)
+
+    def outcome_text(self, row: int) -> str:
+        """Why a variable (a row of the checkpoint's list) is kept or dropped."""
+        return self.planned.outcomes[row].reason if self.planned is not None else ""
+
+    def new_name(self, item: Item) -> str:
+        """What a variable is written as, where that is another name; else empty."""
+        kept = self.kept(item)
+        return kept.key_written if kept is not None and kept.key_written != kept.key else ""
+
+    def kept(self, item: Item) -> Kept | None:
+        """What is written of a variable; None of one that is dropped, and of a group."""
+        if self.planned is None or not isinstance(item, int):
+            return None
+        outcome = self.planned.outcomes[item]
+        return outcome if isinstance(outcome, Kept) else None
+
+    def written_share(self, row: int) -> float:
+        """The part of `row` that is kept, as a share of all bytes."""
+        if self.planned is None:
+            return 0.0
+        item = self.item(row)
+        kept = self.kept(item)
+        size = self.planned.written.get(item, 0) if isinstance(item, Group) else 0
+        if kept is not None:
+            size = kept.written_bytes
+        return min(self.share(row), size / self.total_bytes)
+
+    def is_dropped(self, row: int) -> bool:
+        """Whether nothing of `row` is kept."""
+        return self.state(self.item(row)) is Qt.CheckState.Unchecked
+
+    def refresh(self, first: int, last: int) -> None:
+        last = min(last, self.rowCount() - 1)
+        if first <= last:
+            self.dataChanged.emit(
+                self.index(first, ExportColumn.NAME), self.index(last, ExportColumn.WHY)
+            )
+
+    def _tell_all(self) -> None:
+        self.refresh(0, self.rowCount() - 1)
+
+    def _is_kept(self, row: int) -> bool:
+        expected = self._expected.get(row)
+        if expected is not None:
+            return expected
+        return self.planned is not None and row in self.planned.kept
+
+    def _counts(self, group: Group) -> tuple[int, int]:
+        """How many of a group are kept, and how many there are, of those in sight."""
+        if self.planned is None:
+            return 0, group.variable_count
+        if self._expected and group.variable_count <= MARKED_AT_ONCE:
+            rows = rows_of(self.tree, (group,), self._matches)
+            return sum(map(self._is_kept, rows)), len(rows)
+        if self._matches is None:
+            return self.planned.counts.get(group, 0), group.variable_count
+        if self._kept_of_matches is not self.planned:
+            self._match_kept = self.tree.matching_counts(self.planned.kept & self._matches)
+            self._kept_of_matches = self.planned
+        return self._match_kept.get(group, 0), self._match_counts.get(group, 0)
+
+    def _rebuild(self) -> None:
+        self._kept_of_matches = None  # others match now
+        super()._rebuild()
+
+    # Qt's questions.
+
+    def columnCount(self, parent: Index | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(ExportColumn)
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        flags = super().flags(index)
+        if index.isValid() and index.column() == ExportColumn.NAME and not self.is_locked:
+            flags |= Qt.ItemFlag.ItemIsUserCheckable
+        return flags
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        if role != Qt.ItemDataRole.CheckStateRole or not index.isValid() or self.is_locked:
+            return False
+        wanted = Qt.CheckState(value) is not Qt.CheckState.Unchecked
+        self.tick((self.item(index.row()),), wanted)
+        return True
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(ExportColumn):
+            return None
+        column = ExportColumn(section)
+        if role == Qt.ItemDataRole.DisplayRole:
+            return TITLES[column]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if column in _ON_THE_RIGHT else _LEFT
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid() or index.row() >= self.rowCount():
+            return None
+        column, item = ExportColumn(index.column()), self.item(index.row())
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.text(item, column)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return as_plain(self._tip(item, column))
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if column in _ON_THE_RIGHT else _LEFT
+        if column is ExportColumn.NAME and role == Qt.ItemDataRole.CheckStateRole:
+            return self.state(item)
+        if column is ExportColumn.NAME and role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{self._accessible(index.row(), item)}, {_WORDS[self.state(item)]}"
+        return None
+
+    def text(self, item: Item, column: ExportColumn) -> str:
+        """What stands in a cell, in words."""
+        if column is ExportColumn.NAME:
+            text = item.name if isinstance(item, Group) else self.tree.label(item)
+            return text.replace("/", " / ")
+        if isinstance(item, Group):
+            return self._group_text(item, column)
+        variable = self.tree.variables[item]
+        kept = self.kept(item)
+        if column is ExportColumn.SHAPE:
+            return shape_text(variable.shape)
+        if column is ExportColumn.DTYPE:
+            new = kept.dtype if kept is not None else ""
+            return f"{variable.dtype} \u2192 {new}" if new else variable.dtype
+        if column is ExportColumn.SIZE:
+            return size_text(kept.written_bytes if kept is not None else variable.stored_bytes)
+        return self.outcome_text(item)
+
+    def _group_text(self, group: Group, column: ExportColumn) -> str:
+        if column is ExportColumn.SIZE:
+            return size_text(group.stored_bytes)
+        if column is ExportColumn.WHY and self.planned is not None:
+            kept, count = self._counts(group)
+            if kept == count:
+                return "all kept"
+            return f"{count_text(kept)} of {count_text(count)} kept" if kept else "all dropped"
+        return ""
+
+    def _tip(self, item: Item, column: ExportColumn) -> str:
+        if isinstance(item, Group):
+            return f"{item.path}\n{plural(item.variable_count, 'variable')}"
+        variable = self.tree.variables[item]
+        if column is ExportColumn.SIZE:
+            kept = self.kept(item)
+            stored = f"{exact_size_text(variable.stored_bytes)} in the source"
+            if kept is None:
+                return stored
+            return f"{exact_size_text(kept.written_bytes)} are written; {stored}"
+        if column is ExportColumn.WHY:
+            state = _WORDS[self.state(item)]
+            return f"{state[:1].upper()}{state[1:]}: {self.outcome_text(item)}\n{variable.role}"
+        if column is not ExportColumn.NAME:
+            return self.text(item, column)
+        lines = [variable.key] if variable.key == variable.name else [variable.name, variable.key]
+        new = self.new_name(item)
+        return "\n".join([*lines, f"written as {new}"] if new else lines)

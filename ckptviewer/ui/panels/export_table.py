@@ -1,0 +1,266 @@
+"""The variable tree of an export on the screen: tick boxes, what is dropped is muted."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtWidgets import QHeaderView, QMenu, QStyleOptionViewItem
+
+from ckptviewer.checkpoint.text import printable
+from ckptviewer.checkpoint.tree import Group
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.models.export_rows import TITLES, ExportColumn, ExportRowsModel
+from ckptviewer.ui.models.variable_rows import VariableRowsModel
+from ckptviewer.ui.panels.row_painting import (
+    CHEVRON,
+    INDENT,
+    PADDING,
+    SIZE_BAR,
+    RowPainter,
+    draw_text,
+    paint_chevron,
+    paint_ground,
+)
+from ckptviewer.ui.panels.variable_table import VariableTable
+
+BOX = 14
+_GAP = 8
+_WIDTHS = {
+    ExportColumn.SHAPE: 104,
+    ExportColumn.DTYPE: 82,
+    ExportColumn.SIZE: 112,
+    ExportColumn.WHY: 238,
+}
+_WIDER_DTYPE = 134
+
+
+class ExportTable(VariableTable):
+    """Shows an ExportRowsModel. Space and a click into the box change the tick."""
+
+    def make_painter(self, appearance: Appearance) -> ExportPainter:
+        return ExportPainter(appearance, self)
+
+    def export_model(self) -> ExportRowsModel | None:
+        """The model that is shown, if one is."""
+        model = self.model()
+        return model if isinstance(model, ExportRowsModel) else None
+
+    def show_model(self, model: VariableRowsModel) -> None:
+        first = self.model() is None
+        self.setModel(model)
+        if first:
+            header = self.horizontalHeader()
+            for column, width in _WIDTHS.items():
+                header.resizeSection(column, width)
+            header.setSectionResizeMode(ExportColumn.NAME, QHeaderView.ResizeMode.Stretch)
+        self.selectionModel().selectionChanged.connect(self._tell_selection)
+
+    def make_room_for_casts(self, casts: bool) -> None:
+        """Give two dtypes the room that they need, as long as nobody chose a width."""
+        header = self.horizontalHeader()
+        narrow, wide = _WIDTHS[ExportColumn.DTYPE], _WIDER_DTYPE
+        if header.sectionSize(ExportColumn.DTYPE) == (narrow if casts else wide):
+            header.resizeSection(ExportColumn.DTYPE, wide if casts else narrow)
+
+    def refresh(self) -> None:
+        if (model := self.rows_model()) is not None:
+            model.refresh(*self.rows_in_sight())
+
+    def toggle_selected(self) -> None:
+        """Keep all that is selected, or drop it where all of it is kept."""
+        if (model := self.export_model()) is not None:
+            model.toggle(self.selected_items())
+
+    def copy_rows(self) -> None:
+        """Put the selected rows on the clipboard as tab-separated values, with a header."""
+        model = self.export_model()
+        if model is None:
+            return
+        lines = ["key\tkey_written\tdtype_written\tbytes\treason"]
+        for item in self.selected_items():
+            if isinstance(item, int):
+                variable, kept = model.tree.variables[item], model.kept(item)
+                cells = [printable(variable.key), "", "", "0"]
+                if kept is not None:
+                    cells[1:] = [
+                        printable(kept.key_written),
+                        kept.dtype or variable.dtype,
+                        str(kept.written_bytes),
+                    ]
+                lines.append("\t".join((*cells, printable(model.outcome_text(item)))))
+        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
+
+    # Qt's events.
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Space:
+            self.toggle_selected()
+        else:
+            super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        model = self.export_model()
+        index = self._index_of_box(event)
+        if model is not None and index is not None and event.button() == Qt.MouseButton.LeftButton:
+            item = model.item(index.row())
+            selected = self.selected_items()
+            # A box within a selection speaks for the selection, as in lists of mail.
+            model.toggle(selected if len(selected) > 1 and item in selected else (item,))
+            return
+        super().mousePressEvent(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if self._index_of_box(event) is not None:
+            self.mousePressEvent(event)
+        else:
+            super().mouseDoubleClickEvent(event)
+
+    def _index_of_box(self, event: QMouseEvent) -> QModelIndex | None:
+        """The cell in whose box the mouse is; None where it is in none."""
+        model = self.export_model()
+        index = self.indexAt(event.position().toPoint())
+        if model is None or not index.isValid() or index.column() != ExportColumn.NAME:
+            return None
+        left = self.visualRect(index).left() + box_left(model, index.row())
+        return index if left - 4 <= event.position().x() <= left + BOX + 4 else None
+
+    def _offer_columns(self) -> None:
+        menu = QMenu(self)
+        for column, title in TITLES.items():
+            if column is ExportColumn.NAME:
+                continue
+            action = menu.addAction(title)
+            action.setCheckable(True)
+            action.setChecked(not self.isColumnHidden(column))
+            action.toggled.connect(lambda shown, c=column: self.setColumnHidden(c, not shown))
+        menu.exec(self.cursor().pos())
+
+
+def box_left(model: ExportRowsModel, row: int) -> int:
+    """Where the tick box of a row begins, from the left of its cell."""
+    return PADDING + model.depth(row) * INDENT + CHEVRON + 1
+
+
+class ExportPainter(RowPainter):
+    """Paints all cells of the tree of an export."""
+
+    def editorEvent(self, *_: object) -> bool:
+        return False  # the table itself knows where its boxes are
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        model = index.model()
+        if not isinstance(model, ExportRowsModel):
+            return
+        theme = self._appearance.theme
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        paint_ground(painter, option, theme)
+        painter.setFont(self._appearance.text_font)
+        row, column = index.row(), index.column()
+        rect = option.rect.adjusted(PADDING, 0, -PADDING, 0)
+        if column == ExportColumn.NAME:
+            self._paint_ticked_name(painter, option.rect, model, row)
+        elif column == ExportColumn.SIZE:
+            self._paint_written(painter, rect, model, row)
+        else:
+            if column == ExportColumn.DTYPE:
+                painter.setFont(self._appearance.fixed_font)
+            plain = column == ExportColumn.SHAPE and not model.is_dropped(row)
+            painter.setPen(QColor(theme.text if plain else theme.muted))
+            right = column == ExportColumn.SHAPE
+            align = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+            text = str(index.data() or "")
+            if column == ExportColumn.WHY:  # its beginning says most
+                text = painter.fontMetrics().elidedText(
+                    text, Qt.TextElideMode.ElideRight, rect.width()
+                )
+            draw_text(painter, rect, text, align)
+        painter.restore()
+
+    def _paint_ticked_name(
+        self, painter: QPainter, cell: QRect, model: ExportRowsModel, row: int
+    ) -> None:
+        theme = self._appearance.theme
+        item = model.item(row)
+        left = cell.left() + PADDING + model.depth(row) * INDENT
+        if model.is_expandable(row):
+            paint_chevron(painter, left, cell.center().y(), model.is_expanded(row), theme)
+        left = cell.left() + box_left(model, row)
+        box = QRectF(left, cell.center().y() - BOX / 2 + 1, BOX, BOX)
+        self._paint_box(painter, box, model.state(item), model.is_locked)
+        left += BOX + _GAP
+        rect = QRect(left, cell.top(), cell.right() - left - 2, cell.height())
+        new = model.new_name(item)
+        room = rect.adjusted(0, 0, -rect.width() // 2 if new else 0, 0)
+        painter.setPen(QColor(theme.muted if model.is_dropped(row) else theme.text))
+        text = str(model.index(row, ExportColumn.NAME).data())
+        width = draw_text(painter, room, text, Qt.AlignmentFlag.AlignLeft)
+        note = ""
+        if new:
+            note = f"\u2192 {new.replace('/', ' / ')}"
+        elif isinstance(item, Group):
+            note = f"{item.variable_count:,}"
+        elif model.tree.slots.get(item) and not model.is_expanded(row):
+            note = f"+{len(model.tree.slots[item])}"
+        if note:
+            painter.setPen(QColor(theme.accent if new else theme.muted))
+            painter.setFont(self._appearance.small_font)
+            draw_text(painter, rect.adjusted(width + 7, 0, 0, 0), note, Qt.AlignmentFlag.AlignLeft)
+
+    def _paint_box(
+        self, painter: QPainter, box: QRectF, state: Qt.CheckState, locked: bool
+    ) -> None:
+        theme = self._appearance.theme
+        colour = QColor(theme.quiet_bar if locked else theme.accent)
+        painter.save()
+        if state is Qt.CheckState.Unchecked:
+            painter.setPen(QPen(QColor(theme.quiet_bar), 1.2))
+            painter.setBrush(QColor(theme.base))
+            painter.drawRoundedRect(box.adjusted(0.6, 0.6, -0.6, -0.6), 3, 3)
+        else:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour)
+            painter.drawRoundedRect(box, 3, 3)
+            pen = QPen(QColor(theme.base), 1.8)
+            pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+            pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+            painter.setPen(pen)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            points = [(0.24, 0.53), (0.43, 0.71), (0.77, 0.31)]
+            if state is Qt.CheckState.PartiallyChecked:
+                points = [(0.27, 0.5), (0.73, 0.5)]
+            painter.drawPolyline(
+                QPolygonF([QPointF(box.left() + x * BOX, box.top() + y * BOX) for x, y in points])
+            )
+        painter.restore()
+
+    def _paint_written(
+        self, painter: QPainter, rect: QRect, model: ExportRowsModel, row: int
+    ) -> None:
+        """The size, with a bar for its share in all; what is dropped of it is hollow."""
+        theme = self._appearance.theme
+        painter.setPen(QColor(theme.muted if model.is_dropped(row) else theme.text))
+        text = str(model.index(row, ExportColumn.SIZE).data())
+        width = draw_text(painter, rect, text, Qt.AlignmentFlag.AlignRight)
+        room = min(
+            SIZE_BAR, rect.width() - max(width, painter.fontMetrics().averageCharWidth() * 8)
+        )
+        if room < 12:
+            return
+        whole = QRectF(rect.left(), rect.center().y() - 1.5, room - 6, 4)
+        painter.setPen(Qt.PenStyle.NoPen)
+        for share, colour in (
+            (1.0, theme.track),
+            (model.share(row), theme.quiet_bar),
+            (model.written_share(row), theme.bar),
+        ):
+            if share:
+                bar = QRectF(whole)
+                bar.setWidth(max(1.5, whole.width() * share))
+                painter.setBrush(QColor(colour))
+                painter.drawRoundedRect(bar, 2, 2)

@@ -1,0 +1,442 @@
+"""The page of an export: the tree with its ticks to the left, the options to the right."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QSplitter,
+    QStackedLayout,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ckptviewer.checkpoint.errors import NameCollisionError, TargetExistsError
+from ckptviewer.checkpoint.progress import Progress
+from ckptviewer.checkpoint.text import count_text, plural
+from ckptviewer.checkpoint.tree import Item
+from ckptviewer.export.choices import Preset
+from ckptviewer.export.plan import Kept
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.exporting import Done, Exporting
+from ckptviewer.ui.jobs import Job, Jobs
+from ckptviewer.ui.models.export_rows import ExportRowsModel
+from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE
+from ckptviewer.ui.panels.export_balance import Balance
+from ckptviewer.ui.panels.export_options import ExportOptions
+from ckptviewer.ui.panels.export_result import ExportResult
+from ckptviewer.ui.panels.export_table import ExportTable
+from ckptviewer.ui.panels.export_target import ExportTarget, problem_text
+from ckptviewer.ui.panels.view import View
+from ckptviewer.ui.panels.widgets import ElidedLabel, flat_button, scrolled
+from ckptviewer.ui.planned import Planned, Tick, rows_of
+from ckptviewer.ui.planning import Planning
+from ckptviewer.ui.predicting import Predicting
+from ckptviewer.ui.proposals import proposed_choices
+from ckptviewer.ui.session import Session
+
+
+class ExportView(View):
+    """Puts an export of the window's checkpoint together, carries it out, and tells of it.
+
+    open_wanted, compare_wanted: path of what was written. exported: a Done. failed: in words.
+    """
+
+    open_wanted = Signal(str)
+    compare_wanted = Signal(str)
+    exported = Signal(object)
+    failed = Signal(str)
+    filter_hint = "Filter: words, role:weight, size>1M"
+    menu_title = "&Export"
+
+    def __init__(self, jobs: Jobs, appearance: Appearance, session: Session) -> None:
+        """session: the window's, which stays its own."""
+        super().__init__()
+        self._jobs, self._session = jobs, session
+        self._filtering: Job[list[int] | None] | None = None
+        self._last_tick: Tick | None = None
+        choices = proposed_choices(session.checkpoint)
+        self.planning = Planning(jobs, session, choices)
+        self.predicting = Predicting(jobs, session)
+        self.exporting = Exporting(jobs, session)
+        self.table = ExportTable(appearance, jobs.courtesy)
+        self.table.setAccessibleName("Variables to keep")
+        self.model = ExportRowsModel(session.tree)
+        self.table.show_model(self.model)
+        self.balance = Balance(appearance)
+        self.options = ExportOptions(appearance, session.checkpoint, choices)
+        self.target = ExportTarget(jobs, appearance, session)
+        self.result = ExportResult(appearance)
+        self._facts = ElidedLabel()
+        self._keep_shown = flat_button("Keep what is shown", "Tick all that the filter leaves")
+        self._drop_shown = flat_button("Drop it", "Take the ticks away of all that it leaves")
+        self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
+        self._lay_out(appearance)
+        self._connect()
+        appearance.changed.connect(self._dress)
+        self.planning.choose(choices)
+
+    # As a view.
+
+    def title(self) -> str:
+        return f"Export {os.path.basename(self._session.checkpoint.path.rstrip('/'))}"
+
+    def fill_menu(self, menu: QMenu) -> None:
+        for text, shortcut, do in (
+            ("&Export", "Ctrl+Return", self.export),
+            ("&Toggle the selected", "", self.table.toggle_selected),
+            ("&Keep what is shown", "", lambda: self._tick_shown(True)),
+            ("&Drop what is shown", "", lambda: self._tick_shown(False)),
+            ("Undo own t&icks", "", self._forget_ticks),
+            ("Copy &rows", "", self.table.copy_rows),
+            ("E&xpand groups", "", self.table.expand_all),
+            ("&Collapse groups", "", self.table.collapse_all),
+        ):
+            action = menu.addAction(text)
+            if shortcut:
+                action.setShortcut(QKeySequence(shortcut))
+            action.triggered.connect(lambda _checked=False, do=do: do())
+
+    def apply_filter(self, text: str) -> None:
+        if self._filtering is not None:
+            self._filtering.cancel()
+            self._filtering = None
+        session = self._session
+        if len(session.checkpoint.variables) <= FILTERED_IN_PLACE:
+            self._show_matches(session.rows_matching(text))
+            return
+        self._filtering = self._jobs.start("Filter", lambda _c, _r: session.rows_matching(text))
+        self._filtering.succeeded.connect(self._show_matches)
+
+    def select_variable(self, key: str) -> bool:
+        for row, variable in enumerate(self._session.checkpoint.variables):
+            if key in (variable.key, variable.name):
+                if self.model.reveal(row) is not None:
+                    self.table.show_item(row)
+                return True
+        return False
+
+    def enter(self) -> None:
+        if self._side.currentWidget() is self.result:
+            self.result.setFocus()
+        else:
+            self.table.enter()
+
+    def reload(self) -> None:
+        self._plan_anew()
+        self.target.look_again()
+
+    def leave(self) -> None:
+        if self.exporting.is_running:
+            self.told.emit("The export was cancelled.")
+        self.exporting.stop()
+        self.planning.stop()
+        self.predicting.stop()
+        self.target.stop()
+        if self._filtering is not None:
+            self._filtering.cancel()
+
+    # What can be done with it.
+
+    def start_from(self, items: list[Item]) -> None:
+        """Take these as what `selected` means, until others are selected here."""
+        for item in items:
+            self.model.reveal(item)
+        if len(items) == 1:
+            self.table.show_item(items[0])
+
+    def export(self) -> None:
+        """Write what is planned, unless something has to be said first."""
+        planned = self.planning.current
+        problem = self._problem()
+        if problem:
+            self.target.show_problem(problem)
+            return
+        target = self.target.target
+        if planned is None or target is None or self.exporting.is_running:
+            return
+        overwrite = bool(target.files) and self.target.overwrite.isChecked()
+        if target.files and not overwrite:
+            self.target.refuse_overwriting()
+            return
+        self._show_running(True)
+        self.exporting.start(planned, target.path, overwrite=overwrite)
+
+    def cancel(self) -> None:
+        """Stop the export that is under way."""
+        if self.exporting.is_running:
+            self.target.show_cancelling()
+            self.exporting.cancel()
+
+    # How it goes on.
+
+    def _problem(self) -> str:
+        """Why it cannot begin; empty where it can."""
+        planned, target = self.planning.current, self.target.target
+        if self.options.problem:
+            return self.options.problem
+        if not self.planning.is_settled or not self.target.is_settled:
+            return "One moment: the plan is being made."
+        if planned is None or target is None:
+            return self.target.problem.said or "There is no plan that could be carried out."
+        if not planned.plan.kept:
+            return "Nothing is kept: tick at least one variable."
+        if target.problem is not None:
+            return problem_text(target.problem)
+        if planned.plan.needs_confirmation and not self.options.confirm.isChecked():
+            self.options.confirm.setFocus()
+            return (
+                "The file does not say of all variables whether they are trainable: tick above "
+                "that roles decide."
+            )
+        return ""
+
+    def _plan_anew(self) -> None:
+        self.planning.choose_but_ticks(self.options.choices())
+
+    def _begin_from(self, preset: Preset) -> None:
+        choices = self.options.choices()
+        if preset is Preset.SELECTED:
+            rows = rows_of(self._session.tree, self.table.selected_items())
+            keys = (self._session.tree.variables[row].key for row in rows)
+            choices = replace(choices, selected=frozenset(keys))
+        self.options.confirm.setChecked(False)
+        self.planning.choose(choices)
+
+    def _forget_ticks(self) -> None:
+        self.planning.choose(self.options.choices())
+
+    def _tick(self, tick: Tick) -> None:
+        self._last_tick = tick
+        self.planning.tick(tick)
+
+    def _tick_shown(self, wanted: bool) -> None:
+        self.model.tick(self._session.tree.root.children, wanted)
+
+    def _show_planned(self, planned: Planned) -> None:
+        plan = planned.plan
+        self.model.show_planned(planned)
+        self.table.make_room_for_casts(bool(plan.casts))
+        count = len(self._session.checkpoint.variables)
+        self.balance.show_bytes(plan.bytes_before, plan.expected_bytes, len(plan.kept), count)
+        self.options.show_findings(plan.findings, needs_confirmation=plan.needs_confirmation)
+        self.options.show_ticks(len(planned.choices.ticks))
+        self.options.show_renamed(plan)
+        self.target.show_choices(planned.choices)
+        self.target.show_needed(plan.expected_bytes)
+        self.target.show_problem("")
+        self.target.button.setEnabled(bool(plan.kept))
+        self._facts.show_text(
+            f"{count_text(len(plan.kept))} kept, {count_text(len(plan.dropped))} dropped"
+        )
+        self.predicting.predict(plan)
+        self._tell_futile_tick(planned)
+
+    def _tell_futile_tick(self, planned: Planned) -> None:
+        tick, self._last_tick = self._last_tick, None
+        if tick is None or len(tick.items) != 1 or not isinstance(tick.items[0], int):
+            return
+        outcome = planned.outcomes[tick.items[0]]
+        if isinstance(outcome, Kept) is not tick.wanted:
+            state = "It is dropped" if tick.wanted else "It is kept"
+            self.told.emit(f"{state} all the same: {outcome.reason}.")
+
+    def _show_no_plan(self, error: BaseException) -> None:
+        self.balance.show_nothing()
+        self.predicting.predict(None)
+        self.target.button.setEnabled(False)
+        self.model.lock(False)
+        self.options.show_findings((), needs_confirmation=False)
+        if isinstance(error, NameCollisionError) and self.options.rename.toPlainText().strip():
+            self.options.show_rename_problem(problem_text(error))
+        else:
+            self.target.show_problem(problem_text(error))
+
+    def _show_prediction(self) -> None:
+        planned, shown = self.planning.current, self.options.prediction
+        if planned is None or not planned.plan.casts:
+            shown.show_nothing()
+            return
+        losses = self.predicting.losses()
+        if losses is not None:
+            shown.show_losses(losses, planned.plan.casts[0].dtype)
+        elif self.predicting.is_running:
+            shown.show_progress(self.predicting.progress)
+        else:
+            shown.ask(self.predicting.unread_bytes)
+
+    def _show_running(self, running: bool) -> None:
+        self.model.lock(running)
+        self.options.setEnabled(not running)
+        for button in (self._keep_shown, self._drop_shown):
+            button.setEnabled(not running)
+        self.target.show_busy(running)
+
+    def _show_progress(self, progress: Progress, words: str) -> None:
+        self.target.show_progress(progress, words)
+
+    def _show_done(self, done: Done) -> None:
+        self._show_running(False)
+        self.model.lock(True)
+        self.result.show_done(done)
+        self._side.setCurrentWidget(self.result)
+        name = os.path.basename(done.receipt.destination)
+        self.told.emit(f"Exported {plural(len(done.receipt.kept), 'variable')} to {name}")
+        self.exporting.measure(done)
+        self.exported.emit(done)
+
+    def _show_failure(self, error: BaseException) -> None:
+        self._show_running(False)
+        self.target.look_again()
+        if isinstance(error, TargetExistsError):  # it came to be there in this very moment
+            self.target.show_problem("There is a checkpoint of this name now: look below.")
+        else:
+            self.target.show_problem(f"Nothing was written. {problem_text(error)}")
+        self.failed.emit(self.target.problem.said)
+
+    def _show_cancelled(self) -> None:
+        self._show_running(False)
+        self.target.look_again()
+        self.target.show_problem("Cancelled; nothing was written.")
+
+    def _change_again(self) -> None:
+        self.model.lock(False)
+        self.target.look_again()
+        self._side.setCurrentWidget(self._choosing)
+        self.table.enter()
+
+    def _show_matches(self, rows: list[int] | None) -> None:
+        selected = self.table.selected_items()
+        self.model.set_matches(rows)
+        self._nothing.setVisible(rows is not None and not rows)
+        for button in (self._keep_shown, self._drop_shown):
+            button.setVisible(bool(rows))
+        for item in selected[:1]:
+            if self.model.row_of_item(item) is not None:
+                self.table.show_item(item)
+
+    def _dress(self) -> None:
+        planned = self.planning.current
+        if planned is not None:
+            self._show_planned(planned)
+        if self.result.done is not None:
+            receipt = self.result.receipt
+            self.result.show_done(self.result.done)
+            if receipt is not None:
+                self.result.show_measured(receipt)
+
+    # How it is made.
+
+    def _connect(self) -> None:
+        self.model.ticked.connect(self._tick)
+        self.planning.planned.connect(self._show_planned)
+        self.planning.failed.connect(self._show_no_plan)
+        self.predicting.changed.connect(self._show_prediction)
+        self.predicting.failed.connect(
+            lambda error: self.options.prediction.show_problem(problem_text(error))
+        )
+        self.options.changed.connect(self._plan_anew)
+        self.options.preset_chosen.connect(self._begin_from)
+        self.options.ticks_forgotten.connect(self._forget_ticks)
+        self.options.confirm.toggled.connect(lambda _on: self.target.show_problem(""))
+        self.options.prediction.read_wanted.connect(self.predicting.read_all)
+        self.target.suffix_typed.connect(self.options.choose_format)
+        self.target.export_wanted.connect(self.export)
+        self.target.cancel_wanted.connect(self.cancel)
+        self.exporting.progressed.connect(self._show_progress)
+        self.exporting.done.connect(self._show_done)
+        self.exporting.failed.connect(self._show_failure)
+        self.exporting.cancelled.connect(self._show_cancelled)
+        self.exporting.measured.connect(self.result.show_measured)
+        self.exporting.saved.connect(lambda path: self.told.emit(f"Saved {path}"))
+        self.exporting.not_saved.connect(
+            lambda error: self.result.problem.say(problem_text(error), error=True)
+        )
+        self.result.open_wanted.connect(self.open_wanted)
+        self.result.compare_wanted.connect(self.compare_wanted)
+        self.result.again_wanted.connect(self._change_again)
+        self.result.told.connect(self.told)
+        self.result.save_wanted.connect(self.exporting.save_receipt)
+        self._keep_shown.clicked.connect(lambda: self._tick_shown(True))
+        self._drop_shown.clicked.connect(lambda: self._tick_shown(False))
+
+    def _lay_out(self, appearance: Appearance) -> None:
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self._strip(appearance))
+        column.addWidget(self.table, 1)
+        self._nothing.setObjectName("muted")
+        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._nothing.setMinimumHeight(60)
+        self._nothing.hide()
+        column.addWidget(self._nothing)
+        right = QWidget()
+        right.setObjectName("page")
+        right.setMinimumWidth(380)
+        self._side = QStackedLayout(right)
+        self._choosing = QWidget()
+        column = QVBoxLayout(self._choosing)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        head = QWidget()
+        inner = QVBoxLayout(head)
+        inner.setContentsMargins(20, 14, 20, 12)
+        inner.addWidget(self.balance)
+        for widget, stretch in (
+            (head, 0),
+            (_line(), 0),
+            (scrolled(self.options), 1),
+            (_line(), 0),
+            (self.target, 0),
+        ):
+            column.addWidget(widget, stretch)
+        self._side.addWidget(self._choosing)
+        self._side.addWidget(self.result)
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setHandleWidth(1)
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(left)
+        splitter.addWidget(right)
+        splitter.setStretchFactor(0, 63)
+        splitter.setStretchFactor(1, 37)
+        splitter.setSizes([820, 460])
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(splitter)
+
+    def _strip(self, appearance: Appearance) -> QWidget:
+        strip = QWidget()
+        strip.setObjectName("strip")
+        strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row = QHBoxLayout(strip)
+        row.setContentsMargins(12, 6, 8, 6)
+        row.setSpacing(14)
+        name = QLabel(self.title())
+        name.setTextFormat(Qt.TextFormat.PlainText)
+        name.setObjectName("title")
+        name.setFont(appearance.bold_font)
+        self._facts.setObjectName("muted")
+        row.addWidget(name)
+        row.addWidget(self._facts, 1)
+        buttons: list[QToolButton] = [self._keep_shown, self._drop_shown]
+        for button in buttons:
+            button.hide()
+            row.addWidget(button)
+        return strip
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setObjectName("card")
+    line.setFixedHeight(1)
+    return line

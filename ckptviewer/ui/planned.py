@@ -1,0 +1,127 @@
+"""Planned: what an export would do, row by row of the tree that shows it; no Qt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.collector import collection_paused
+from ckptviewer.checkpoint.tree import Group, Item, VariableTree
+from ckptviewer.export.plan import Dropped, ExportPlan, Kept
+
+if TYPE_CHECKING:
+    from ckptviewer.export.choices import Choices
+
+
+class Tick(NamedTuple):
+    """A wish: keep (`wanted`) or drop these items, groups with all below them.
+
+    among: the rows that are meant, where a filter hides the others; None for all.
+    """
+
+    items: tuple[Item, ...]
+    wanted: bool
+    among: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan with what the tree shows of it.
+
+    choices: what it was made from; its ticks are those alone that change something.
+    outcomes: what becomes of each row. kept: rows that are kept.
+    counts, written: of each group that has any, how many are kept and what they will take.
+    """
+
+    plan: ExportPlan
+    choices: Choices
+    outcomes: Sequence[Kept | Dropped]
+    kept: frozenset[int]
+    counts: Mapping[Group, int]
+    written: Mapping[Group, int]
+
+
+def make_planned(
+    checkpoint: Checkpoint, tree: VariableTree, choices: Choices, ticks: Iterable[Tick] = ()
+) -> Planned:
+    """The plan for these choices, after ticks that were made since. Raises as `make_plan`."""
+    with collection_paused():  # for 200,000 variables it makes a million objects, which all stay
+        return _planned(checkpoint, tree, with_ticks(tree, choices, ticks))
+
+
+def _planned(checkpoint: Checkpoint, tree: VariableTree, choices: Choices) -> Planned:
+    from ckptviewer.export.planning import make_plan
+
+    plan = make_plan(checkpoint, choices)
+    fates: dict[str, Kept | Dropped] = {each.key: each for each in plan.dropped}
+    for each in plan.kept:
+        fates[each.key] = each
+    outcomes = [fates[variable.key] for variable in tree.variables]
+    kept = [row for row, each in enumerate(outcomes) if isinstance(each, Kept)]
+    return Planned(
+        plan=plan,
+        choices=choices,
+        outcomes=outcomes,
+        kept=frozenset(kept),
+        counts=tree.matching_counts(kept),
+        written=_written(tree, outcomes, kept),
+    )
+
+
+def with_ticks(tree: VariableTree, choices: Choices, ticks: Iterable[Tick]) -> Choices:
+    """The choices with the ticks among them; what they say anyway needs no tick."""
+    from ckptviewer.export.choices import Preset
+    from ckptviewer.export.selecting import decider
+
+    wanted = dict(choices.ticks)
+    for tick in ticks:
+        for row in rows_of(tree, tick.items, tick.among):
+            wanted[tree.variables[row].key] = tick.wanted
+    if choices.preset is Preset.SELECTED:  # there are no others than these: they are the selection
+        selected = set(choices.selected)
+        selected.update(key for key, keep in wanted.items() if keep)
+        selected.difference_update(key for key, keep in wanted.items() if not keep)
+        return replace(choices, selected=frozenset(selected), ticks={})
+    if not wanted:
+        return choices
+    says = decider(replace(choices, ticks={}))
+    by_key = {variable.key: variable for variable in tree.variables if variable.key in wanted}
+    kept = {key: keep for key, keep in wanted.items() if says(by_key[key])[0] is not keep}
+    return replace(choices, ticks=kept)
+
+
+def rows_of(
+    tree: VariableTree, items: Iterable[Item], among: Collection[int] | None = None
+) -> list[int]:
+    """The rows of items; of groups all below (that are `among`), folded slots included.
+
+    A variable stands for itself alone: its slots have their own ticks.
+    """
+    from ckptviewer.ui.open_comparison import rows_below
+
+    rows: list[int] = []
+    for item in items:
+        if isinstance(item, int):
+            rows.append(item)
+        else:
+            below = rows_below(tree, item)
+            rows += below if among is None else [row for row in below if row in among]
+    return rows
+
+
+def _written(
+    tree: VariableTree, outcomes: Sequence[Kept | Dropped], kept: Iterable[int]
+) -> Counter[Group]:
+    written: Counter[Group] = Counter()
+    for row in kept:
+        each = outcomes[row]
+        if isinstance(each, Kept):
+            written[tree.group_of[row]] += each.written_bytes
+    for group in reversed(list(tree.groups())):  # children come after their parents
+        size = written.get(group)
+        if size and group.parent is not None:
+            written[group.parent] += size
+    return written
