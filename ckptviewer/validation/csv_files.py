@@ -22,13 +22,13 @@ class BadDataError(CkptviewerError, ValueError):
 class CsvContent(NamedTuple):
     """What CSV files of one header hold.
 
-    texts: numbers of the columns that are not numeric, as the first rows tell. count: of the rows
-    of all files; None where there are too many to be counted.
+    texts: numbers of the columns that are not numeric, as the first rows tell. rows: how many all
+    files have; None where there are too many to be counted.
     """
 
     header: list[str]
     texts: set[int]
-    count: int | None
+    rows: int | None
 
 
 def read_csv(paths: Sequence[str]) -> CsvContent:

@@ -196,7 +196,7 @@ def _csv(spec: DataSpec) -> Dataset:
             key=name,
             dtype="string" if at in found.texts else "float32",
             shape=(),
-            count=found.count,
+            count=found.rows,
         )
         for at, name in enumerate(found.header)
     )
@@ -206,7 +206,7 @@ def _csv(spec: DataSpec) -> Dataset:
         kind=spec.kind,
         paths=spec.paths,
         columns=columns,
-        count=found.count,
+        count=found.rows,
         target=target or (keys[-1] if keys else ""),
         findings=tuple(problem),
     )

@@ -29,7 +29,9 @@ SCHEMA = 1
 MOST_KEPT = 10_000
 _BUSY_SECONDS = 2.0
 _WHOLE_BYTES = 256 << 20
+_MOST_READ_BYTES = 1 << 30
 _SAMPLE_BYTES = 4 << 20
+_SMALL_SAMPLE_BYTES = 4 << 10
 _PIECE_BYTES = 1 << 20
 _MOST_FILES = 10_000
 _PASSING = {
@@ -109,9 +111,11 @@ def content_of_checkpoint(checkpoint: Checkpoint) -> str:
 def content_of_files(paths: Iterable[str | os.PathLike[str]], *, how: str = "") -> str:
     """A name for the content of files and directories, the same wherever they lie.
 
-    how: what else tells one use of them from another. A file beyond 256 MiB counts by its
-    beginning, its end, its size and its time. What cannot be read counts as empty.
+    how: what else tells one use of them from another. A file beyond 256 MiB, and every file once
+    a gigabyte was read, counts by its beginning, its end, its size and its time. What cannot be
+    read counts as empty.
     """
+    budget = _MOST_READ_BYTES
     digest = hashlib.blake2b(how.encode("utf-8", "backslashreplace"), digest_size=20)
     for path in paths:
         given = Path(path)
@@ -125,21 +129,24 @@ def content_of_files(paths: Iterable[str | os.PathLike[str]], *, how: str = "") 
             name = file.relative_to(given) if given.is_dir() else Path(file.suffix)
             digest.update(repr(name.as_posix()).encode("utf-8", "backslashreplace"))
             with contextlib.suppress(OSError):
-                _digest_file(file, digest)
+                budget -= _digest_file(file, digest, budget)
     return digest.hexdigest()
 
 
-def _digest_file(file: Path, digest: hashlib.blake2b) -> None:
+def _digest_file(file: Path, digest: hashlib.blake2b, budget: int) -> int:
+    """Add the file's content to the digest; returns how many bytes were read."""
     size = file.stat().st_size
     with open(file, "rb") as stream:
-        if size <= _WHOLE_BYTES:
+        if size <= min(_WHOLE_BYTES, budget):
             while piece := stream.read(_PIECE_BYTES):
                 digest.update(piece)
-            return
+            return size
+        sample = _SAMPLE_BYTES if budget > 0 else _SMALL_SAMPLE_BYTES
         digest.update(repr((size, file.stat().st_mtime_ns)).encode())
-        digest.update(stream.read(_SAMPLE_BYTES))
-        stream.seek(size - _SAMPLE_BYTES)
-        digest.update(stream.read(_SAMPLE_BYTES))
+        digest.update(stream.read(sample))
+        stream.seek(max(0, size - sample))
+        digest.update(stream.read(sample))
+        return 2 * sample
 
 
 class History:

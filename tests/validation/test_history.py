@@ -182,3 +182,14 @@ def test_a_large_file_counts_by_its_ends(tmp_path: Path, monkeypatch: pytest.Mon
     assert content_of_files([file]) == before
     file.write_bytes(b"a" * 999 + b"b")
     assert content_of_files([file]) != before
+
+
+def test_of_very_much_data_not_all_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_READ_BYTES", 100)
+    monkeypatch.setattr(module, "_SMALL_SAMPLE_BYTES", 10)
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(b"a" * 90)
+    before = content_of_files([tmp_path])
+    assert content_of_files([tmp_path]) == before
+    (tmp_path / "4.png").write_bytes(b"a" * 91)
+    assert content_of_files([tmp_path]) != before
