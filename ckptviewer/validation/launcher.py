@@ -227,6 +227,9 @@ class Worker:
             try:
                 event = decode_event(line)
             except BadDescriptionError as error:
+                if self.hello is None and not line.startswith(b"{"):
+                    self.log.add(line)  # what this Python says at its start to whoever listens
+                    continue
                 raise WorkerError(
                     f"the worker said what cannot be understood: {error}",
                     reason=Reason.PROTOCOL,

@@ -313,7 +313,7 @@ def test_a_program_that_never_says_hello(ask: Asked, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("all is well", "not JSON"),
+        ('{"all is well', "not JSON"),
         ('{"event":"hello","protocol":99,"python":"3","pid":1}', "version 99 of the protocol"),
         ('{"event":"hello","protocol":"x"}', "a whole number is needed"),
     ],
@@ -325,6 +325,19 @@ def test_a_worker_that_speaks_otherwise(ask: Asked, tmp_path: Path, line: str, s
     with pytest.raises(WorkerError, match=said) as raised:
         run(ask.request("fine"), python=str(program), log_path=ask.log)
     assert raised.value.reason is Reason.PROTOCOL
+
+
+@posix
+def test_a_python_that_talks_at_its_start(ask: Asked, fakes: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\necho Welcome to this environment\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    environment = {"PYTHONPATH": str(fakes)}
+    outcome = run(
+        ask.request("fine"), python=str(program), environment=environment, log_path=ask.log
+    )
+    assert outcome.model is not None
+    assert "Welcome to this environment" in ask.log.read_text()
 
 
 def test_a_frozen_application_has_no_interpreter_to_offer(

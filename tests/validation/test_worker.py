@@ -413,6 +413,18 @@ def test_a_restore_that_binds_nothing_is_not_silent(ask: Asker, files: Path) -> 
     assert "says nothing" in restored.assertions[-1].message
 
 
+def test_what_tensorflow_s_own_checks_do_not_notice(ask: Asker, files: Path) -> None:
+    outcome = ask.validate(factory(files, "listed"), files / "listed-1.index")
+    restored = outcome.restored["a"]
+    said = {each.name: each.passed for each in restored.assertions}
+    assert said["assert_existing_objects_matched"]
+    assert {each.name.split("/")[-2] for each in restored.bound} == {"first"}
+    assert {each.name.split("/")[-2] for each in restored.missing} == {"second"}
+    back = {each.name.split("/")[-2]: each for each in outcome.read_back["a"].variables}
+    assert (back["first"].equal, back["second"].equal) == (True, None)
+    assert not back["second"].changed
+
+
 def test_values_that_were_there_before_are_unchanged_and_equal(ask: Asker, files: Path) -> None:
     model = ModelSpec(kind=ModelKind.KERAS, path=str(files / "full.h5"))
     outcome = ask.validate(model, LATE)

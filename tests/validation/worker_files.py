@@ -54,6 +54,28 @@ def unbuilt():
     return Unbuilt()
 
 
+def listed():
+    import keras
+
+    class Listed(keras.Model):
+        # Layers in a plain list are not reached by tf.train.Checkpoint.
+
+        def __init__(self):
+            super().__init__(name="listed")
+            self.first = keras.layers.Dense(4, name="first")
+            self.blocks = [keras.layers.Dense(4, name="second")]
+            self.build((None, 4))
+
+        def build(self, shape):
+            self.first.build(shape)
+            self.blocks[0].build(shape)
+
+        def call(self, x):
+            return self.blocks[0](self.first(x))
+
+    return Listed()
+
+
 def doubling():
     return lambda x: 2.0 * x
 """
@@ -86,6 +108,7 @@ def make_module_files(directory: Path) -> None:
     net.w.assign(generator.normal(size=(4, 2)))
     net.b.assign([0.5, -0.5])
     tf.train.Checkpoint(net=net, step=tf.Variable(3)).save(str(directory / "net"))
+    tf.train.Checkpoint(model=space["listed"]()).save(str(directory / "listed"))
     x = generator.normal(size=(50, 4)).astype(np.float32)
     y = net(x)["logits"].numpy().argmax(axis=1)
     np.savez(directory / "net.npz", x=x, y=y)

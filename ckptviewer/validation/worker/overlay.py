@@ -16,6 +16,10 @@ _DEEPEST_ROOT = 2
 _MOST_ROOTS = 200
 
 
+_Known = dict[int, tuple[Any, dict[str, Any]]]
+"""Objects by their ids, held lest another gets the id, with what hangs on them."""
+
+
 class Overlay(NamedTuple):
     """path: edges from the checkpoint's root to where the model hangs. pairs: id of a variable's
     object -> key."""
@@ -27,8 +31,9 @@ class Overlay(NamedTuple):
 def best_overlay(root: Any, values: FileValues, wanted: dict[int, tuple[int, ...]]) -> Overlay:
     """Where the model fits best: most of the variables `wanted` (id -> shape), nearest the root."""
     best, best_score = Overlay((), {}), -1
+    known: _Known = {}
     for path, node in _roots(values.graph):
-        pairs = _pairs(root, values.graph, node)
+        pairs = _pairs(root, values.graph, node, known)
         found = {each: key for each, key in pairs.items() if each in wanted and key in values.keys}
         fitting = sum(values.keys[key].shape == wanted[each] for each, key in found.items())
         score = 2 * fitting + len(found)
@@ -48,7 +53,13 @@ def _roots(graph: Any) -> list[tuple[tuple[str, ...], int]]:
     return found
 
 
-def _pairs(root: Any, graph: Any, start: int) -> dict[int, str]:
+def _children(thing: Any, known: _Known) -> dict[str, Any]:
+    if id(thing) not in known:
+        known[id(thing)] = (thing, tracking.children(thing))
+    return known[id(thing)][1]
+
+
+def _pairs(root: Any, graph: Any, start: int, known: _Known) -> dict[int, str]:
     pairs: dict[int, str] = {}
     seen = {id(root)}
     queue = [(root, start)]
@@ -59,7 +70,7 @@ def _pairs(root: Any, graph: Any, start: int) -> dict[int, str]:
                 pairs.setdefault(id(thing), attribute.checkpoint_key)
         if not node.children:
             continue
-        there = tracking.children(thing)
+        there = _children(thing, known)
         for child in node.children:
             other = there.get(child.local_name)
             if other is not None and id(other) not in seen and child.node_id < len(graph.nodes):
