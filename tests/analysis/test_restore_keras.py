@@ -216,3 +216,28 @@ def test_another_head_is_seen_by_names_as_well(tmp_path: Path) -> None:
     exec(report.partial, names)
     assert changed(names["model"]) == bound_names(report)
     assert len(bound_names(report)) == 8
+
+
+@pytest.mark.parametrize("generation", [2, 3])
+def test_of_a_saved_keras_model_it_says_what_tensorflow_says(
+    generation: int, tmp_path: Path
+) -> None:
+    library = tf_keras if generation == 2 else keras
+    model = keras_builders.sequential(library)
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    tf.saved_model.save(model, str(tmp_path / "model"))
+    prefix = tf.train.Checkpoint(model=model).save(str(tmp_path / "a"))
+    report = simulate(prefix, tmp_path / "model")
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    status = eval(report.call, {"tf": tf, "model": loaded})
+    assert report.rule is Rule.EDGES
+    assert report.restores_model
+    for statement in report.statements[1:]:
+        said = ""
+        try:
+            getattr(status, statement.call.removesuffix("()"))()
+        except AssertionError as error:
+            said = str(error)
+        assert statement.passes is (not said), statement
+        assert not said or f"Found {len(report.fresh)} Python objects" in said
