@@ -117,9 +117,8 @@ def _gain(name: str, unit: str, a: Sequence[float | None], b: Sequence[float | N
 
 
 def _size(a: MeasureRequest, b: MeasureRequest) -> Gain:
-    sizes = [_bytes_of(each.checkpoint.path) for each in (a, b)]
-    differs = None not in sizes and sizes[0] != sizes[1]
-    return Gain(name="File size", unit="bytes", a=sizes[0], b=sizes[1], differs=differs)
+    sizes = [[_bytes_of(each.checkpoint.path)] for each in (a, b)]
+    return _gain("File size", "bytes", sizes[0], sizes[1])
 
 
 def _bytes_of(path: str) -> int | None:
