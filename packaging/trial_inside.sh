@@ -88,7 +88,13 @@ tree() { # tree TITLE: whether the window copies the keys of the checkpoint's tr
     echo "no: $found"
 }
 picture() { as_tester "import -window root /tmp/$1.png" && cp "/tmp/$1.png" /trial/pictures/; }
-processes() { pgrep -u tester -xc ckptviewer; }
+processes() { # how many run, once those that hand over have ended
+    for _ in $(seq 50); do
+        [ "$(pgrep -u tester -xc ckptviewer)" -le 1 ] && break
+        sleep 0.1
+    done
+    pgrep -u tester -xc ckptviewer
+}
 milliseconds() { # milliseconds COMMAND
     began=$(date +%s%N)
     as_tester "$1"
