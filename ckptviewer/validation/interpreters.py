@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptviewer.checkpoint.progress import CancelToken
-from ckptviewer.validation.launcher import clean_environment, default_python
+from ckptviewer.validation.launcher import default_python
+from ckptviewer.validation.processes import clean_environment
 
 ASK_SECONDS = 10.0
 OLDEST = (3, 9)

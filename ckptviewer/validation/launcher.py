@@ -34,7 +34,7 @@ from ckptviewer.validation.endings import (
 )
 from ckptviewer.validation.logs import WorkerLog
 from ckptviewer.validation.plain import BadDescriptionError
-from ckptviewer.validation.processes import kill_tree, resident_bytes
+from ckptviewer.validation.processes import clean_environment, kill_tree, resident_bytes
 from ckptviewer.validation.protocol import (
     PROTOCOL_VERSION,
     Done,
@@ -387,23 +387,3 @@ def progress_of(event: StageProgress) -> Progress:
     return Progress(
         done=event.done, total=event.total, unit=units.get(event.stage, ""), label=label
     )
-
-
-def clean_environment(added: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without what was set for our own process, and with `added`.
-
-    A frozen application points the loader of libraries, and Python, at what it brought along.
-    """
-    environment = dict(os.environ)
-    for name in ("PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"):
-        environment.pop(name, None)
-    if getattr(sys, "frozen", False):
-        for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH"):
-            before = environment.pop(name + "_ORIG", None)
-            environment.pop(name, None)
-            if before is not None:
-                environment[name] = before
-        environment.pop("PYTHONPATH", None)
-    environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
-    environment.update(added)
-    return environment

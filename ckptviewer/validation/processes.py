@@ -1,4 +1,4 @@
-"""A process and all that it started: how much memory they take, and the end of them."""
+"""A process and all that it started: its environment, how much memory it takes, its end."""
 
 from __future__ import annotations
 
@@ -6,11 +6,32 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 _MOST_PROCESSES = 1000
 _PLATFORM: str = sys.platform
+
+
+def clean_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without what was set for our own process, and with `added`.
+
+    A frozen application points the loader of libraries, and Python, at what it brought along.
+    """
+    environment = dict(os.environ)
+    for name in ("PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"):
+        environment.pop(name, None)
+    if getattr(sys, "frozen", False):
+        for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH"):
+            before = environment.pop(name + "_ORIG", None)
+            environment.pop(name, None)
+            if before is not None:
+                environment[name] = before
+        environment.pop("PYTHONPATH", None)
+    environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
+    environment.update(added)
+    return environment
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -20,14 +20,13 @@ from ckptviewer.validation.endings import Reason, WorkerError
 from ckptviewer.validation.launcher import (
     Limits,
     Worker,
-    clean_environment,
     default_python,
     progress_of,
     run,
     worker_path,
 )
 from ckptviewer.validation.logs import WorkerLog
-from ckptviewer.validation.processes import descendants, resident_bytes
+from ckptviewer.validation.processes import clean_environment, descendants, resident_bytes
 from ckptviewer.validation.protocol import (
     Event,
     Failure,
