@@ -293,6 +293,7 @@ class _Sides:
             Unused(
                 key=variable.key,
                 name=variable.name,
+                shape=variable.shape,
                 role=variable.role,
                 stored_bytes=variable.stored_bytes,
             )

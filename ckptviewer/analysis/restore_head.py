@@ -23,7 +23,8 @@ def find_head(
     A layer in the middle that gives another number of outputs would change what the next one
     takes. So where all else binds, and a layer's weights differ in their last axis alone, that
     layer is an end of the model, whatever it is called. A layer that is missing altogether is
-    taken for one where it is the only one, and its name or the checkpoint's leftover says so.
+    taken for one where it is the only one, and its name says so, or the one layer that is left
+    over in the checkpoint takes the same and gives another number of outputs.
     """
     new = [each for each in fresh if each.target.in_model]
     wrong = [each for each in mismatched if each.target.in_model]
@@ -63,6 +64,8 @@ def _differs_in_outputs(each: Mismatch) -> bool:
 def _replaced(carried: list[Bound], new: list[Fresh], unused: Sequence[Unused]) -> Head | None:
     layers = _layers([each.target.name for each in new])
     left = [each for each in unused if each.role in MODEL_ROLES]
+    if any(each.suggestion for each in new):
+        return None  # it was renamed
     if len(layers) > 1 or _layers([each.target.name for each in carried]) <= layers:
         return None
     (layer,) = layers
@@ -70,9 +73,16 @@ def _replaced(carried: list[Bound], new: list[Fresh], unused: Sequence[Unused]) 
         return None
     leaf = layer.rpartition("/")[2].lower()
     named = any(word in leaf for word in _WORDS)
-    if not named and len(_layers([each.name for each in left])) != 1:
-        return None
     kernel = max((each.target for each in new), key=lambda target: len(target.shape))
+    # What was there before it takes the same and gives something else.
+    instead = any(
+        len(each.shape) == len(kernel.shape)
+        and each.shape[:-1] == kernel.shape[:-1]
+        and each.shape != kernel.shape
+        for each in left
+    )
+    if not (named or instead) or len(_layers([each.name for each in left])) > 1:
+        return None
     return Head(
         layers=(layer,),
         targets=tuple(each.target.key for each in new),

@@ -84,6 +84,7 @@ class Unused:
 
     key: str
     name: str
+    shape: tuple[int, ...]
     role: Role
     stored_bytes: int
 

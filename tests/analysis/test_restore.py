@@ -390,3 +390,25 @@ class GraphAlone(MemoryCheckpoint):
 
     def read(self, variable: Any, region: Any = None) -> np.ndarray:
         return self.graph
+
+
+def test_a_head_of_another_name_is_seen_where_the_old_one_is_left_over(tmp_path: Path) -> None:
+    class Other(Net):
+        def __init__(self, outputs: int, width: int = 4) -> None:
+            super().__init__()
+            del self.head
+            self.fresh = tf.Module()
+            self.fresh.kernel = tf.Variable(tf.zeros((width, outputs)), name="fresh/kernel")
+            self.fresh.bias = tf.Variable(tf.zeros(outputs), name="fresh/bias")
+
+    prefix = tf.train.Checkpoint(net=filled(Net(3))).save(str(tmp_path / "a"))
+
+    def against(model: tf.Module, name: str) -> RestoreReport:
+        return simulate(prefix, tf.train.Checkpoint(net=model).save(str(tmp_path / name)))
+
+    report = against(Other(7), "another_head")
+    assert report.head is not None
+    assert report.head.layers == ("fresh",)
+    assert "fresh keeps its fresh values" in report.partial
+    assert against(Other(3), "renamed").head is None
+    assert against(Other(7, width=5), "unlike").head is None
