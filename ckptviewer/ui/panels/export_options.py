@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -33,6 +32,7 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.cast_prediction import CastPrediction
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.overview import FORMAT_TITLES
+from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import (
     ChoiceButton,
     FindingCard,
@@ -50,8 +50,7 @@ ONE_FILE = "one"
 MOST_RENAMED_SHOWN = 4
 
 _PRESETS = {
-    Preset.INFERENCE: ("Inference", "The model with its moving statistics, and nothing that only "
-                       "training needs."),
+    Preset.INFERENCE: ("Inference", "The model and its moving statistics, no state of training."),
     Preset.TRAINABLE: ("Trainable", "What is trained, as far as the file says so; else by role."),
     Preset.ALL: ("Everything", "All that the checkpoint has."),
     Preset.SELECTED: ("Selected", "What was selected in the tree, and what you tick."),
@@ -63,6 +62,25 @@ _SCOPES = {
 }
 _SHARDS = {ONE_FILE: None, "up to 500 MB each": 500_000_000, "up to 2 GB each": 2_000_000_000,
            "up to 5 GB each": 5_000_000_000}  # fmt: skip
+_PLACES = {
+    "cast": "cast",
+    "averages-kept": "averages",
+    "no-average": "averages",
+    "renamed-object-keys": "rename",
+    "unwritable-variables": "format",
+    "save-counter-added": "format",
+}
+"""Beside which option a finding stands, by its code; all others stand at the top."""
+
+_SAID_ELSEWHERE = frozenset({"nothing-renamed"})
+_REMEDIES = {
+    "averages-kept": "The box above writes them in the place of the weights.",
+    "others-dropped": "Tick those that the model needs.",
+    "cast": "Copy that Python once it is exported; the receipt has it, too.",
+    "unwritable-variables": "The tree says why; a TensorFlow checkpoint holds all of them.",
+}
+"""What the window says in the place of remedies that speak of the command line."""
+
 _TITLES = {name: FORMAT_TITLES[name] for name in FORMATS}
 
 
@@ -90,22 +108,22 @@ class ExportOptions(QWidget):
         self._preset_note = Note()
         self.ticks = QLabel()
         self.forget = QToolButton()
-        self.cautions = QVBoxLayout()
-        self.confirm = QCheckBox("Go by role where the file does not say")
+        self.cards = {place: _cards() for place in ("", *_PLACES.values())}
+        self.confirm = TickBox("Go by role where the file does not say", appearance)
         self.keep_only = _field("Keep only", "all:  encoder/*  role:weight  /layer_[0-3]/")
         self.leave_out = _field("Leave out", "nothing:  head/*  /^ema_/")
         self.patterns_problem = Note()
         self.cast = Choice("Cast", [AS_STORED, "float16", "bfloat16", "float32", "float64"])
         self.cast_scope = Choice("What is cast", list(_SCOPES))
         self.prediction = CastPrediction(appearance)
-        self.use_ema = QCheckBox("Moving averages in the place of the weights")
+        self.use_ema = TickBox("Moving averages in the place of the weights", appearance)
         self.use_ema.setVisible(has_averages)
         self.rename = _rules_edit(appearance)
         self.rename_note = Note()
         self.renamed = QLabel()
         self.format = Choice("Format", list(_TITLES.values()), _TITLES[choices.format])
         self.shards = Choice("Data files", list(_SHARDS))
-        self.name_based = QCheckBox("By names alone, without the object graph")
+        self.name_based = TickBox("By names alone, without the object graph", appearance)
         self._lay_out()
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -164,10 +182,14 @@ class ExportOptions(QWidget):
         self.preset_chosen.emit(preset)
 
     def show_findings(self, findings: Sequence[Finding], *, needs_confirmation: bool) -> None:
-        """Show what to know before it is written, in place of what was to know before."""
-        clear_layout(self.cautions)
+        """Show what to know before it is written, each beside what it comes from."""
+        for cards in self.cards.values():
+            clear_layout(cards)
         for finding in findings:
-            self.cautions.addWidget(FindingCard(finding, self._appearance))
+            if finding.code not in _SAID_ELSEWHERE:
+                shown = replace(finding, remedy=_REMEDIES.get(finding.code, finding.remedy))
+                place = self.cards[_PLACES.get(finding.code, "")]
+                place.addWidget(FindingCard(shown, self._appearance))
         self.confirm.setVisible(needs_confirmation)
 
     def show_ticks(self, count: int) -> None:
@@ -181,7 +203,11 @@ class ExportOptions(QWidget):
         typed = bool(self.rename.toPlainText().strip())
         pairs = [each for each in plan.kept if each.key != each.key_written] if typed else []
         if not self._rename_problem():
-            note = f"{plural(len(pairs), 'key')} of what is kept renamed" if typed else ""
+            note = f"{plural(len(pairs), 'key')} of what is kept renamed:" if typed else ""
+            if typed and not pairs:
+                keys = [each.key for each in plan.kept if each.key != OBJECT_GRAPH_KEY]
+                such = f", such as {keys[0]}" if keys else ""
+                note = f"The rules rename none of what is kept. They go by keys{such}."
             self.rename_note.say(note)
         shown = [
             f"{elide_middle(each.key, 30)}  \u2192  {elide_middle(each.key_written, 30)}"
@@ -273,8 +299,7 @@ class ExportOptions(QWidget):
         row.addWidget(self.forget)
         row.addStretch(1)
         column.addLayout(row)
-        self.cautions.setSpacing(8)
-        column.addLayout(self.cautions)
+        column.addLayout(self.cards[""])
         self.confirm.hide()
         column.addWidget(self.confirm)
         grid = _Form()
@@ -297,7 +322,9 @@ class ExportOptions(QWidget):
         self._scope_row = grid.add("of", self.cast_scope)
         column.addLayout(grid)
         column.addWidget(self.prediction)
+        column.addLayout(self.cards["cast"])
         column.addWidget(self.use_ema)
+        column.addLayout(self.cards["averages"])
         grid = _Form()
         grid.add("Rename", self.rename)
         column.addLayout(grid)
@@ -306,6 +333,7 @@ class ExportOptions(QWidget):
         self.renamed.hide()
         column.addWidget(self.rename_note)
         column.addWidget(self.renamed)
+        column.addLayout(self.cards["rename"])
 
     def _lay_out_format(self, column: QVBoxLayout) -> None:
         column.addSpacing(6)
@@ -315,6 +343,7 @@ class ExportOptions(QWidget):
         self._shard_row = grid.add("Data files", self.shards)
         column.addLayout(grid)
         column.addWidget(self.name_based)
+        column.addLayout(self.cards["format"])
 
 
 class Choice(ChoiceButton):
@@ -353,6 +382,12 @@ class _Form(QGridLayout):
         else:
             self.addWidget(widget, row, 1)
         return [name, widget]
+
+
+def _cards() -> QVBoxLayout:
+    column = QVBoxLayout()
+    column.setSpacing(8)
+    return column
 
 
 def _field(name: str, hint: str) -> QLineEdit:

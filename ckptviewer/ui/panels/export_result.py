@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QLabel,
+    QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -32,6 +33,7 @@ from ckptviewer.ui.panels.widgets import (
     wrapped_label,
 )
 
+MOST_LINES = 16
 _RECEIPTS = "Page (*.html);;Markdown (*.md);;JSON (*.json)"
 
 
@@ -63,12 +65,12 @@ class ExportResult(QWidget):
         self.problem = Note()
         self._cards = QVBoxLayout()
         self._cards.setSpacing(8)
-        self._python = QLabel()
-        self._python.setObjectName("code")
-        self._python.setFont(appearance.fixed_font)
-        self._python.setTextFormat(Qt.TextFormat.PlainText)
-        self._python.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._python.setWordWrap(True)
+        self.python = QPlainTextEdit()
+        self.python.setReadOnly(True)
+        self.python.setFont(appearance.fixed_font)
+        self.python.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.python.setTabChangesFocus(True)
+        self.python.setAccessibleName("The Python that restores it")
         self.buttons: dict[str, QPushButton] = {}
         page = QWidget()
         outer = QVBoxLayout(self)
@@ -94,7 +96,9 @@ class ExportResult(QWidget):
             if finding.severity is not Severity.INFO:
                 self._cards.addWidget(FindingCard(finding, self._appearance))
         python = done.python.rstrip()
-        self._python.setText(python if python.count("\n") < 16 else _beginning(python))
+        self.python.setPlainText(python)
+        lines = min(MOST_LINES, python.count("\n") + 1)
+        self.python.setFixedHeight(lines * self.python.fontMetrics().lineSpacing() + 34)
         self.buttons["Open the result"].setFocus()
 
     def show_measured(self, receipt: Receipt) -> None:
@@ -179,7 +183,7 @@ class ExportResult(QWidget):
         column.addLayout(self._cards)
         column.addSpacing(6)
         column.addWidget(section_label("Restoring it"))
-        column.addWidget(self._python)
+        column.addWidget(self.python)
         again = QPushButton("Change something and export again")
         again.clicked.connect(self.again_wanted)
         column.addSpacing(4)
@@ -254,8 +258,3 @@ def facts_of(receipt: Receipt) -> list[tuple[str, str]]:
 
 def _ms(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
-
-
-def _beginning(text: str) -> str:
-    lines = text.splitlines()
-    return "\n".join([*lines[:12], f"# ... {len(lines) - 12} more lines: copy them"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QHeaderView, QMenu, QStyleOptionViewItem
 
 from ckptviewer.checkpoint.text import printable
@@ -21,14 +21,14 @@ from ckptviewer.ui.panels.row_painting import (
     paint_chevron,
     paint_ground,
 )
+from ckptviewer.ui.panels.tick_box import BOX, paint_box
 from ckptviewer.ui.panels.variable_table import VariableTable
 
-BOX = 14
 _GAP = 8
 _WIDTHS = {
-    ExportColumn.SHAPE: 104,
+    ExportColumn.SHAPE: 116,
     ExportColumn.DTYPE: 82,
-    ExportColumn.SIZE: 112,
+    ExportColumn.SIZE: 110,
     ExportColumn.WHY: 238,
 }
 _WIDER_DTYPE = 134
@@ -192,7 +192,7 @@ class ExportPainter(RowPainter):
             paint_chevron(painter, left, cell.center().y(), model.is_expanded(row), theme)
         left = cell.left() + box_left(model, row)
         box = QRectF(left, cell.center().y() - BOX / 2 + 1, BOX, BOX)
-        self._paint_box(painter, box, model.state(item), model.is_locked)
+        paint_box(painter, box, model.state(item), theme, enabled=not model.is_locked)
         left += BOX + _GAP
         rect = QRect(left, cell.top(), cell.right() - left - 2, cell.height())
         new = model.new_name(item)
@@ -211,33 +211,6 @@ class ExportPainter(RowPainter):
             painter.setPen(QColor(theme.accent if new else theme.muted))
             painter.setFont(self._appearance.small_font)
             draw_text(painter, rect.adjusted(width + 7, 0, 0, 0), note, Qt.AlignmentFlag.AlignLeft)
-
-    def _paint_box(
-        self, painter: QPainter, box: QRectF, state: Qt.CheckState, locked: bool
-    ) -> None:
-        theme = self._appearance.theme
-        colour = QColor(theme.quiet_bar if locked else theme.accent)
-        painter.save()
-        if state is Qt.CheckState.Unchecked:
-            painter.setPen(QPen(QColor(theme.quiet_bar), 1.2))
-            painter.setBrush(QColor(theme.base))
-            painter.drawRoundedRect(box.adjusted(0.6, 0.6, -0.6, -0.6), 3, 3)
-        else:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(colour)
-            painter.drawRoundedRect(box, 3, 3)
-            pen = QPen(QColor(theme.base), 1.8)
-            pen.setCapStyle(Qt.PenCapStyle.RoundCap)
-            pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-            painter.setPen(pen)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            points = [(0.24, 0.53), (0.43, 0.71), (0.77, 0.31)]
-            if state is Qt.CheckState.PartiallyChecked:
-                points = [(0.27, 0.5), (0.73, 0.5)]
-            painter.drawPolyline(
-                QPolygonF([QPointF(box.left() + x * BOX, box.top() + y * BOX) for x, y in points])
-            )
-        painter.restore()
 
     def _paint_written(
         self, painter: QPainter, rect: QRect, model: ExportRowsModel, row: int

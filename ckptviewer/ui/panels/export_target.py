@@ -7,7 +7,6 @@ from datetime import datetime
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import (
-    QCheckBox,
     QFileDialog,
     QFrame,
     QHBoxLayout,
@@ -21,12 +20,13 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
-from ckptviewer.checkpoint.text import size_text
+from ckptviewer.checkpoint.text import plural, size_text
 from ckptviewer.export.choices import Choices
 from ckptviewer.export.plan import bytes_of
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
 from ckptviewer.ui.panels.note import Note
+from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import ElidedLabel
 from ckptviewer.ui.proposals import Target, look_at, proposed_path
 from ckptviewer.ui.session import Session
@@ -60,7 +60,7 @@ class ExportTarget(QWidget):
         self.browse = QPushButton("Browse\u2026")
         self.there = QFrame()
         self.there_text = Note()
-        self.overwrite = QCheckBox("Replace it, once the new one is verified")
+        self.overwrite = TickBox("Replace it, once the new one is verified", appearance)
         self.problem = Note()
         self.note = Note()
         self.button = QPushButton("Export")
@@ -203,12 +203,10 @@ class ExportTarget(QWidget):
             self.path.setText(path)
             self.path.setCursorPosition(len(path))
         self.target = target
-        names = ", ".join(os.path.basename(file) for file in target.files[:3])
         if target.files:
             self.there_text.say(
-                f"\u25b2 There is one of this name: {names}"
-                f"{' and more' if len(target.files) > 3 else ''}, {size_text(there_bytes)}"
-                f"{_saved_text(target.files[-1])}."
+                f"\u25b2 There is a checkpoint of this name: {plural(len(target.files), 'file')}, "
+                f"{size_text(there_bytes)}{_saved_text(target.files[-1])}."
             )
         self.there.setVisible(bool(target.files) and target.problem is None)
         self._show_target()
