@@ -344,5 +344,6 @@ class Browser(View):
 def _tool_button(action: QAction) -> QToolButton:
     button = QToolButton()
     button.setDefaultAction(action)
+    button.setText(action.text().replace("&", ""))  # Qt takes the dots away that say: it asks
     button.setObjectName("flat")
     return button
