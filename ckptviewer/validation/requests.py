@@ -56,7 +56,8 @@ class ModelSpec:
     signature: "" for serving_default or the only one; "__call__" calls the model itself.
     tags: of the meta graph in a SavedModel; none: the only one, or `serve`.
     inputs, outputs: of a meta graph: names of tensors ("x:0"); none: as its signature says.
-    custom_objects: a Python file whose classes and functions Keras may need; "" for none.
+    custom_objects: a Python file that runs before the model is loaded: its classes and functions
+        are there for Keras, and it may load libraries of custom operations; "" for none.
     safe_mode: whether Keras refuses to load code from the model's file.
     python_path: directories that are put before sys.path.
     """

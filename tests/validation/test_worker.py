@@ -551,6 +551,20 @@ def test_an_estimator_s_partitioned_variables(ask: Asker, corpus: Path) -> None:
     assert not outcome.restored["a"].unused
 
 
+def test_a_python_file_runs_before_any_model(ask: Asker, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "operations.py").write_text("print('loading operations')")
+    path = str(corpus / "srv_sm_v2_half_plus_two" / "00000123")
+    custom = str(tmp_path / "operations.py")
+    model = ModelSpec(kind=ModelKind.SAVED_MODEL, path=path, custom_objects=custom)
+    assert ask(InspectRequest(model=model)).model is not None
+    assert "loading operations" in ask.log.read_text()
+    (tmp_path / "broken.py").write_text("1 / 0")
+    broken = ModelSpec(
+        kind=ModelKind.SAVED_MODEL, path=path, custom_objects=str(tmp_path / "broken.py")
+    )
+    assert "broken.py raised: ZeroDivisionError" in failure(ask, broken).what
+
+
 def test_a_graph_that_needs_what_is_gone(ask: Asker, corpus: Path) -> None:
     model = ModelSpec(kind=ModelKind.SAVED_MODEL, path=str(corpus / "tfx_sm_2shard_assets"))
     error = failure(ask, model)

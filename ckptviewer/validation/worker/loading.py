@@ -29,6 +29,11 @@ def load_model(spec: dict[str, Any]) -> Model:
 
 
 def _load(kind: str, spec: dict[str, Any]) -> Model:
+    if spec["custom_objects"] and kind != "keras":
+        from .keras_models import load_python_file
+
+        # It may load the library of a custom operation (tf.load_op_library).
+        load_python_file(spec["custom_objects"])
     if kind == "saved-model":
         from .saved_models import load_saved_model
 
