@@ -1,0 +1,474 @@
+"""All variables of a run over all of its steps, as coloured cells that can be clicked."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QKeyEvent,
+    QLinearGradient,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QAbstractScrollArea, QLabel, QWidget
+
+from ckptviewer.checkpoint.text import count_text, elide_middle, number_text
+from ckptviewer.runs.timeline_table import Series
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Courtesy
+from ckptviewer.ui.open_run import Known
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+_ROW = 18
+_HEADER = 26
+_LABELS = 250
+_LEAST_WIDTH, _MOST_WIDTH = 8, 44
+_SHADES = 65
+_LEAST_UPDATE = 1e-6
+_LETTERS_FROM = 11
+
+
+class Cell(NamedTuple):
+    """A place in the heat map: line among those shown, column among the checkpoints."""
+
+    line: int
+    column: int
+
+
+class RunHeatMap(QAbstractScrollArea):
+    """Paints the cells in sight. chosen: a cell was clicked. scrolled: others are in sight."""
+
+    chosen = Signal(object)
+    scrolled = Signal()
+
+    def __init__(self, appearance: Appearance, courtesy: Courtesy) -> None:
+        super().__init__()
+        self._appearance = appearance
+        self._courtesy = courtesy
+        self.known: Known | None = None
+        self.series = Series.NORM
+        self.rows: Sequence[int] = ()
+        self.current: Cell | None = None
+        self._shades: list[QColor] = []
+        self._shaded_for = ""
+        self.setFrameShape(self.Shape.NoFrame)
+        self.setAccessibleName("Heat map of all variables over all checkpoints")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.viewport().setMouseTracking(True)
+        self._hover = QLabel(self)
+        self._hover.setObjectName("card")
+        self._hover.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._hover.setTextFormat(Qt.TextFormat.PlainText)
+        self._hover.setMargin(6)
+        self._hover.hide()
+        for bar in (self.verticalScrollBar(), self.horizontalScrollBar()):
+            bar.valueChanged.connect(lambda _value: self._note_scroll())
+        appearance.changed.connect(self.viewport().update)
+
+    def show_known(self, known: Known, matches: frozenset[int] | None) -> None:
+        """Show these variables, of those rows alone unless `matches` is None."""
+        self.known = known
+        self.set_matches(matches)
+
+    def set_matches(self, matches: frozenset[int] | None) -> None:
+        """Show only variables of these rows; None: all."""
+        order = self.known.in_tree_order if self.known is not None else []
+        self.rows = [row for row in order if matches is None or row in matches]
+        self.current = None
+        self._measure()
+        self.viewport().update()
+
+    def show_series(self, series: Series) -> None:
+        """Colour by another measure."""
+        self.series = series
+        self.viewport().update()
+
+    def rows_in_sight(self) -> list[int]:
+        """The rows of the variables that are painted."""
+        return list(self.rows[slice(*self._lines_in_sight())])
+
+    def cell_at(self, place: QPoint) -> Cell | None:
+        """The cell under a place of the viewport."""
+        if self.known is None or place.y() < _HEADER or place.x() < _LABELS:
+            return None
+        line = (place.y() - _HEADER + self.verticalScrollBar().value()) // _ROW
+        column = int((place.x() - _LABELS + self.horizontalScrollBar().value()) // self._width())
+        if not (0 <= line < len(self.rows) and 0 <= column < len(self.known.table.entries)):
+            return None
+        return Cell(line, column)
+
+    def place_of(self, cell: Cell) -> QRectF:
+        """Where a cell is in the viewport."""
+        width = self._width()
+        return QRectF(
+            _LABELS + cell.column * width - self.horizontalScrollBar().value(),
+            _HEADER + cell.line * _ROW - self.verticalScrollBar().value(),
+            width,
+            _ROW,
+        )
+
+    def text_of(self, cell: Cell) -> str:
+        """All there is to know of a cell, a line each."""
+        assert self.known is not None
+        table = self.known.table
+        key, entry = self.known.keys[self.rows[cell.line]], table.entries[cell.column]
+        step = "" if entry.step is None else f"step {count_text(entry.step)}, "
+        lines = [elide_middle(key, 80), f"{step}{entry.name}"]
+        error = table.errors.get((cell.column, key)) or table.errors.get(cell.column)
+        if error is not None:
+            return "\n".join((*lines, f"could not be read: {error.what}"))
+        if not table.has(key, cell.column):
+            return "\n".join((*lines, "is not in this checkpoint"))
+        point = table.point(key, cell.column)
+        if math.isnan(point.elements):
+            return "\n".join((*lines, "not read yet"))
+        value = float(table.series(self.series, key)[cell.column])
+        shown = number_text(value) if math.isfinite(value) else "\u2013"
+        lines.append(f"{self.series}  {shown}")
+        if self.series is not Series.NORM:
+            lines.append(f"norm  {number_text(point.norm)}")
+        if point.nan or point.inf:
+            lines.append(f"{count_text(int(point.nan))} NaN, {count_text(int(point.inf))} Inf")
+        if cell.column:
+            lines.append("Click compares it with the checkpoint before.")
+        return "\n".join(lines)
+
+    # Painting.
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        with self._courtesy:
+            painter = QPainter(self.viewport())
+            painter.fillRect(self.viewport().rect(), QColor(self._appearance.theme.base))
+            if self.known is not None and self.rows:
+                self._paint(painter, self.known)
+            painter.end()
+
+    def _paint(self, painter: QPainter, known: Known) -> None:
+        theme = self._appearance.theme
+        first, last = self._lines_in_sight()
+        rows = self.rows[first:last]
+        keys = [known.keys[row] for row in rows]
+        table = known.table
+        values = table.matrix(self.series, keys)
+        bad = table.matrix(Series.NAN, keys)
+        shares = shares_of(values, self.series)
+        width = self._width()
+        columns = range(*self._columns_in_sight())
+        shades = self._ramp()
+        letters: list[tuple[QRectF, str, str]] = []
+        painter.save()
+        painter.setClipRect(QRect(_LABELS, _HEADER, self.viewport().width(), self.height()))
+        gap = 1.0 if width > 5 else 0.0
+        for at in range(len(rows)):
+            key = keys[at]
+            for column in columns:
+                place = self.place_of(Cell(first + at, column)).adjusted(0, 0, -gap, -1)
+                if bad[at, column] > 0:
+                    painter.fillRect(place, QColor(theme.error))
+                    letters.append((place, "N", theme.base))
+                elif not math.isnan(shares[at, column]):
+                    painter.fillRect(place, shades[round(shares[at, column] * (_SHADES - 1))])
+                elif column in table.errors or (column, key) in table.errors:
+                    painter.fillRect(place, QColor(theme.track))
+                    letters.append((place, "!", theme.warning))
+                elif not table.has(key, column):
+                    letters.append((place, "\u00b7", theme.muted))
+                else:
+                    painter.fillRect(place, QColor(theme.raised))
+        painter.setFont(self._appearance.badge_font)
+        if width >= _LETTERS_FROM:
+            for place, letter, colour in letters:
+                painter.setPen(QColor(colour))
+                painter.drawText(place, Qt.AlignmentFlag.AlignCenter, letter)
+        if self.current is not None:
+            painter.setPen(QColor(theme.text))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(self.place_of(self.current).adjusted(0, 0, -gap - 0.5, -1.5))
+        painter.restore()
+        self._paint_labels(painter, known, first, rows)
+        self._paint_header(painter, known, columns)
+
+    def _paint_labels(
+        self, painter: QPainter, known: Known, first: int, rows: Sequence[int]
+    ) -> None:
+        theme = self._appearance.theme
+        painter.setClipRect(QRect(0, _HEADER, _LABELS, self.height()))
+        painter.setFont(self._appearance.text_font)
+        metrics = painter.fontMetrics()
+        for at, row in enumerate(rows):
+            top = self.place_of(Cell(first + at, 0)).top()
+            text = known.variables[row].name or known.keys[row]
+            text = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _LABELS - 18)
+            is_current = self.current is not None and self.current.line == first + at
+            painter.setPen(QColor(theme.accent if is_current else theme.text))
+            place = QRectF(10, top, _LABELS - 14, _ROW)
+            painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, text)
+
+    def _paint_header(self, painter: QPainter, known: Known, columns: range) -> None:
+        theme = self._appearance.theme
+        painter.setClipRect(QRect(0, 0, self.viewport().width(), _HEADER))
+        painter.fillRect(QRect(0, 0, self.viewport().width(), _HEADER), QColor(theme.window))
+        painter.setFont(self._appearance.small_font)
+        painter.setPen(QColor(theme.muted))
+        painter.drawText(
+            QRectF(10, 0, _LABELS, _HEADER), Qt.AlignmentFlag.AlignVCenter, "Variable \\ step"
+        )
+        painter.setClipRect(QRect(_LABELS, 0, self.viewport().width(), _HEADER))
+        metrics = painter.fontMetrics()
+        free_from = -math.inf
+        for column in columns:
+            entry = known.table.entries[column]
+            text = count_text(entry.step) if entry.step is not None else "\u2013"
+            place = self.place_of(Cell(0, column))
+            size = metrics.horizontalAdvance(text)
+            middle = max(place.center().x(), _LABELS + size / 2)
+            if middle - size / 2 < free_from:
+                continue
+            free_from = middle + size / 2 + 8
+            painter.drawText(
+                QRectF(middle - size, 0, 2 * size, _HEADER), Qt.AlignmentFlag.AlignCenter, text
+            )
+
+    def _ramp(self) -> list[QColor]:
+        theme = self._appearance.theme
+        if self._shaded_for != theme.name:
+            self._shaded_for = theme.name
+            self._shades = ramp_of(theme.base, theme.bar, theme.text)
+        return self._shades
+
+    # Where things are.
+
+    def _width(self) -> float:
+        count = len(self.known.table.entries) if self.known is not None else 0
+        room = self.viewport().width() - _LABELS - 8
+        return max(_LEAST_WIDTH, min(_MOST_WIDTH, room / count)) if count else _MOST_WIDTH
+
+    def _lines_in_sight(self) -> tuple[int, int]:
+        first = self.verticalScrollBar().value() // _ROW
+        return first, min(len(self.rows), first + self.viewport().height() // _ROW + 2)
+
+    def _columns_in_sight(self) -> tuple[int, int]:
+        count = len(self.known.table.entries) if self.known is not None else 0
+        width = self._width()
+        first = int(self.horizontalScrollBar().value() // width)
+        return first, min(count, first + int((self.viewport().width() - _LABELS) // width) + 2)
+
+    def _measure(self) -> None:
+        port = self.viewport()
+        count = len(self.known.table.entries) if self.known is not None else 0
+        down, across = self.verticalScrollBar(), self.horizontalScrollBar()
+        down.setPageStep(max(1, port.height() - _HEADER))
+        down.setSingleStep(_ROW)
+        down.setRange(0, max(0, len(self.rows) * _ROW + _HEADER - port.height()))
+        across.setPageStep(max(1, port.width() - _LABELS))
+        across.setSingleStep(int(self._width()))
+        across.setRange(0, max(0, int(count * self._width()) + _LABELS + 8 - port.width()))
+
+    def _note_scroll(self) -> None:
+        self._hover.hide()
+        self.viewport().update()
+        self.scrolled.emit()
+
+    # Qt's events.
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._measure()
+        self.scrolled.emit()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        cell = self.cell_at(event.position().toPoint())
+        self._hover.setVisible(cell is not None)
+        self.viewport().setCursor(
+            Qt.CursorShape.PointingHandCursor
+            if cell is not None and cell.column
+            else Qt.CursorShape.ArrowCursor
+        )
+        if cell is not None:
+            self._say(self.text_of(cell), event.position())
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        cell = self.cell_at(event.position().toPoint())
+        if cell is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._choose(cell)
+
+    def leaveEvent(self, event: object) -> None:
+        self._hover.hide()
+        super().leaveEvent(event)  # type: ignore[arg-type]
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        moves = {
+            Qt.Key.Key_Left: (0, -1),
+            Qt.Key.Key_Right: (0, 1),
+            Qt.Key.Key_Up: (-1, 0),
+            Qt.Key.Key_Down: (1, 0),
+            Qt.Key.Key_PageUp: (-20, 0),
+            Qt.Key.Key_PageDown: (20, 0),
+        }
+        key = Qt.Key(event.key())
+        if key in moves and self.known is not None and self.rows:
+            self._move(*moves[key])
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current is not None:
+            self._choose(self.current)
+        else:
+            super().keyPressEvent(event)
+
+    def _move(self, down: int, across: int) -> None:
+        assert self.known is not None
+        at = self.current or Cell(self._lines_in_sight()[0], 0)
+        line = min(max(0, at.line + down), len(self.rows) - 1)
+        column = min(max(0, at.column + across), len(self.known.table.entries) - 1)
+        self.current = Cell(line, column)
+        self._bring_into_sight(self.current)
+        self._say(self.text_of(self.current), self.place_of(self.current).bottomRight())
+        self._hover.show()
+        self.viewport().update()
+
+    def _bring_into_sight(self, cell: Cell) -> None:
+        place, port = self.place_of(cell), self.viewport()
+        down, across = self.verticalScrollBar(), self.horizontalScrollBar()
+        if place.top() < _HEADER:
+            down.setValue(cell.line * _ROW)
+        elif place.bottom() > port.height():
+            down.setValue(int(down.value() + place.bottom() - port.height()))
+        if place.left() < _LABELS:
+            across.setValue(int(cell.column * self._width()))
+        elif place.right() > port.width():
+            across.setValue(int(across.value() + place.right() - port.width()))
+
+    def _choose(self, cell: Cell) -> None:
+        self.current = cell
+        self.viewport().update()
+        self.chosen.emit(cell)
+
+    def _say(self, text: str, at: QPointF) -> None:
+        self._hover.setText(text)
+        self._hover.adjustSize()
+        size = self._hover.size()
+        x = min(int(at.x()) + 16, self.width() - size.width() - 4)
+        y = int(at.y()) + 18
+        if y + size.height() > self.height():
+            y = int(at.y()) - size.height() - 8
+        self._hover.move(max(0, x), max(0, y))
+
+
+class HeatLegend(QWidget):
+    """What the colours and letters of the heat map mean."""
+
+    def __init__(self, appearance: Appearance) -> None:
+        super().__init__()
+        self._appearance = appearance
+        self._series = Series.NORM
+        self.setFixedHeight(30)
+        appearance.changed.connect(self.update)
+
+    def show_series(self, series: Series) -> None:
+        """Explain another measure."""
+        self._series = series
+        self.setAccessibleName("Colours from {} to {}".format(*ends_of(series)))
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        theme = self._appearance.theme
+        painter = QPainter(self)
+        painter.setFont(self._appearance.small_font)
+        metrics = painter.fontMetrics()
+        low, high = ends_of(self._series)
+        x, height = 12.0, float(self.height())
+        middle = Qt.AlignmentFlag.AlignVCenter
+
+        def write(text: str, colour: str) -> None:
+            nonlocal x
+            painter.setPen(QColor(colour))
+            width = metrics.horizontalAdvance(text)
+            painter.drawText(QRectF(x, 0, width + 2, height), middle, text)
+            x += width + 8
+
+        write(low, theme.muted)
+        bar = QRectF(x, height / 2 - 5, 110, 10)
+        gradient = QLinearGradient(bar.topLeft(), bar.topRight())
+        shades = ramp_of(theme.base, theme.bar, theme.text)
+        for number in range(0, _SHADES, 8):
+            gradient.setColorAt(number / (_SHADES - 1), shades[number])
+        painter.setPen(QColor(theme.line))
+        painter.setBrush(gradient)
+        painter.drawRect(bar)
+        x += 118
+        write(high, theme.muted)
+        x += 14
+        for letter, colour, text in (
+            ("N", theme.error, "NaN"),
+            ("!", theme.warning, "could not be read"),
+            ("\u00b7", theme.muted, "not there"),
+        ):
+            write(letter, colour)
+            write(text, theme.muted)
+            x += 8
+        painter.end()
+
+
+def ends_of(series: Series) -> tuple[str, str]:
+    """What the lightest and the darkest colour of a measure stand for."""
+    if series is Series.UPDATE:
+        return "unchanged", "1 or more (logarithmic)"
+    if series is Series.COSINE:
+        return "0 or less", "1: the same direction"
+    if series is Series.SPARSITY:
+        return "no zeros", "all zeros"
+    if series is Series.NAN:
+        return "no NaN", "N"
+    return "least of the row", "greatest of the row"
+
+
+def shares_of(values: np.ndarray, series: Series) -> np.ndarray:
+    """How dark each cell is, 0 to 1; NaN where there is no number. A row is a variable.
+
+    Norms and moments are scaled by row, as variables differ by orders of magnitude; the measures
+    that have a scale of their own are not.
+    """
+    import warnings
+
+    import numpy as np
+
+    finite = np.where(np.isfinite(values), values, np.nan)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a row of which nothing is known
+        if series is Series.UPDATE:
+            logs = np.log10(np.maximum(finite, _LEAST_UPDATE))
+            return np.clip(1.0 - logs / np.log10(_LEAST_UPDATE), 0.0, 1.0)
+        if series in (Series.COSINE, Series.SPARSITY, Series.NAN):
+            return np.clip(finite, 0.0, 1.0)
+        low = np.nanmin(finite, axis=1, keepdims=True, initial=np.inf)
+        high = np.nanmax(finite, axis=1, keepdims=True, initial=-np.inf)
+        span = high - low
+        shares = np.where(span > 0, (finite - low) / span, finite * 0.0)
+    return np.asarray(shares)
+
+
+def ramp_of(base: str, bar: str, text: str) -> list[QColor]:
+    """Shades from next to the ground to the strongest of the hue."""
+    ground, hue, ink = QColor(base), QColor(bar), QColor(text)
+    strong = _between(hue, ink, 0.35)
+    half = (_SHADES - 1) // 2
+    light = [_between(ground, hue, 0.08 + 0.72 * number / half) for number in range(half)]
+    rest = _SHADES - half
+    return light + [
+        _between(_between(ground, hue, 0.8), strong, number / (rest - 1)) for number in range(rest)
+    ]
+
+
+def _between(one: QColor, other: QColor, share: float) -> QColor:
+    return QColor(
+        round(one.red() + (other.red() - one.red()) * share),
+        round(one.green() + (other.green() - one.green()) * share),
+        round(one.blue() + (other.blue() - one.blue()) * share),
+    )

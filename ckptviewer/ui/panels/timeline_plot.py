@@ -1,0 +1,252 @@
+"""Lines over the steps of a run, with axes, and their values under the pointer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from ckptviewer.checkpoint.text import count_text, elide_middle, number_text
+from ckptviewer.runs.entry import CheckpointEntry
+from ckptviewer.ui.appearance import Appearance
+
+MOST_LINES = 24
+_HOVERED_LINES = 14
+_HUES = {
+    "light": (
+        "#0072b2",
+        "#d55e00",
+        "#009e73",
+        "#cc79a7",
+        "#b07d00",
+        "#2f9fd8",
+        "#5d6878",
+        "#7a4fb5",
+    ),
+    "dark": (
+        "#56b4e9",
+        "#e69f00",
+        "#3cc79b",
+        "#df93c0",
+        "#f0e442",
+        "#6f9fff",
+        "#a1acbb",
+        "#ff9152",
+    ),
+}
+"""Okabe and Ito's, made darker or lighter where they would not be seen on the ground."""
+
+_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: what it is called, and a number for each checkpoint, NaN where there is none."""
+
+    name: str
+    values: Sequence[float]
+
+
+def line_colour(number: int, theme_name: str) -> QColor:
+    """The colour of the n-th line; from the ninth on they come again, with another stroke."""
+    hues = _HUES[theme_name]
+    return QColor(hues[number % len(hues)])
+
+
+class TimelinePlot(QWidget):
+    """Draws lines. pointed: the checkpoint (its column) that was clicked."""
+
+    pointed = Signal(int)
+
+    def __init__(self, appearance: Appearance) -> None:
+        super().__init__()
+        import pyqtgraph
+
+        self._appearance = appearance
+        self._pyqtgraph = pyqtgraph
+        self.view = pyqtgraph.PlotWidget(background=None)
+        self.view.setAccessibleName("Timeline")
+        self.view.setAcceptDrops(False)
+        self.view.setMenuEnabled(False)
+        self.view.hideButtons()
+        self.view.setFrameShape(self.view.Shape.NoFrame)
+        self.view.setMouseEnabled(x=True, y=False)
+        self.view.getPlotItem().getViewBox().setAutoVisible(y=True)
+        self.lines: tuple[Line, ...] = ()
+        self.entries: tuple[CheckpointEntry, ...] = ()
+        self.places: list[float] = []
+        self.log_y = False
+        self._by_step = True
+        self._range: tuple[float, float] | None = None
+        self._cursor = pyqtgraph.InfiniteLine(0, movable=False)
+        self._hover = QLabel(self)
+        self._hover.setObjectName("card")
+        self._hover.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._hover.setTextFormat(Qt.TextFormat.RichText)
+        self._hover.setMargin(6)
+        self._hover.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.view)
+        self.setMinimumHeight(200)
+        self.view.scene().sigMouseMoved.connect(self._show_hover)
+        self.view.scene().sigMouseClicked.connect(self._click)
+
+    def draw(
+        self, entries: Sequence[CheckpointEntry], lines: Sequence[Line], *, unit: str, log_y: bool
+    ) -> None:
+        """Draw these; what is zoomed to stays so while the steps are the same."""
+        self.entries, self.lines, self.log_y = tuple(entries), tuple(lines), log_y
+        self._by_step = any(entry.step is not None for entry in entries)
+        self.places = _places(entries)
+        pg, theme = self._pyqtgraph, self._appearance.theme
+        self.view.setBackground(theme.base)
+        plot = self.view.getPlotItem()
+        plot.clear()
+        for number, line in enumerate(self.lines):
+            colour = line_colour(number, theme.name)
+            style = _STYLES[number // len(_HUES["light"]) % len(_STYLES)]
+            curve = pg.PlotDataItem(
+                self.places,
+                [_height(value, log_y) for value in line.values],
+                pen=pg.mkPen(colour, width=1.8, style=style),
+                connect="finite",
+                symbol="o",
+                symbolSize=5 if len(self.places) <= 200 else 3,
+                symbolBrush=colour,
+                symbolPen=None,
+            )
+            plot.addItem(curve)
+        self._cursor.setPen(pg.mkPen(QColor(theme.muted), style=Qt.PenStyle.DashLine))
+        self._cursor.hide()
+        plot.addItem(self._cursor, ignoreBounds=True)
+        self._dress_axes(plot, unit)
+        ends = (self.places[0], self.places[-1]) if self.places else (0.0, 1.0)
+        if ends != self._range:
+            self._range = ends
+            self.fit()
+        plot.enableAutoRange(axis="y")
+
+    def fit(self) -> None:
+        """Show all steps."""
+        if self._range is not None:
+            low, high = self._range
+            self.view.setXRange(low, high if high > low else low + 1, padding=0.03)
+
+    def _dress_axes(self, plot: Any, unit: str) -> None:
+        theme = self._appearance.theme
+        label = "step" if self._by_step else "checkpoint"
+        for name, text in (("bottom", label), ("left", unit)):
+            axis = plot.getAxis(name)
+            axis.setPen(QColor(theme.line))
+            axis.setTextPen(QColor(theme.muted))
+            axis.setTickFont(self._appearance.small_font)
+            axis.setStyle(tickLength=-4, autoExpandTextSpace=True)
+            axis.enableAutoSIPrefix(False)
+            axis.setLabel(text, color=theme.muted)
+        plot.getAxis("bottom").tickStrings = _step_ticks
+        plot.getAxis("left").tickStrings = _log_ticks if self.log_y else _plain_ticks
+        plot.showGrid(x=False, y=True, alpha=0.12)
+
+    def column_at(self, position: QPointF) -> int | None:
+        """The checkpoint next to a place of the scene; None outside of the axes."""
+        box = self.view.getPlotItem().getViewBox()
+        if not self.places or not box.sceneBoundingRect().contains(position):
+            return None
+        at = box.mapSceneToView(position).x()
+        return min(range(len(self.places)), key=lambda column: abs(self.places[column] - at))
+
+    def hover_text(self, column: int) -> str:
+        """What all lines have at a checkpoint, as rich text."""
+        from html import escape
+
+        entry = self.entries[column]
+        step = "" if entry.step is None else f"step {count_text(entry.step)}  "
+        rows = [f"<b>{escape(step)}</b>{escape(elide_middle(entry.name, 40))}"]
+        for number, line in enumerate(self.lines[:_HOVERED_LINES]):
+            value = line.values[column]
+            colour = line_colour(number, self._appearance.theme.name).name()
+            text = "\u2013" if math.isnan(value) else number_text(value, 5)
+            name = escape(elide_middle(line.name, 44))
+            rows.append(f'<span style="color:{colour}">\u25a0</span> {name}&nbsp;&nbsp;{text}')
+        if len(self.lines) > _HOVERED_LINES:
+            rows.append(f"and {len(self.lines) - _HOVERED_LINES} more")
+        return "<br>".join(rows)
+
+    def _show_hover(self, position: QPointF) -> None:
+        column = self.column_at(position)
+        if column is None:
+            self._hover.hide()
+            self._cursor.hide()
+            return
+        self._cursor.setPos(self.places[column])
+        self._cursor.show()
+        self._hover.setText(self.hover_text(column))
+        self._hover.adjustSize()
+        size = self._hover.size()
+        x = int(position.x()) + 14
+        if x + size.width() > self.width() - 4:
+            x = int(position.x()) - 14 - size.width()
+        y = min(int(position.y()) + 10, self.height() - size.height() - 4)
+        self._hover.move(max(0, x), max(0, y))
+        self._hover.show()
+
+    def _click(self, event: Any) -> None:
+        if event.double():
+            self.fit()
+            return
+        column = self.column_at(event.scenePos())
+        if column is not None:
+            self.pointed.emit(column)
+
+    def leaveEvent(self, event: Any) -> None:
+        self._hover.hide()
+        self._cursor.hide()
+        super().leaveEvent(event)
+
+
+def _places(entries: Sequence[CheckpointEntry]) -> list[float]:
+    """Where each checkpoint stands: at its step; by turns where steps are missing or repeat."""
+    steps = [entry.step for entry in entries]
+    known = [step for step in steps if step is not None]
+    if len(known) == len(steps) and len(set(known)) == len(known):
+        return [float(step) for step in known]
+    if not known:
+        return [float(column) for column in range(len(entries))]
+    apart = (max(known) - min(known)) / max(1, len(set(known)) - 1) or 1.0
+    places: list[float] = []
+    first = steps.index(known[0])
+    for column, step in enumerate(steps):
+        if step is None:  # those without one stand before all others
+            places.append(known[0] - (first - column) * apart)
+        else:
+            at = float(step)
+            if places and at <= places[-1]:
+                at = places[-1] + apart * 0.1
+            places.append(at)
+    return places
+
+
+def _height(value: float, log_y: bool) -> float:
+    if not math.isfinite(value):
+        return math.nan
+    if not log_y:
+        return value
+    return math.log10(value) if value > 0 else math.nan
+
+
+def _step_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
+    return [count_text(round(value)) if value == round(value) else "" for value in values]
+
+
+def _plain_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
+    return [number_text(round(value / spacing) * spacing, 6) for value in values]
+
+
+def _log_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
+    return [number_text(10.0**value, 3) if abs(value) < 300 else "" for value in values]
