@@ -16,14 +16,13 @@ from ckptviewer.checkpoint.errors import (
     PathNotFoundError,
 )
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.text import exact_size_text
+from ckptviewer.checkpoint.text import exact_size_text, printable
 from ckptviewer.formats.nearby import (
     BUNDLE_DATA_FILE,
     Listing,
     base_of,
     enumerate_names,
     list_directory,
-    shown,
 )
 from ckptviewer.storage.atomic import PARTIAL_SUFFIX
 
@@ -75,8 +74,8 @@ def pointer_finding(name: str) -> Finding:
     return Finding(
         code="lfs-pointer",
         severity=Severity.ERROR,
-        message=f"{shown(name)} is a Git LFS pointer and not the file itself; none of its values "
-        "are here.",
+        message=f"{printable(name)} is a Git LFS pointer and not the file itself; none of its "
+        "values are here.",
         remedy=_PULL,
     )
 
@@ -161,8 +160,8 @@ def unused_bytes(checkpoint: Checkpoint) -> Iterator[Finding]:
             yield Finding(
                 code="unused-bytes",
                 severity=Severity.WARNING,
-                message=f"Data file {shown(name)} has {exact_size_text(size - stored[shard])} that "
-                "belong to no variable; it may be of another save than the index.",
+                message=f"Data file {printable(name)} has {exact_size_text(size - stored[shard])} "
+                "that belong to no variable; it may be of another save than the index.",
                 remedy="Copy index and data files again, from one save.",
             )
 
@@ -180,7 +179,7 @@ def failure_findings(path: str, error: CkptviewerError) -> Iterator[Finding]:
             return
     if isinstance(error, DamagedFileError) or _is_index_of_data(error, listing):
         code = "damaged-index" if error.where.endswith(".index") else "damaged-file"
-        message = f"{error.where or shown(path)}: {error.what}; nothing in it can be shown."
+        message = f"{error.where or printable(path)}: {error.what}; nothing in it can be shown."
         yield Finding(code=code, severity=Severity.ERROR, message=message, remedy=error.remedy)
     elif isinstance(error, PathNotFoundError) and BUNDLE_DATA_FILE.search(error.where):
         yield Finding(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.text import plural
+from ckptviewer.checkpoint.text import plural, printable
 from ckptviewer.formats.candidates import latest_first
 from ckptviewer.formats.checkpoint_state import (
     STATE_FILE_NAME,
@@ -18,7 +18,7 @@ from ckptviewer.formats.checkpoint_state import (
     read_checkpoint_state,
     render_checkpoint_state,
 )
-from ckptviewer.formats.nearby import Listing, shown
+from ckptviewer.formats.nearby import Listing
 
 STATE_CODES = frozenset(
     ("absolute-checkpoint-state", "damaged-checkpoint-state", "stale-checkpoint-state")
@@ -43,7 +43,7 @@ def state_finding(listing: Listing) -> Finding | None:
         )
     except CkptviewerError:
         return None
-    recorded = shown(state.model_checkpoint_path) or "none"
+    recorded = printable(state.model_checkpoint_path) or "none"
     located, stale = locate_latest(state, directory)
     repaired = _repaired(state, listing)
     if located is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ckptviewer.checkpoint.errors import DamagedFileError, PathNotFoundError
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.text import count_text
+from ckptviewer.checkpoint.text import count_text, printable
 from ckptviewer.formats import registry
 from ckptviewer.formats.candidates import latest_first
 from ckptviewer.formats.checkpoint_state import (
@@ -26,7 +26,6 @@ from ckptviewer.formats.nearby import (
     Listings,
     enumerate_names,
     offer,
-    shown,
 )
 from ckptviewer.formats.registry import Confidence, Format, Match
 from ckptviewer.formats.unresolved import not_a_checkpoint
@@ -128,7 +127,7 @@ def find_by_state(path: str, trail: Trail) -> Found:
     if named and not found:
         _tell_unknown(named, trail)
     if found:
-        trail.how = f"the latest by the file `{shown(os.path.basename(path))}`"
+        trail.how = f"the latest by the file `{printable(os.path.basename(path))}`"
     else:
         found = _latest_of(trail.listings[directory], "", trail)
     if found:
@@ -136,7 +135,7 @@ def find_by_state(path: str, trail: Trail) -> Found:
     told = [finding.message.removesuffix(".") for finding in trail.findings]
     raise PathNotFoundError(
         told[-1][0].lower() + told[-1][1:],
-        where=shown(path),
+        where=printable(path),
         remedy=offer(os.path.join(directory, "model.ckpt"), trail.listings),
     )
 
@@ -188,7 +187,7 @@ def _tell_damaged(damaged: Mapping[str, Found], trail: Trail) -> None:
     for path, (_, match) in damaged.items():
         trail.note(
             "damaged-checkpoint",
-            f"{shown(os.path.basename(path))} was passed over: {match.reason}.",
+            f"{printable(os.path.basename(path))} was passed over: {match.reason}.",
             severity=Severity.WARNING,
             remedy="Open it by its own name to see what is wrong with it.",
         )
@@ -197,8 +196,8 @@ def _tell_damaged(damaged: Mapping[str, Found], trail: Trail) -> None:
 def _tell_unknown(path: str, trail: Trail) -> None:
     trail.note(
         "stale-checkpoint-state",
-        f"The file `{STATE_FILE_NAME}` names {shown(os.path.basename(path))} as the latest, which "
-        "is not a checkpoint of any known format.",
+        f"The file `{STATE_FILE_NAME}` names {printable(os.path.basename(path))} as the latest, "
+        "which is not a checkpoint of any known format.",
         severity=Severity.WARNING,
         remedy="Open it by its own name to see what it is.",
     )
@@ -213,7 +212,7 @@ def _tell_choice(path: str, names: Sequence[str], why: str, trail: Trail) -> Non
         trail.note(
             "several-checkpoints",
             f"The directory has {count_text(len(others) + 1)} checkpoints: "
-            f"{shown(taken) or '.index'} was opened, {why}; also there: "
+            f"{printable(taken) or '.index'} was opened, {why}; also there: "
             f"{enumerate_names(others)}.",
             remedy="To see another one, open it by its own name.",
         )
@@ -246,7 +245,7 @@ def _in_subdirectory(listing: Listing, trail: Trail, depth: int) -> Found | None
 
 def _named_latest(path: str, trail: Trail) -> str:
     """The prefix that the state file `path` names and that is there; else empty, with a finding."""
-    name = shown(os.path.basename(path))
+    name = printable(os.path.basename(path))
     try:
         state = read_checkpoint_state(Path(path))
     except DamagedFileError as error:
@@ -256,7 +255,7 @@ def _named_latest(path: str, trail: Trail) -> str:
             severity=Severity.WARNING,
         )
         return ""
-    recorded = shown(state.model_checkpoint_path)
+    recorded = printable(state.model_checkpoint_path)
     located, stale = locate_latest(state, Path(os.path.dirname(path)))
     if located is None:
         what = f"names {recorded} as the latest, and it is not there" if recorded else "names none"

@@ -14,7 +14,7 @@ from heapq import nlargest
 from itertools import islice, takewhile
 
 from ckptviewer.checkpoint.errors import PathNotFoundError, UnreadableFileError
-from ckptviewer.checkpoint.text import count_text, natural_sorted
+from ckptviewer.checkpoint.text import count_text, natural_sorted, printable
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 BUNDLE_DATA_FILE = re.compile(r"\.data-\d{5,}-of-\d{5,}$")
@@ -83,11 +83,11 @@ def list_directory(directory: str) -> Listing:
                 if not entry.name.startswith("._"):
                     (directories if _leads_to_directory(entry) else files).append(entry.name)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise PathNotFoundError("there is no such directory", where=shown(directory)) from error
+        raise PathNotFoundError("there is no such directory", where=printable(directory)) from error
     except OSError as error:
         raise UnreadableFileError(
             f"the directory cannot be read: {error.strerror or error}",
-            where=shown(directory),
+            where=printable(directory),
             remedy="Check its permissions.",
         ) from error
     return Listing(directory=directory, files=files, directories=directories)
@@ -104,7 +104,7 @@ def base_of(path: str) -> str:
 def enumerate_names(names: Iterable[str], limit: int = 5) -> str:
     """At most `limit` of the names, in natural order: "a, b, c and 13 more"."""
     ordered = natural_sorted(list(names), str)
-    text = ", ".join(map(shown, ordered[:limit]))
+    text = ", ".join(map(printable, ordered[:limit]))
     more = len(ordered) - limit
     return f"{text} and {count_text(more)} more" if more > 0 else text
 
@@ -121,7 +121,7 @@ def offer(path: str, listings: Listings) -> str:
     sentences = []
     near = _nearest(name, [*listing.checkpoints, *listing.directories])
     if near:
-        sentences.append(f"Did you mean {shown(near)}?")
+        sentences.append(f"Did you mean {printable(near)}?")
     where = "That directory" if directory else "The current directory"
     if listing.checkpoints:
         sentences.append(f"{where} has: {enumerate_names(listing.checkpoints)}.")
@@ -147,13 +147,6 @@ def offer_subdirectories(listing: Listing) -> str:
     return f" Its subdirectories with checkpoints: {enumerate_names(with_checkpoints)}."
 
 
-def shown(text: str) -> str:
-    """`text` with what cannot be printed on one line as escapes; a path's name may be anything."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _leads_to_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -168,13 +161,13 @@ def _offer_directory(directory: str) -> str:
     while above != missing and not os.path.isdir(above or os.curdir):
         missing, above = above, os.path.dirname(above)
     if os.path.exists(missing):
-        return f"{shown(missing)} is a file, not a directory."
+        return f"{printable(missing)} is a file, not a directory."
     try:
         near = _nearest(os.path.basename(missing), list_directory(above).directories)
     except (PathNotFoundError, UnreadableFileError):
         near = ""
-    text = f"There is no directory {shown(missing)}"
-    return f"{text}; did you mean {shown(os.path.join(above, near))}?" if near else f"{text}."
+    text = f"There is no directory {printable(missing)}"
+    return f"{text}; did you mean {printable(os.path.join(above, near))}?" if near else f"{text}."
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

@@ -215,8 +215,9 @@ def _by_shards(prefix: str, trail: Trail) -> Found | None:
 
 def _by_counter(prefix: str, trail: Trail) -> Found | None:
     """`my_ckpt` for `my_ckpt-3`: `tf.train.Checkpoint.save` appends a counter."""
+    from ckptviewer.checkpoint.text import printable
     from ckptviewer.formats.candidates import latest_first
-    from ckptviewer.formats.nearby import base_of, enumerate_names, shown
+    from ckptviewer.formats.nearby import base_of, enumerate_names
 
     directory, name = os.path.split(prefix)
     if not name:
@@ -231,7 +232,7 @@ def _by_counter(prefix: str, trail: Trail) -> Found | None:
             trail.how = "its name with a counter appended"
             trail.note(
                 "counter-added",
-                f"{shown(name)} was saved with a counter: {shown(taken)} was opened"
+                f"{printable(name)} was saved with a counter: {printable(taken)} was opened"
                 + (f"; also there: {others}." if others else "."),
             )
             return found
@@ -240,8 +241,9 @@ def _by_counter(prefix: str, trail: Trail) -> Found | None:
 
 def _by_template(path: str, trail: Trail) -> Found | None:
     """`cp-{epoch:02d}.ckpt`, as Keras' ModelCheckpoint was given it."""
+    from ckptviewer.checkpoint.text import printable
     from ckptviewer.formats.candidates import fill_placeholders
-    from ckptviewer.formats.nearby import enumerate_names, shown
+    from ckptviewer.formats.nearby import enumerate_names
 
     paths = fill_placeholders(path, trail.listings)
     for taken in paths[:_MOST_PROBES]:
@@ -251,8 +253,8 @@ def _by_template(path: str, trail: Trail) -> Found | None:
             trail.how = "what its placeholders stand for"
             trail.note(
                 "placeholder-filled",
-                f"{shown(os.path.basename(path))} is a template: "
-                f"{shown(os.path.basename(taken))} was opened"
+                f"{printable(os.path.basename(path))} is a template: "
+                f"{printable(os.path.basename(taken))} was opened"
                 + (f"; also there: {others}." if others else "."),
             )
             return found
@@ -272,10 +274,10 @@ def _pasted(asked: str, path: str) -> Resolved | None:
 
 
 def _tell_of_prefix_beside(path: str, trail: Trail) -> None:
-    from ckptviewer.formats.nearby import shown
+    from ckptviewer.checkpoint.text import printable
 
     if os.path.isfile(path + ".index"):
-        name = shown(os.path.basename(path))
+        name = printable(os.path.basename(path))
         trail.note(
             "also-a-prefix",
             f"{name} is a directory, which was opened, and beside it lies the checkpoint "

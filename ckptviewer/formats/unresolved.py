@@ -10,6 +10,7 @@ from ckptviewer.checkpoint.errors import (
     NotACheckpointError,
     PathNotFoundError,
 )
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.formats.foreign import identify, identify_directory
 from ckptviewer.formats.nearby import (
     BUNDLE_DATA_FILE,
@@ -17,7 +18,6 @@ from ckptviewer.formats.nearby import (
     base_of,
     offer,
     offer_subdirectories,
-    shown,
 )
 
 
@@ -28,7 +28,7 @@ def nothing_there(path: str, listings: Listings) -> CkptviewerError:
         foreign = identify_directory((*listing.files, *listing.directories))
         return NotACheckpointError(
             f"it is {foreign.what}",
-            where=shown(path),
+            where=printable(path),
             remedy=offer_subdirectories(listing).strip() or foreign.remedy,
         )
     data_file = _data_file_of(path, listings)
@@ -36,8 +36,8 @@ def nothing_there(path: str, listings: Listings) -> CkptviewerError:
         return index_missing(data_file, listings)
     what = "there is no such file, directory or checkpoint"
     if os.path.islink(path):
-        what = f"it is a link to {shown(os.readlink(path))}, which is not there"
-    return PathNotFoundError(what, where=shown(path), remedy=offer(path, listings))
+        what = f"it is a link to {printable(os.readlink(path))}, which is not there"
+    return PathNotFoundError(what, where=printable(path), remedy=offer(path, listings))
 
 
 def not_a_checkpoint(path: str) -> NotACheckpointError:
@@ -45,11 +45,11 @@ def not_a_checkpoint(path: str) -> NotACheckpointError:
     foreign = identify(Path(path))
     if foreign is not None:
         return NotACheckpointError(
-            f"it is {foreign.what}", where=shown(path), remedy=foreign.remedy
+            f"it is {foreign.what}", where=printable(path), remedy=foreign.remedy
         )
     return NotACheckpointError(
         "it is not a checkpoint of any known format",
-        where=shown(path),
+        where=printable(path),
         remedy="Open a TensorFlow checkpoint by its `.index` file, a SavedModel by its directory, "
         "or a file of weights by its own name.",
     )
@@ -59,9 +59,9 @@ def index_missing(path: str, listings: Listings) -> PathNotFoundError:
     """The error for a data file without the index."""
     base = base_of(path)
     return PathNotFoundError(
-        f"its index {shown(os.path.basename(base))}.index is missing, without which nobody knows "
-        "which tensors this data file holds",
-        where=shown(path),
+        f"its index {printable(os.path.basename(base))}.index is missing, without which nobody "
+        "knows which tensors this data file holds",
+        where=printable(path),
         remedy=f"Copy the index from where the checkpoint was saved. {offer(base, listings)}",
     )
 
@@ -74,8 +74,8 @@ def graph_alone(path: str, listings: Listings) -> CkptviewerError:
     base = base_of(path)
     return PathNotFoundError(
         "it holds a graph without values, and the checkpoint with the values, "
-        f"{shown(os.path.basename(base))}.index, is not beside it",
-        where=shown(path),
+        f"{printable(os.path.basename(base))}.index, is not beside it",
+        where=printable(path),
         remedy=offer(base, listings),
     )
 

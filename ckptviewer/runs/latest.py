@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.formats.checkpoint_state import (
     LARGEST_BYTES,
     STATE_FILE_NAME,
@@ -20,7 +21,6 @@ from ckptviewer.formats.checkpoint_state import (
     locate_latest,
     parse_checkpoint_state,
 )
-from ckptviewer.formats.nearby import shown
 
 _AS_TENSORFLOW_WRITES = re.compile(
     rb'model_checkpoint_path: "[^"\\\n]+"\n'
@@ -76,7 +76,7 @@ def latest_checkpoint(asked: str) -> Latest:
         reason = "The file `checkpoint` names it by model_checkpoint_path."
         if stale:
             reason = (
-                f"The file `checkpoint` names {shown(recorded)}, which lies elsewhere: "
+                f"The file `checkpoint` names {printable(recorded)}, which lies elsewhere: "
                 "TensorFlow goes there, not to the checkpoint of that name here."
             )
         return replace(known, path=literal, reason=reason)
@@ -88,14 +88,14 @@ def _why_no_state(asked: str) -> str:
         beside = _without_state(asked)
         return f"There is no file `checkpoint` in the directory{beside}."
     directory = os.path.dirname(asked) or os.curdir
-    remedy = f"`latest_checkpoint` takes the directory, {shown(directory)}"
+    remedy = f"`latest_checkpoint` takes the directory, {printable(directory)}"
     if os.path.exists(f"{asked}.index"):
-        return f"{shown(asked)} is the prefix of a checkpoint; {remedy}."
+        return f"{printable(asked)} is the prefix of a checkpoint; {remedy}."
     if os.path.exists(asked):
-        return f"{shown(asked)} is a file; {remedy}."
+        return f"{printable(asked)} is a file; {remedy}."
     if os.path.isdir(directory):
-        return f"There is no directory {shown(asked)}; a prefix will not do: {remedy}."
-    return f"There is no directory {shown(asked)}."
+        return f"There is no directory {printable(asked)}; a prefix will not do: {remedy}."
+    return f"There is no directory {printable(asked)}."
 
 
 def _without_state(directory: str) -> str:
@@ -126,7 +126,7 @@ def _refusal(data: bytes) -> str:
     if not _AS_TENSORFLOW_WRITES.fullmatch(data):
         state, wrong = _as_protobuf(text)
         if wrong:
-            return f"TensorFlow cannot parse the file `checkpoint` ({shown(wrong)})."
+            return f"TensorFlow cannot parse the file `checkpoint` ({printable(wrong)})."
         if not state:
             return "The file `checkpoint` names no latest: TensorFlow raises ValueError."
     return ""
@@ -160,7 +160,7 @@ def _as_protobuf(text: str) -> tuple[str, str]:
 
 
 def _why_unmatched(recorded: str, literal: str, located: Path | None) -> str:
-    name = shown(recorded)
+    name = printable(recorded)
     if os.path.exists(f"{literal}.index") or os.path.exists(literal):
         return (
             f"The file `checkpoint` names {name}, which is there, but TensorFlow takes the "

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ckptviewer.checkpoint.errors import PathNotFoundError, UnreadableFileError
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.formats.nearby import (
     BUNDLE_DATA_FILE,
     SAVED_MODEL_FILES,
     V1_SHARD,
     Listing,
     base_of,
-    shown,
 )
 from ckptviewer.runs.entry import FileState
 
@@ -108,11 +108,11 @@ def _entries(directory: str) -> tuple[dict[str, FileState], list[str]]:
                 except OSError:
                     continue  # it has vanished, or leads nowhere
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise PathNotFoundError("there is no such directory", where=shown(directory)) from error
+        raise PathNotFoundError("there is no such directory", where=printable(directory)) from error
     except (OSError, ValueError) as error:
         raise UnreadableFileError(
             f"the directory cannot be read: {getattr(error, 'strerror', None) or error}",
-            where=shown(directory),
+            where=printable(directory),
             remedy="Check its permissions.",
         ) from error
     return files, directories

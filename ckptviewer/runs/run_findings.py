@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.formats.nearby import shown
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.runs.entry import CheckpointEntry, Condition
 from ckptviewer.runs.latest import Latest
 
@@ -26,14 +26,14 @@ def finding_of_trouble(entry: CheckpointEntry) -> Iterator[Finding]:
         yield Finding(
             code="incomplete-checkpoint",
             severity=Severity.WARNING,
-            message=f"{shown(entry.name)} is half-written or half-deleted: {entry.trouble}.",
+            message=f"{printable(entry.name)} is half-written or half-deleted: {entry.trouble}.",
             remedy="It may still be being saved; else remove it, or copy what is missing.",
         )
     elif entry.condition is Condition.DAMAGED:
         yield Finding(
             code="damaged-checkpoint",
             severity=Severity.ERROR,
-            message=f"{shown(entry.name)} is damaged: {entry.trouble}.",
+            message=f"{printable(entry.name)} is damaged: {entry.trouble}.",
             remedy="Copy it again from where it was saved; `ckptviewer rescue` saves the rest.",
         )
 
@@ -53,7 +53,7 @@ def _of_state(latest: Latest, entries: Sequence[CheckpointEntry]) -> Iterator[Fi
         yield Finding(
             code="latest-is-damaged",
             severity=Severity.ERROR,
-            message=f"{shown(named.name)}, which `latest_checkpoint` returns, is not sound: "
+            message=f"{printable(named.name)}, which `latest_checkpoint` returns, is not sound: "
             f"{named.trouble}.",
             remedy="Restore another one by its own name.",
         )
@@ -63,8 +63,8 @@ def _of_state(latest: Latest, entries: Sequence[CheckpointEntry]) -> Iterator[Fi
             yield Finding(
                 code="latest-is-not-last",
                 severity=Severity.INFO,
-                message=f"`latest_checkpoint` returns {shown(named.name)}, and "
-                f"{shown(last.name)} has the higher step.",
+                message=f"`latest_checkpoint` returns {printable(named.name)}, and "
+                f"{printable(last.name)} has the higher step.",
                 remedy="To go on from that one, restore it by its own name.",
             )
 
@@ -72,4 +72,4 @@ def _of_state(latest: Latest, entries: Sequence[CheckpointEntry]) -> Iterator[Fi
 def _remedy(latest: Latest) -> str:
     if latest.located is None:
         return _BY_HAND
-    return f"Restore {shown(str(latest.located))} by its own name. {_BY_HAND}"
+    return f"Restore {printable(str(latest.located))} by its own name. {_BY_HAND}"

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.text import count_text, number_text, plural
+from ckptviewer.checkpoint.text import count_text, number_text, plural, printable
 from ckptviewer.checkpoint.variable import Role, Variable
-from ckptviewer.formats.nearby import shown
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.runs.timeline_table import Series, TimelineTable
 
@@ -151,7 +150,7 @@ def _finding(
     first = found[0]
     layer = _layer(first.variable)
     one = len(found) == 1
-    what = shown(first.variable.name if one or not layer else layer)
+    what = printable(first.variable.name if one or not layer else layer)
     if not one:
         what += f" ({plural(len(found), 'variable')})"
     at = _step_text(entries[column])
@@ -188,5 +187,5 @@ def _finding(
 
 
 def _step_text(entry: CheckpointEntry) -> str:
-    name = shown(entry.name)
+    name = printable(entry.name)
     return name if entry.step is None else f"step {count_text(entry.step)} ({name})"
