@@ -151,7 +151,7 @@ class Exporting(QObject):
             return path
 
         job = self._jobs.start("Saving the receipt", work)
-        job.succeeded.connect(self.saved)
+        job.succeeded.connect(lambda saved: self.saved.emit(saved))
         job.failed.connect(self.not_saved)
 
     def stop(self) -> None:

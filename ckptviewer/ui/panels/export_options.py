@@ -48,6 +48,7 @@ SETTLE_MS = 200
 AS_STORED = "as stored"
 ONE_FILE = "one"
 MOST_RENAMED_SHOWN = 4
+MOST_TOLD = 320
 
 _PRESETS = {
     Preset.INFERENCE: ("Inference", "The model and its moving statistics, no state of training."),
@@ -220,7 +221,7 @@ class ExportOptions(QWidget):
 
     def show_rename_problem(self, text: str) -> None:
         """Say why the rules cannot be used."""
-        self.rename_note.say(text, error=True)
+        self.rename_note.say(elide_middle(text, MOST_TOLD), error=True)
         self.renamed.hide()
 
     # How it goes on.
