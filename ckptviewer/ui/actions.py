@@ -37,6 +37,10 @@ class Actions(QObject):
         file_menu.addSeparator()
         self.compare = self._add(file_menu, "Com&pare with\u2026", window.choose_other, "Ctrl+D")
         self.export = self._add(file_menu, "&Export\u2026", window.export, "Ctrl+E")
+        training = self._add(file_menu, "&Training run\u2026", window.run_offer.show, "Ctrl+T")
+        training.setToolTip("All checkpoints of this training (Ctrl+T)")
+        training.setVisible(False)
+        window.run_offer.offered.connect(training.setVisible)
         save_intact = self._add(file_menu, "&Save what is intact\u2026", window.save_intact)
         self._add(file_menu, "Re&load", window.reload, QKeySequence.StandardKey.Refresh)
         file_menu.addSeparator()
@@ -79,7 +83,7 @@ class Actions(QObject):
         browser.table.addActions(
             [copy_rows, copy_keys, copy_python, _separator(self), expand, collapse]
         )
-        browser.offer([self.compare, self.export])
+        browser.offer([self.compare, self.export, training])
         window.top_bar.open_button.setMenu(self._opening_menu(file_menu))
 
     def show_view(self, view: View | None) -> None:

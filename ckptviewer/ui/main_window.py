@@ -37,6 +37,7 @@ from ckptviewer.ui.panels.status import StatusLine
 from ckptviewer.ui.panels.top_bar import TopBar
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.rescuing import Rescuing
+from ckptviewer.ui.run_offer import RunOffer
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
 from ckptviewer.ui.watching import FileWatch
@@ -97,6 +98,7 @@ class MainWindow(QMainWindow):
         self.status_line = StatusLine(self.jobs, appearance)
         self.setStatusBar(self.status_line)
         self.rescuing = Rescuing(self.jobs, self)
+        self.run_offer = RunOffer(self)
         self.actions_ = Actions(self)
         for edit in self.findChildren(QLineEdit):
             edit.setAcceptDrops(False)  # a file that is dropped there is to be opened, too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import Qt, Signal
@@ -44,7 +45,7 @@ class Averaged(NamedTuple):
     """What was written: the receipt, how many variables are means, and what could not be."""
 
     receipt: Receipt
-    count: int
+    means: int
     notes: tuple[str, ...]
 
 
@@ -123,7 +124,7 @@ class AverageDialog(QDialog):
         self._lay_out()
         self.how.currentTextChanged.connect(lambda _text: self._show_weights())
         self.decay.valueChanged.connect(lambda _value: self._show_weights())
-        self.listing.itemChanged.connect(lambda _item, column: column or self._show_weights())
+        self.listing.itemChanged.connect(self._note_tick)
         self.start.clicked.connect(self.write)
         self.open_button.clicked.connect(self._open)
         self.close_button.clicked.connect(self.reject)
@@ -147,6 +148,10 @@ class AverageDialog(QDialog):
             return weights_of(count)
         return weights_of(count, Averaging.EXPONENTIAL, self.decay.value())
 
+    def _note_tick(self, _item: QTreeWidgetItem, column: int) -> None:
+        if not column:
+            self._show_weights()
+
     def write(self) -> None:
         """Write it in the background."""
         paths = [entry.opens_by for entry in self.chosen()]
@@ -157,10 +162,18 @@ class AverageDialog(QDialog):
             return
 
         def work(cancel: CancelToken, report: Report) -> Averaged:
-            os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
-            return write_average(
-                paths, weights, target, overwrite=overwrite, cancel=cancel, report=report
-            )
+            directory = os.path.dirname(os.path.abspath(target))
+            is_new = not os.path.isdir(directory)
+            try:
+                os.makedirs(directory, exist_ok=True)
+                return write_average(
+                    paths, weights, target, overwrite=overwrite, cancel=cancel, report=report
+                )
+            except BaseException:
+                if is_new:
+                    with suppress(OSError):
+                        os.rmdir(directory)
+                raise
 
         job = self._jobs.start("Averaging", work)
         self._job = job
@@ -209,9 +222,9 @@ class AverageDialog(QDialog):
         receipt = averaged.receipt
         self._written = receipt.destination
         self.open_button.show()
-        rest = len(receipt.kept) - averaged.count
+        rest = len(receipt.kept) - averaged.means
         text = (
-            f"{plural(averaged.count, 'variable')} averaged, {rest:,} as in the last one;"
+            f"{plural(averaged.means, 'variable')} averaged, {rest:,} as in the last one;"
             f" {size_text(receipt.bytes_after)} written, read back and verified."
         )
         self._end(" ".join((text, *averaged.notes)))

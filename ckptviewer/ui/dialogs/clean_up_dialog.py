@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -123,10 +124,10 @@ class CleanUpDialog(QDialog):
             widget.setEnabled(bool(labels))
             if not labels:
                 widget.setToolTip("No name has a metric, as weights.03-0.21.weights.h5 has.")
-        for widget in (self.keep_every, self.every_steps):
-            widget.setEnabled(has_steps)
-            if not has_steps:
-                widget.setToolTip("No checkpoint tells its step.")
+        self.every_steps.setEnabled(has_steps)
+        self.keep_every.setEnabled(has_steps)
+        if not has_steps:
+            self.keep_every.setToolTip("No checkpoint tells its step.")
         for box in (self.keep_last, self.keep_every, self.keep_best):
             box.toggled.connect(lambda _on: self._settle.start())
         for spin in (self.last_count, self.every_steps):
@@ -364,7 +365,7 @@ def _spin(least: int, most: int, value: int, name: str) -> QSpinBox:
 def _usual_stride(run: Run) -> int:
     """Ten times the distance of two saves: a first proposal."""
     steps = [entry.step for entry in run.checkpoints if entry.step is not None]
-    apart = sorted(b - a for a, b in zip(steps, steps[1:], strict=False) if b > a)
+    apart = sorted(b - a for a, b in pairwise(steps) if b > a)
     return 10 * apart[len(apart) // 2] if apart else 1000
 
 

@@ -346,4 +346,10 @@ def _tool_button(action: QAction) -> QToolButton:
     button.setDefaultAction(action)
     button.setText(action.text().replace("&", ""))  # Qt takes the dots away that say: it asks
     button.setObjectName("flat")
+
+    def follow() -> None:
+        if button.parent() is not None:  # else it would be a window
+            button.setVisible(action.isVisible())
+
+    action.visibleChanged.connect(follow)
     return button

@@ -80,7 +80,8 @@ class TopBar(QWidget):
                 widget.setParent(None)
         for tool in tools:
             self._tools.addWidget(tool)
-            tool.show()
+            action = tool.defaultAction() if isinstance(tool, QToolButton) else None
+            tool.setVisible(action is None or action.isVisible())
 
     def show_filter(self, text: str, hint: str) -> None:
         """Show what a view is filtered by; without a hint it cannot be filtered."""
