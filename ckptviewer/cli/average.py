@@ -14,33 +14,42 @@ if TYPE_CHECKING:
     from ckptviewer.export.receipt import Receipt
 
 _DESCRIPTION = """\
-Average the weights of several checkpoints of one model, and the slots of its optimizer: all count
-the same, or with --decay each counts so many times what the one named after it does. Sums are taken
-in float64. Counters, the object graph, and all that has no mean are those of the last one named.
-DST is the prefix of a new checkpoint; ending in .weights.h5, .safetensors or .npz it is a file of
-that format. What is written is read back and compared before it gets its name. Exit status: 0
-written and verified, 2 could not do it."""
+Average the weights of several checkpoints of one model, and its optimizer's
+slots, in float64. All count the same; with --decay X each counts X times what
+the one named after it does. Counters, the object graph and all that has no
+mean are those of the last one named. DST is the prefix of a new checkpoint, or
+a file that ends in .weights.h5, .safetensors or .npz. It is read back and
+compared before it gets its name."""
+
+_EPILOG = """\
+examples:
+  ckptviewer average model.ckpt-8000 model.ckpt-9000 averaged.ckpt
+  ckptviewer average model.ckpt-8000 model.ckpt-9000 averaged.ckpt --decay 0.9
+
+Exit status: 0 written and verified; 2 it could not be done."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "average",
-        help="the mean of several checkpoints, uniform or exponential, as a new one",
+        help="average several checkpoints into one",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "path", nargs="+", metavar="PATH", help="any paths of the checkpoints, the oldest first"
+        "path", nargs="+", metavar="PATH", help="any paths of the checkpoints, oldest first"
     )
-    parser.add_argument("destination", metavar="DST", help="the new one: dir/model.ckpt")
+    parser.add_argument("destination", metavar="DST", help="the new one, such as dir/model.ckpt")
     parser.add_argument(
         "--decay",
         type=float,
         metavar="X",
-        help="an exponential average: above 0 and below 1, the last one counts most",
+        help="average exponentially: above 0, below 1; the last one counts most",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint there")
-    parser.add_argument("--json", action="store_true", help="one JSON document: the receipt")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at DST")
+    parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
     parser.set_defaults(run=run)
 
 

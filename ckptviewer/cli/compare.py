@@ -23,22 +23,35 @@ _MOST_WORKERS = 8
 _COMPILE_BYTES = 1 << 28
 
 _DESCRIPTION = """\
-Compare two checkpoints, of the same format or not. What is equal by checksum is not read unless
---values is given; the values of all else are. Exit status: 0 the same, 1 different, 2 they could
-not be compared."""
+Compare two checkpoints, of the same format or not: which variables are the
+same, changed, added, removed, renamed, reshaped or retyped, and by how much
+they differ. What is equal by checksum is not read, unless --values is given;
+the values of all else are."""
+
+_EPILOG = """\
+examples:
+  ckptviewer compare model.ckpt-9000 model.ckpt-9500
+  ckptviewer compare model.ckpt-9000 model.keras --model-only
+  ckptviewer compare old.ckpt new.ckpt --rename '^encoder/=backbone/'
+  ckptviewer compare old.ckpt new.ckpt --atol 1e-6 --html report.html
+
+Exit status: 0 all the same, or only renamed; 1 different; 2 they could not be
+compared."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "compare",
-        help="what is the same in two checkpoints, and by how much the rest differs",
+        help="tell what differs between two checkpoints, and by how much",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("a", metavar="A", help="any path of the first checkpoint")
-    parser.add_argument("b", metavar="B", help="any path of the second one")
+    parser.add_argument("b", metavar="B", help="any path of the second")
     for name, text in (
-        ("--atol", "absolute tolerance: the same is |b-a| <= ATOL + RTOL*|a| (default 0)"),
+        ("--atol", "absolute tolerance (default 0): the same is |b-a| <= ATOL + RTOL*|a|"),
         ("--rtol", "relative tolerance (default 0)"),
     ):
         parser.add_argument(name, type=_tolerance, default=0.0, metavar="X", help=text)
@@ -47,17 +60,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="REGEX=REPL",
-        help="rename A's keys into B's before they are matched; may be given again",
+        help="rename A's keys into B's before they are matched; repeatable",
     )
     for name, text in (
-        ("--model-only", "leave out all but the model: no optimizer, no counters"),
-        ("--values", "read and compare what is equal by checksum, too"),
-        ("--all", "compare the object graph and other metadata, too"),
-        ("--json", "one JSON document"),
+        ("--model-only", "compare the model alone: no optimizer state, no counters"),
+        ("--values", "also read and compare what is equal by checksum"),
+        ("--all", "also compare metadata, such as the object graph"),
+        ("--json", "print one JSON document"),
     ):
         parser.add_argument(name, action="store_true", help=text)
-    for name in ("html", "markdown", "csv"):
-        parser.add_argument(f"--{name}", metavar="FILE", help=f"write a report as {name}, too")
+    for name, text in (
+        ("html", "also write a report: one page with pictures"),
+        ("markdown", "also write a report for a pull request"),
+        ("csv", "also write a table: a line a variable"),
+    ):
+        parser.add_argument(f"--{name}", metavar="FILE", help=text)
     parser.set_defaults(run=run)
 
 

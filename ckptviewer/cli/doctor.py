@@ -30,17 +30,30 @@ _TITLES = {
     Severity.INFO: "note",
 }
 
+_DESCRIPTION = """\
+Examine a checkpoint: its files, its index, every checksum, every value. Each
+finding has a severity, says what and where, and what to do about it."""
+
+_EPILOG = """\
+examples:
+  ckptviewer doctor model.ckpt-9000
+  ckptviewer doctor model.ckpt-9000 --json | jq '.findings[].code'
+
+Exit status: 0 healthy, no error was found; 1 not healthy; 2 it could not be
+examined."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "doctor",
-        help="whether it is sound: damage, NaN, dead layers, and what to do",
-        description="Examine the files of a checkpoint, their checksums and all values. Exit "
-        "status: 0 healthy (no error was found), 1 not healthy, 2 it could not be examined.",
+        help="examine a checkpoint: damage, NaN, suspect values; what to do",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="PATH", help="any path of the checkpoint")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
 

@@ -26,38 +26,49 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", re.IGNORECASE)
 _FORMATS = ("tf-bundle", "safetensors", "keras-weights-h5", "npz")
 
 _DESCRIPTION = """\
-Write a part of a checkpoint, or all of it, as a new one: slimmed for inference, renamed, cast,
-or in another format. It is read back and compared with the source before it gets its name; the
-source is not touched. Exit status: 0 written and verified; 2 could not do it, and then what was
-at DST before is there still.
+Write a part of a checkpoint, or all of it, as a new one: slimmed for
+inference, renamed, cast, or in another format. It is read back and compared
+with the source before it gets its name; the source is not touched.
 
-A variable is kept if the preset keeps it, an --include matches (where there is one), and no
---exclude does. An object-based checkpoint stays one: its object graph and save_counter are kept.
-The preset `trainable` goes by the roles of variables where the file does not say what is
-trainable, and says so. A new directory gets a `checkpoint` file; an existing one is left as it is
-while any of the checkpoints that it names is there."""
+A variable is kept if the preset keeps it, what is given of --include, --role
+and --dtype all match, and no --exclude does. An object-based checkpoint stays
+one: its object graph and save_counter are kept. Where the file does not say
+what is trainable, the preset `trainable` goes by roles, and says so. A new
+directory gets a file `checkpoint`; one that names checkpoints which are there
+is left as it is."""
+
+_EPILOG = """\
+examples:
+  ckptviewer export model.ckpt-9000 slim/model --preset inference --dry-run
+  ckptviewer export model.ckpt-9000 slim/model --preset inference
+  ckptviewer export model.ckpt-9000 model.safetensors --cast bfloat16
+  ckptviewer export weights.npz model.ckpt
+
+Exit status: 0 written and verified, or with --dry-run printed; 2 it could not
+be done, and what was at DST before is still there."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "export",
-        help="write a slimmed, renamed or converted checkpoint, with proof",
+        help="write a slimmed, renamed, cast or converted copy, verified",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SRC", help="any path of the checkpoint")
     parser.add_argument("destination", metavar="DST", help="prefix or file of the new one")
     _add_selection(parser)
     _add_changes(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
-    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint there")
-    parser.add_argument("--json", action="store_true", help="one JSON document: the receipt")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at DST")
+    parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
     parser.add_argument(
         "--receipt",
         metavar="FILE",
-        help="also write the receipt there, with the times to open and load both: JSON, or a page "
-        "to read if the name ends in .md or .html",
+        help="also write the receipt to a file, with the times to open and to load both: JSON, or "
+        "a page to read if the name ends in .md or .html",
     )
     parser.set_defaults(run=run)
 
@@ -69,7 +80,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         choices=("inference", "trainable", "all"),
         default="all",
         help="inference: the model and its moving statistics, without what only training needs; "
-        "trainable: what is trained; all (the default)",
+        "trainable: what is trained; all: everything (the default)",
     )
     for name, help_ in (
         ("include", "only variables whose key or name matches"),
@@ -79,15 +90,31 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
             f"--{name}", action="append", default=[], metavar="GLOB", help=help_ + "; repeatable"
         )
         group.add_argument(
-            f"--{name}-regex", action="append", default=[], metavar="REGEX", help=help_
+            f"--{name}-regex",
+            action="append",
+            default=[],
+            metavar="REGEX",
+            help="the same, by regex",
         )
-    group.add_argument("--role", action="append", default=[], help="only this role; repeatable")
-    group.add_argument("--dtype", action="append", default=[], help="only this dtype; repeatable")
     group.add_argument(
-        "--keep", action="append", default=[], metavar="KEY", help="keep it whatever the rest says"
+        "--role", action="append", default=[], help="only this role: weight; repeatable"
     )
     group.add_argument(
-        "--drop", action="append", default=[], metavar="KEY", help="drop it whatever the rest says"
+        "--dtype", action="append", default=[], help="only this dtype: float32; repeatable"
+    )
+    group.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="keep this one, whatever the rest says",
+    )
+    group.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="drop this one, whatever the rest says",
     )
 
 
@@ -98,27 +125,33 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="REGEX=REPL",
-        help="rename keys, each rule in turn; repeatable",
+        help="rename keys; repeatable, each rule in turn",
     )
     group.add_argument(
-        "--cast", metavar="DTYPE", help="write floating-point values as float16, bfloat16, ..."
+        "--cast",
+        metavar="DTYPE",
+        help="write floating-point values as float16, bfloat16, float32 or float64",
     )
     group.add_argument(
-        "--cast-role", action="append", default=[], metavar="ROLE", help="cast this role alone"
+        "--cast-role",
+        action="append",
+        default=[],
+        metavar="ROLE",
+        help="cast only this role; repeatable",
     )
     group.add_argument(
         "--use-ema",
         action="store_true",
-        help="write moving averages in the place of what they are averages of",
+        help="write moving averages in the place of the weights",
     )
     group.add_argument(
-        "--format", choices=_FORMATS, help="by the suffix of DST if not given, else tf-bundle"
+        "--format", choices=_FORMATS, help="default: by the suffix of DST, else tf-bundle"
     )
     group.add_argument(
-        "--name-based", action="store_true", help="a bundle without an object graph, by names"
+        "--name-based", action="store_true", help="write a bundle without an object graph, by names"
     )
     group.add_argument(
-        "--shard-size", metavar="SIZE", help="begin another file rather than exceed it: 2G, 500M"
+        "--shard-size", metavar="SIZE", help="begin another data file at this size: 2G, 500M"
     )
 
 

@@ -12,16 +12,29 @@ from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.text import plural, printable, size_text
 from ckptviewer.checkpoint.variable import Variable
 
+_DESCRIPTION = """\
+List the variables of a checkpoint: key, shape, dtype, stored size, and role
+(weight, bias, optimizer-slot, counter, ...). No values are read."""
+
+_EPILOG = """\
+examples:
+  ckptviewer list model.ckpt-9000
+  ckptviewer list model.ckpt-9000 --json
+
+Exit status: 0 it was listed, findings or not; 2 it could not be opened."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "list",
-        help="which variables are in it: names, dtypes, shapes, sizes, roles",
-        description="List the variables of a checkpoint, in natural order.",
+        help="list the variables: key, shape, dtype, size, role",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="PATH", help="any path of the checkpoint")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
 

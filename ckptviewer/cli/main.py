@@ -15,16 +15,27 @@ from ckptviewer.cli import SUBCOMMANDS
 
 GOOD, NO, COULD_NOT = 0, 1, 2
 
-_DESCRIPTION = """\
-Look into TensorFlow checkpoints without TensorFlow.
+_USAGE = """\
+ckptviewer [PATH...]
+       ckptviewer SUBCOMMAND ..."""
 
-`ckptviewer PATH...` opens the window. The subcommands below print for people, and with --json one
-JSON document on standard output."""
+_DESCRIPTION = """\
+Opens TensorFlow checkpoints: in a window, or by a subcommand on the terminal.
+TensorFlow is not needed, and nothing that a file holds is run, except by
+`validate`, which asks first."""
 
 _EPILOG = """\
-PATH is any path of a checkpoint that you have in hand: a prefix, its .index, a .data shard, .meta,
-the `checkpoint` file, or a directory. Exit status: 0 good, 1 no, 2 could not do it.
-A file that is named like a subcommand is written ./list."""
+PATH is any path of the checkpoint that you have in hand: its prefix, .index,
+.data shard or .meta, the file `checkpoint`, a SavedModel, a .keras, .h5,
+.safetensors or .npz file, or the directory in which it lies. A file that is
+named like a subcommand is written ./list.
+
+Subcommands print for people; with --json they print one JSON document on
+standard output and nothing else there. Exit status: 0 good; 1 no (different,
+not healthy, failed); 2 it could not be done, and one line on standard error
+says why.
+
+ckptviewer SUBCOMMAND --help tells its options."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -67,14 +78,26 @@ def _complain(message: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ckptviewer",
+        usage=_USAGE,
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog=_EPILOG + _where_to_read_on(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ckptviewer {__version__}")
-    subparsers = parser.add_subparsers(title="subcommands", metavar="", required=True)
-    opening = subparsers.add_parser("open", help="open the window (the default)")
+    subparsers = parser.add_subparsers(
+        prog="ckptviewer", title="subcommands", metavar="", required=True
+    )
+    opening = subparsers.add_parser("open", help="show checkpoints in a window (the default)")
     opening.add_argument("path", nargs="*", metavar="PATH")
     for name in SUBCOMMANDS:
         import_module(f"ckptviewer.cli.{name}").add_parser(subparsers)
     return parser
+
+
+def _where_to_read_on() -> str:
+    from ckptviewer.resources import MissingResourceError, resource
+
+    try:
+        return f"\nDocumentation: {resource('docs')}"
+    except MissingResourceError:
+        return ""

@@ -13,43 +13,52 @@ if TYPE_CHECKING:
     from ckptviewer.runs.retention import RemovalPlan
 
 _DESCRIPTION = """\
-Remove checkpoints of a directory, but those that any of the rules keeps. Never removed: the one
-that model_checkpoint_path of the file `checkpoint` names, one that may be being saved, and, where
-others have a step, one that has none. All files of a checkpoint go together, and the file
-`checkpoint` is rewritten before, in one step. They go to the system's trash; with --delete for
-good. Without --yes and --dry-run it shows what would go and asks on a terminal, for --delete twice;
-where there is no terminal, it removes nothing. Exit status: 0 done, 1 the answer was no, 2 could
-not do it."""
+Remove the checkpoints in a directory that no rule keeps, to the system's trash
+or, with --delete, for good. It shows what would go and asks, for --delete
+twice; without a terminal it removes nothing unless --yes is given.
+
+Never removed are the one that model_checkpoint_path in the file `checkpoint`
+names, one that may be being saved, and, where others have a step, one without.
+All files of a checkpoint go together, and the file `checkpoint` is rewritten
+before, in one step."""
+
+_EPILOG = """\
+examples:
+  ckptviewer prune runs/7 --keep-last 5 --dry-run
+  ckptviewer prune runs/7 --keep-last 3 --keep-every 10000
+  ckptviewer prune runs/7 --keep-best val_loss --delete
+
+Exit status: 0 done; 1 the answer was no; 2 it could not be done."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "prune",
-        help="remove old checkpoints: all but the last, every so many steps, the best",
+        help="remove old checkpoints of a training, by rules",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("directory", metavar="DIR", help="where the training saves")
-    parser.add_argument("--keep-last", type=_count, metavar="N", help="the last N by step")
+    parser.add_argument("--keep-last", type=_count, metavar="N", help="keep the last N by step")
     parser.add_argument(
-        "--keep-every", type=_count, metavar="K", help="those whose step is a multiple of K"
+        "--keep-every", type=_count, metavar="K", help="keep those whose step is a multiple of K"
     )
     parser.add_argument(
         "--keep-best",
         metavar="METRIC",
-        help="the best by a number in the name: val_loss, accuracy; where the word does not tell, "
-        "METRIC:min or METRIC:max",
+        help="keep the best by a number in the name: val_loss, accuracy; METRIC:min or METRIC:max "
+        "where the word does not tell which is better",
     )
     parser.add_argument(
-        "--keep", action="append", default=[], metavar="NAME", help="this one; may be given again"
+        "--keep", action="append", default=[], metavar="NAME", help="keep this one; repeatable"
     )
-    parser.add_argument(
-        "--delete", action="store_true", help="remove for good, not to the system's trash"
-    )
+    parser.add_argument("--delete", action="store_true", help="remove for good")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="only say what would go")
     how.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
 

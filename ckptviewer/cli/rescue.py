@@ -12,21 +12,34 @@ from ckptviewer.checkpoint.text import plural, printable, size_text
 if TYPE_CHECKING:
     from ckptviewer.export.receipt import Receipt
 
+_DESCRIPTION = """\
+Write all variables that can be read without an error to a new TensorFlow
+checkpoint, under their keys. It is read back and compared with the source
+before it gets its name; the source is not touched."""
+
+_EPILOG = """\
+example:
+  ckptviewer rescue broken.ckpt saved.ckpt
+
+Exit status: 0 written and verified, even if variables were lost; 1 nothing is
+intact, and nothing was written; 2 it could not be done."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "rescue",
-        help="save what is intact of a damaged checkpoint as a new one",
-        description="Write all variables that can be read without an error to a new TensorFlow "
-        "checkpoint, under their keys, and compare it with the source before it gets its name. "
-        "The source is not touched. Exit status: 0 written and verified, even if variables were "
-        "lost; 1 nothing is intact, and nothing was written; 2 could not do it.",
+        help="save what is intact of a damaged checkpoint",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="PATH", help="any path of the checkpoint")
-    parser.add_argument("destination", metavar="DST", help="prefix of the new one: dir/model.ckpt")
-    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint there")
-    parser.add_argument("--json", action="store_true", help="one JSON document: the receipt")
+    parser.add_argument(
+        "destination", metavar="DST", help="prefix of the new one, such as dir/model.ckpt"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at DST")
+    parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
     parser.set_defaults(run=run)
 
 

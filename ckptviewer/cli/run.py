@@ -24,40 +24,53 @@ if TYPE_CHECKING:
 _SERIES = ("norm", "mean", "std", "min", "max", "nan", "sparsity", "update", "cosine")
 _MOST_WORKERS = 8
 
+_DESCRIPTION = """\
+List the checkpoints in a directory by step, and say what
+tf.train.latest_checkpoint returns for it, and why. With --series, follow each
+variable over the steps; a variable that did not change, by its checksum, is
+not read again."""
+
+_EPILOG = """\
+examples:
+  ckptviewer run runs/7
+  ckptviewer run runs/7 --findings
+  ckptviewer run runs/7 --series norm --include '*/kernel' --csv > norms.csv
+
+Exit status: 0 it was listed, whatever was found; 2 it could not be read."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "run",
-        help="the checkpoints of a training by step, which one is the latest, and their series",
-        description="List the checkpoints of a directory by step, and say what "
-        "tf.train.latest_checkpoint returns for it and why. With --series, follow each variable "
-        "over the steps: from checkpoints alone, what did not change by its checksum is not read "
-        "again. Exit status: 0, whatever is found; 2 could not do it.",
+        help="list a training's checkpoints; follow its variables",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("directory", metavar="DIR", help="where the training saves")
     parser.add_argument(
         "--series",
         choices=_SERIES,
-        help="one column a variable: its norm, ..., the number of NaN, the share of zeros "
-        "(sparsity), how much it changed since the save before, relative to its norm (update), "
-        "the cosine of the angle to that",
+        help="print one number a variable and step, such as its norm; sparsity: the share of "
+        "zeros; update: the norm of the change since the save before, by the norm it had; cosine: "
+        "of the angle to the save before",
     )
     parser.add_argument(
         "--include",
         action="append",
         default=[],
         metavar="GLOB",
-        help="only variables whose key or name matches; may be given again",
+        help="only variables whose key or name matches; repeatable",
     )
     parser.add_argument(
         "--findings",
         action="store_true",
-        help="also read the variables and say where NaN, dead, exploding or frozen layers appear",
+        help="also read the variables, and say where NaN, dead, exploding or frozen layers appear",
     )
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="one JSON document")
-    output.add_argument("--csv", action="store_true", help="with --series: comma-separated values")
+    output.add_argument("--json", action="store_true", help="print one JSON document")
+    output.add_argument("--csv", action="store_true", help="with --series: print CSV")
     parser.set_defaults(run=run)
 
 
