@@ -227,10 +227,10 @@ def _style_sheet(theme: Theme) -> str:
     QMenu::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QMenu::item:disabled {{ color: {theme.muted}; }}
     QMenu::separator {{ height: 1px; background: {theme.line}; margin: 4px 8px; }}
-    QSpinBox {{ background: {theme.base}; color: {theme.text}; border: 1px solid {theme.line};
+    QSpinBox, QDoubleSpinBox {{ background: {theme.base}; color: {theme.text}; border: 1px solid {theme.line};
         border-radius: 6px; padding: 3px 6px; selection-background-color: {theme.accent};
         selection-color: {theme.base}; }}
-    QSpinBox:focus {{ border-color: {theme.accent}; }}
+    QSpinBox:focus, QDoubleSpinBox:focus {{ border-color: {theme.accent}; }}
     QComboBox {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
         padding: 3px 8px; }}
     QComboBox::drop-down {{ subcontrol-position: right center; border: none; width: 24px; }}

@@ -344,7 +344,7 @@ class Browser(View):
 def _tool_button(action: QAction) -> QToolButton:
     button = QToolButton()
     button.setDefaultAction(action)
-    button.setText(action.text().replace("&", ""))  # Qt takes the dots away that say: it asks
+    action.setIconText(action.text().replace("&", ""))  # else Qt takes the dots away: it asks
     button.setObjectName("flat")
 
     def follow() -> None:
