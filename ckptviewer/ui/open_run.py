@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.checkpoint.selection import filter_rows, haystacks, parse_filter
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
-from ckptviewer.checkpoint.variable import Role, Variable
+from ckptviewer.checkpoint.variable import MODEL_ROLES, Role, Variable
 from ckptviewer.runs.entry import CheckpointEntry, Run
 from ckptviewer.runs.timeline import ColumnListed, Event, Timeline
 from ckptviewer.runs.timeline_table import Series, TimelineTable
@@ -46,7 +46,7 @@ class Known:
     """The variables of a run, as they are known now, and the table that holds their numbers.
 
     variables: in natural order of their keys. choices: roles first, then the tree.
-    The table is filled in another thread; of these variables it can be read at any time.
+    in_order: rows as in the tree, the model's before all others. The table is filled in another thread; of these variables it can be read at any time.
     """
 
     def __init__(self, table: TimelineTable) -> None:
@@ -55,9 +55,8 @@ class Known:
         self.keys = [variable.key for variable in self.variables]
         self.tree = VariableTree(self.variables)
         self.choices: tuple[Followed, ...] = (*self._roles(), *self._tree())
-        self.in_tree_order = [
-            each.rows[0] for each in self.choices if each.role is None and not each.is_group
-        ]
+        in_tree = [each.rows[0] for each in self.choices if not each.role and not each.is_group]
+        self.in_order = sorted(in_tree, key=lambda row: self.variables[row].role not in MODEL_ROLES)
 
     @cached_property
     def texts(self) -> list[str]:

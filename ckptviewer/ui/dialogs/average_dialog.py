@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ckptviewer.export.receipt import Receipt
 
 _LAST_TICKED = 5
+_ROW_HEIGHT = 24
 _UNIFORM, _EXPONENTIAL = "All count the same", "Exponential: the last counts most"
 
 
@@ -107,6 +108,7 @@ class AverageDialog(QDialog):
         self.decay.setDecimals(4)
         self.decay.setSingleStep(0.05)
         self.decay.setValue(0.9)
+        self.decay.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.decay.setPrefix("decay ")
         self.decay.setAccessibleName("Decay: what the one before counts")
         self.target = QLineEdit(os.path.join(os.path.abspath(run.path), "average", "model.ckpt"))
@@ -271,6 +273,7 @@ class AverageDialog(QDialog):
         for entry in self._entries:
             step = "" if entry.step is None else count_text(entry.step)
             item = QTreeWidgetItem(["", step, entry.name, ""])
+            item.setSizeHint(0, QSize(0, _ROW_HEIGHT))
             ticked = entry.name in names
             item.setCheckState(0, Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
             for column in (1, 3):

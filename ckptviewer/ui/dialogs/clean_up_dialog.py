@@ -7,7 +7,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -38,6 +38,7 @@ from ckptviewer.ui.panels.widgets import wrapped_label
 from ckptviewer.ui.plain_text import as_plain
 
 _SETTLE_MS = 120
+_ROW_HEIGHT = 24
 _MOST_KEPT = 1_000_000
 _MOST_STEPS = 1_000_000_000
 _DIRECTIONS = {"by its name": "", "the least": ":min", "the greatest": ":max"}
@@ -148,6 +149,7 @@ class CleanUpDialog(QDialog):
             item = QTreeWidgetItem(["", step, entry.name, size_text(entry.size_bytes), "", ""])
             item.setData(0, Qt.ItemDataRole.UserRole, entry.name)
             item.setCheckState(0, Qt.CheckState.Unchecked)
+            item.setSizeHint(0, QSize(0, _ROW_HEIGHT))
             item.setToolTip(0, "Keep this one, whatever the rules say")
             item.setToolTip(2, as_plain(entry.path))
             for column in (1, 3):
@@ -358,6 +360,8 @@ def _spin(least: int, most: int, value: int, name: str) -> QSpinBox:
     spin.setRange(least, most)
     spin.setValue(value)
     spin.setGroupSeparatorShown(True)
+    spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+    spin.setFixedWidth(110)
     spin.setAccessibleName(name)
     return spin
 

@@ -33,7 +33,7 @@ _HEADER = 26
 _LABELS = 250
 _LEAST_WIDTH, _MOST_WIDTH = 8, 44
 _SHADES = 65
-_LEAST_UPDATE = 1e-6
+_LEAST_UPDATE = 1e-4
 _LETTERS_FROM = 11
 
 
@@ -81,7 +81,7 @@ class RunHeatMap(QAbstractScrollArea):
 
     def set_matches(self, matches: frozenset[int] | None) -> None:
         """Show only variables of these rows; None: all."""
-        order = self.known.in_tree_order if self.known is not None else []
+        order = self.known.in_order if self.known is not None else []
         self.rows = [row for row in order if matches is None or row in matches]
         self.current = None
         self._measure()
@@ -177,6 +177,8 @@ class RunHeatMap(QAbstractScrollArea):
                     letters.append((place, "N", theme.base))
                 elif not math.isnan(shares[at, column]):
                     painter.fillRect(place, shades[round(shares[at, column] * (_SHADES - 1))])
+                    if self.series is Series.UPDATE and values[at, column] == 0:
+                        letters.append((place, "=", theme.muted))
                 elif column in table.errors or (column, key) in table.errors:
                     painter.fillRect(place, QColor(theme.track))
                     letters.append((place, "!", theme.warning))
@@ -407,9 +409,12 @@ class HeatLegend(QWidget):
         x += 14
         for letter, colour, text in (
             ("N", theme.error, "NaN"),
-            ("!", theme.warning, "could not be read"),
+            ("!", theme.warning, "unreadable"),
             ("\u00b7", theme.muted, "not there"),
+            ("=", theme.muted, "unchanged" if self._series is Series.UPDATE else ""),
         ):
+            if not text:
+                continue
             write(letter, colour)
             write(text, theme.muted)
             x += 8
@@ -419,7 +424,7 @@ class HeatLegend(QWidget):
 def ends_of(series: Series) -> tuple[str, str]:
     """What the lightest and the darkest colour of a measure stand for."""
     if series is Series.UPDATE:
-        return "unchanged", "1 or more (logarithmic)"
+        return "0.0001 or less", "1 or more"
     if series is Series.COSINE:
         return "0 or less", "1: the same direction"
     if series is Series.SPARSITY:
@@ -440,6 +445,8 @@ def shares_of(values: np.ndarray, series: Series) -> np.ndarray:
     import numpy as np
 
     finite = np.where(np.isfinite(values), values, np.nan)
+    if series is Series.UPDATE:
+        finite = np.where(np.isposinf(values), 1.0, finite)  # it was all zeros before
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a row of which nothing is known
         if series is Series.UPDATE:

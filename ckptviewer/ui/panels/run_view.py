@@ -33,13 +33,14 @@ from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.models.run_rows import TITLES, RunColumn, RunRowsModel
 from ckptviewer.ui.open_run import Known
 from ckptviewer.ui.panels.run_heat_map import Cell, HeatLegend, RunHeatMap
-from ckptviewer.ui.panels.timeline_panel import MEASURES, TimelinePanel
+from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.panels.widgets import SEVERITY_MARKS, ChoiceButton, ElidedLabel, wrapped_label
 from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.running import Running
 
-_WIDTHS = {RunColumn.STEP: 64, RunColumn.SAVED: 92, RunColumn.SIZE: 70, RunColumn.STATE: 88}
+_WIDTHS = {RunColumn.STEP: 72, RunColumn.SAVED: 96, RunColumn.SIZE: 72}
+_MOST_FINDINGS = 500
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
 
@@ -70,6 +71,9 @@ class RunView(View):
         self._matches: frozenset[int] | None = None
         self._filter = ""
         self._known: Known | None = None
+        self._has_metric = False
+        self._down = 0
+        self.wanted_variable = ""  # the key of the one whose cell was clicked last
         self.model = RunRowsModel(appearance)
         self.table = self._make_table()
         self.latest = ElidedLabel()
@@ -81,7 +85,7 @@ class RunView(View):
         self.finding_title.setObjectName("section")
         self.timeline = TimelinePanel(jobs, appearance, self.running)
         self.heat_map = RunHeatMap(appearance, jobs.courtesy)
-        self.heat_measure = ChoiceButton("Colour by", list(MEASURES), list(MEASURES)[-2])
+        self.heat_measure = ChoiceButton("Colour by", list(MEASURES), HEAT_MEASURE)
         self.legend = HeatLegend(appearance)
         self.tabs = QTabWidget()
         self._go_on = QToolButton()
@@ -210,6 +214,10 @@ class RunView(View):
         self.model.show_entries(changes.run.checkpoints)
         if at_end:
             self.table.scrollToBottom()
+        has_metric = any(entry.metrics for entry in changes.run.checkpoints)
+        if has_metric != self._has_metric:
+            self._has_metric = has_metric
+            self.table.setColumnHidden(RunColumn.METRIC, not has_metric)
         if first:
             self.show_checkpoint(self._first_shown(changes.run))
         elif changes.appeared or changes.vanished:
@@ -243,8 +251,6 @@ class RunView(View):
             self.heat_map.verticalScrollBar().setValue(self._down)
             self._down = 0
         self._prefer()
-
-    _down = 0
 
     def _learn(self) -> None:
         self.timeline.refresh()
@@ -294,9 +300,6 @@ class RunView(View):
         self.wanted_variable = known.keys[self.heat_map.rows[cell.line]]
         self.compare_wanted.emit(entries[before].opens_by, entries[cell.column].opens_by)
 
-    wanted_variable = ""
-    """The key of the variable whose cell was clicked last."""
-
     def _show_heat_measure(self, choice: str) -> None:
         self.heat_map.show_series(MEASURES[choice])
         self.legend.show_series(MEASURES[choice])
@@ -312,7 +315,7 @@ class RunView(View):
             Severity.INFO: theme.accent,
         }
         self.finding_list.clear()
-        for finding in self.findings:
+        for finding in self.findings[:_MOST_FINDINGS]:
             item = QTreeWidgetItem([SEVERITY_MARKS[finding.severity], finding.message])
             item.setData(0, Qt.ItemDataRole.UserRole, finding)
             item.setToolTip(1, as_plain(f"{finding.message}\n{finding.remedy}"))
@@ -377,6 +380,7 @@ class RunView(View):
             ("Copy &paths", "", "", self._copy_paths),
         ):
             action = QAction(text, self)
+            action.setIconText(text.replace("&", ""))  # with its dots, which say that it asks
             action.setToolTip(tip or text.replace("&", ""))
             if keys:
                 action.setShortcut(keys)
@@ -396,7 +400,6 @@ class RunView(View):
         for action in self._actions[:4]:
             button = QToolButton()
             button.setDefaultAction(action)
-            button.setText(action.text().replace("&", ""))
             button.setAccessibleName(action.toolTip())
             tools.append(button)
         return tools
@@ -420,7 +423,9 @@ class RunView(View):
             if column in _WIDTHS:
                 header.resizeSection(column, _WIDTHS[column])
         header.setSectionResizeMode(RunColumn.NAME, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(RunColumn.METRIC, QHeaderView.ResizeMode.ResizeToContents)
+        for column in (RunColumn.METRIC, RunColumn.STATE):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        table.setColumnHidden(RunColumn.METRIC, True)
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         header.customContextMenuRequested.connect(self._offer_columns)
         table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -450,8 +455,8 @@ class RunView(View):
         made.setHeaderHidden(True)
         made.setColumnCount(2)
         made.setRootIsDecorated(False)
-        made.setUniformRowHeights(True)
-        made.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        made.setWordWrap(True)
+        made.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         made.header().setStretchLastSection(True)
         made.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         made.setColumnWidth(0, 30)
@@ -482,7 +487,7 @@ class RunView(View):
         left.addWidget(self.table)
         left.addWidget(below)
         left.setStretchFactor(0, 1)
-        left.setSizes([470, 190])
+        left.setSizes([440, 220])
         self._go_on.setText("Go on reading")
         self._go_on.setToolTip("The timeline was stopped before all variables were read")
         self._go_on.hide()
@@ -508,7 +513,7 @@ class RunView(View):
         splitter.addWidget(self.tabs)
         splitter.setStretchFactor(0, 36)
         splitter.setStretchFactor(1, 64)
-        splitter.setSizes([470, 810])
+        splitter.setSizes([480, 800])
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)

@@ -47,10 +47,13 @@ MEASURES = {
     "maximum": Series.MAX,
     "share of zeros": Series.SPARSITY,
     "NaN": Series.NAN,
-    "update \u2016\u0394w\u2016 / \u2016w\u2016": Series.UPDATE,
+    "update |\u0394w| / |w|": Series.UPDATE,
     "cosine to the save before": Series.COSINE,
 }
 """What can be drawn, by the name it has here."""
+
+HEAT_MEASURE = "update |\u0394w| / |w|"
+"""What the heat map shows at first: frozen and exploding layers stand out in it."""
 
 
 class TimelinePanel(QWidget):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QPointF, Qt, Signal
@@ -109,11 +110,14 @@ class TimelinePlot(QWidget):
         plot = self.view.getPlotItem()
         plot.clear()
         for number, line in enumerate(self.lines):
+            heights = [_height(value, log_y) for value in line.values]
+            if all(map(math.isnan, heights)):
+                continue
             colour = line_colour(number, theme.name)
             style = _STYLES[number // len(_HUES["light"]) % len(_STYLES)]
             curve = pg.PlotDataItem(
                 self.places,
-                [_height(value, log_y) for value in line.values],
+                heights,
                 pen=pg.mkPen(colour, width=1.8, style=style),
                 connect="finite",
                 symbol="o",
@@ -150,7 +154,9 @@ class TimelinePlot(QWidget):
             axis.enableAutoSIPrefix(False)
             axis.setLabel(text, color=theme.muted)
         plot.getAxis("bottom").tickStrings = _step_ticks
-        plot.getAxis("left").tickStrings = _log_ticks if self.log_y else _plain_ticks
+        left = plot.getAxis("left")
+        left.tickStrings = _log_ticks if self.log_y else _plain_ticks
+        left.tickValues = _log_places if self.log_y else partial(type(left).tickValues, left)
         plot.showGrid(x=False, y=True, alpha=0.12)
 
     def column_at(self, position: QPointF) -> int | None:
@@ -246,6 +252,21 @@ def _step_ticks(values: Sequence[float], scale: float, spacing: float) -> list[s
 
 def _plain_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
     return [number_text(round(value / spacing) * spacing, 6) for value in values]
+
+
+def _log_places(low: float, high: float, _size: float) -> list[tuple[float, list[float]]]:
+    """Ticks at powers of ten; where these are few, at their multiples, too."""
+    first, last = math.floor(low), math.ceil(high)
+    stride = max(1, math.ceil((last - first) / 10))
+    factors = (1,) if high - low > 3 else (1, 2, 5) if high - low > 1 else (1, 2, 3, 4, 5, 6, 8)
+    if high - low < 0.15:  # next to a line: powers would leave the axis bare
+        return [(0.0, [low + (high - low) * part / 4 for part in range(5)])]
+    places = [
+        decade + math.log10(factor)
+        for decade in range(first, last + 1, stride)
+        for factor in factors
+    ]
+    return [(0.0, [place for place in places if low <= place <= high])]
 
 
 def _log_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
