@@ -45,8 +45,9 @@ class Followed:
 class Known:
     """The variables of a run, as they are known now, and the table that holds their numbers.
 
-    variables: in natural order of their keys. choices: roles first, then the tree.
-    in_order: rows as in the tree, the model's before all others. The table is filled in another thread; of these variables it can be read at any time.
+    variables: in natural order of their keys. choices: roles first, then the tree. in_order: rows
+    as in the tree, the model's before all others.
+    The table is filled in another thread; of these variables it can be read at any time.
     """
 
     def __init__(self, table: TimelineTable) -> None:
