@@ -7,11 +7,11 @@ and only while the job is wanted: a job that was cancelled or replaced delivers 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from PySide6.QtCore import QObject, Qt, Signal, SignalInstance
+from PySide6.QtCore import SIGNAL, QObject, Qt, Signal, SignalInstance
 
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
@@ -67,6 +67,15 @@ class Job(QObject, Generic[Result]):
         self.is_over = True
         signal.emit(*values)
         self.ended.emit(self)
+        # Who listens often holds the job in turn, in a way that Python's collector cannot see.
+        for name, each in self._signals():
+            if self.receivers(SIGNAL(name)):
+                each.disconnect()
+
+    def _signals(self) -> Iterator[tuple[str, SignalInstance]]:
+        for name in ("succeeded", "failed", "progressed", "ended"):
+            yield f"{name}(PyObject)", getattr(self, name)
+        yield "cancelled()", self.cancelled
 
 
 class Courtesy:
