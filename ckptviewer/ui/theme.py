@@ -228,8 +228,8 @@ def _style_sheet(theme: Theme) -> str:
     QMenu::item:disabled {{ color: {theme.muted}; }}
     QMenu::separator {{ height: 1px; background: {theme.line}; margin: 4px 8px; }}
     QSpinBox, QDoubleSpinBox {{ background: {theme.base}; color: {theme.text};
-        border: 1px solid {theme.line}; border-radius: 6px; padding: 3px 6px; selection-background-color: {theme.accent};
-        selection-color: {theme.base}; }}
+        border: 1px solid {theme.line}; border-radius: 6px; padding: 3px 6px;
+        selection-background-color: {theme.accent}; selection-color: {theme.base}; }}
     QAbstractSpinBox QLineEdit {{ border: none; padding: 0; background: transparent; }}
     QSpinBox:focus, QDoubleSpinBox:focus {{ border-color: {theme.accent}; }}
     QComboBox {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
