@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDialog,
     QDoubleSpinBox,
@@ -32,6 +31,8 @@ from ckptviewer.checkpoint.text import count_text, number_text, plural, size_tex
 from ckptviewer.runs.entry import CheckpointEntry, Run
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.panels.tick_box import TickBox
+from ckptviewer.ui.panels.tick_delegate import TickDelegate
 from ckptviewer.ui.panels.widgets import wrapped_label
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class AverageDialog(QDialog):
         self.decay.setAccessibleName("Decay: what the one before counts")
         self.target = QLineEdit(os.path.join(os.path.abspath(run.path), "average", "model.ckpt"))
         self.target.setAccessibleName("Where to write it")
-        self.overwrite = QCheckBox("Replace a checkpoint that is there")
+        self.overwrite = TickBox("Replace a checkpoint that is there", appearance)
         self.note = wrapped_label("", "muted")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -267,6 +268,7 @@ class AverageDialog(QDialog):
         made.setAccessibleName("Checkpoints to average")
         made.setHeaderLabels(["", "Step", "Name", "Weight"])
         made.setRootIsDecorated(False)
+        made.setItemDelegateForColumn(0, TickDelegate(appearance, made))
         made.setUniformRowHeights(True)
         made.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

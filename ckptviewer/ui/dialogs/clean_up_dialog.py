@@ -10,7 +10,6 @@ from typing import Any
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDialog,
     QGridLayout,
@@ -34,6 +33,8 @@ from ckptviewer.runs.retention import Policy, RemovalPlan, plan_retention
 from ckptviewer.runs.step_names import UNLABELLED
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.panels.tick_box import TickBox
+from ckptviewer.ui.panels.tick_delegate import TickDelegate
 from ckptviewer.ui.panels.widgets import wrapped_label
 from ckptviewer.ui.plain_text import as_plain
 
@@ -65,7 +66,7 @@ class CleanUpDialog(QDialog):
         self.note = wrapped_label("", "section")
         self.problem = wrapped_label("", "error")
         self.problem.hide()
-        self.for_good = QCheckBox("Remove for good, not to the trash")
+        self.for_good = TickBox("Remove for good, not to the trash", appearance)
         self.for_good.toggled.connect(lambda _on: self._show_plan())
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -107,11 +108,11 @@ class CleanUpDialog(QDialog):
     def _make_rules(self) -> None:
         labels = sorted({name for entry in self._run.checkpoints for name in entry.metrics})
         has_steps = any(entry.step is not None for entry in self._run.checkpoints)
-        self.keep_last = QCheckBox("Keep the last")
+        self.keep_last = TickBox("Keep the last", self._appearance)
         self.last_count = _spin(1, _MOST_KEPT, 5, "Keep the last so many")
-        self.keep_every = QCheckBox("Keep each whose step is a multiple of")
+        self.keep_every = TickBox("Keep each whose step is a multiple of", self._appearance)
         self.every_steps = _spin(1, _MOST_STEPS, _usual_stride(self._run), "Keep every so many")
-        self.keep_best = QCheckBox("Keep the best by")
+        self.keep_best = TickBox("Keep the best by", self._appearance)
         self.best_metric = QComboBox()
         self.best_metric.addItems(labels)
         self.best_metric.setAccessibleName("Metric in the names")
@@ -141,6 +142,7 @@ class CleanUpDialog(QDialog):
         made.setAccessibleName("What stays and what goes")
         made.setHeaderLabels(["Keep", "Step", "Name", "Size", "", "Why"])
         made.setRootIsDecorated(False)
+        made.setItemDelegateForColumn(0, TickDelegate(self._appearance, made))
         made.setUniformRowHeights(True)
         made.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -424,7 +424,7 @@ class HeatLegend(QWidget):
 def ends_of(series: Series) -> tuple[str, str]:
     """What the lightest and the darkest colour of a measure stand for."""
     if series is Series.UPDATE:
-        return "0.0001 or less", "1 or more"
+        return "\u2264 0.0001", "\u2265 1"
     if series is Series.COSINE:
         return "0 or less", "1: the same direction"
     if series is Series.SPARSITY:
@@ -464,13 +464,11 @@ def shares_of(values: np.ndarray, series: Series) -> np.ndarray:
 def ramp_of(base: str, bar: str, text: str) -> list[QColor]:
     """Shades from next to the ground to the strongest of the hue."""
     ground, hue, ink = QColor(base), QColor(bar), QColor(text)
-    strong = _between(hue, ink, 0.35)
-    half = (_SHADES - 1) // 2
-    light = [_between(ground, hue, 0.08 + 0.72 * number / half) for number in range(half)]
-    rest = _SHADES - half
-    return light + [
-        _between(_between(ground, hue, 0.8), strong, number / (rest - 1)) for number in range(rest)
-    ]
+    strong = _between(hue, ink, 0.4)
+    knee = 3 * (_SHADES - 1) // 4
+    light = [_between(ground, hue, 0.08 + 0.92 * number / knee) for number in range(knee)]
+    rest = _SHADES - knee
+    return light + [_between(hue, strong, number / (rest - 1)) for number in range(rest)]
 
 
 def _between(one: QColor, other: QColor, share: float) -> QColor:

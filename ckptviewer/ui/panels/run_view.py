@@ -35,7 +35,14 @@ from ckptviewer.ui.open_run import Known
 from ckptviewer.ui.panels.run_heat_map import Cell, HeatLegend, RunHeatMap
 from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
 from ckptviewer.ui.panels.view import View
-from ckptviewer.ui.panels.widgets import SEVERITY_MARKS, ChoiceButton, ElidedLabel, wrapped_label
+from ckptviewer.ui.panels.widgets import (
+    SEVERITY_MARKS,
+    ChoiceButton,
+    ElidedLabel,
+    FindingCard,
+    clear_layout,
+    wrapped_label,
+)
 from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.running import Running
 
@@ -72,6 +79,7 @@ class RunView(View):
         self._filter = ""
         self._known: Known | None = None
         self._has_metric = False
+        self._findings_theme = ""
         self._down = 0
         self.wanted_variable = ""  # the key of the one whose cell was clicked last
         self.model = RunRowsModel(appearance)
@@ -81,6 +89,7 @@ class RunView(View):
         self.writing = wrapped_label("", "muted")
         self.writing.hide()
         self.finding_list = self._make_finding_list()
+        self._card = QVBoxLayout()
         self.finding_title = QLabel("Findings")
         self.finding_title.setObjectName("section")
         self.timeline = TimelinePanel(jobs, appearance, self.running)
@@ -307,7 +316,10 @@ class RunView(View):
     def _show_findings(self) -> None:
         of_run = self.run.findings if self.run is not None else ()
         found = sorted((*of_run, *self._of_timeline), key=lambda f: _ORDER.index(f.severity))
+        if self.findings == tuple(found) and self._findings_theme == self._appearance.theme.name:
+            return
         self.findings = tuple(found)
+        self._findings_theme = self._appearance.theme.name
         theme = self._appearance.theme
         colours = {
             Severity.ERROR: theme.error,
@@ -331,7 +343,11 @@ class RunView(View):
 
     def _go_to_finding(self, item: QTreeWidgetItem | None) -> None:
         finding = None if item is None else item.data(0, Qt.ItemDataRole.UserRole)
-        if finding is not None and finding.variable:
+        clear_layout(self._card)
+        if finding is None:
+            return
+        self._card.addWidget(FindingCard(finding, self._appearance))
+        if finding.variable:
             self.select_variable(finding.variable)
 
     def _enable(self) -> None:
@@ -455,8 +471,8 @@ class RunView(View):
         made.setHeaderHidden(True)
         made.setColumnCount(2)
         made.setRootIsDecorated(False)
-        made.setWordWrap(True)
-        made.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        made.setUniformRowHeights(True)
+        made.setTextElideMode(Qt.TextElideMode.ElideRight)
         made.header().setStretchLastSection(True)
         made.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         made.setColumnWidth(0, 30)
@@ -481,6 +497,7 @@ class RunView(View):
         rest.addWidget(self.writing)
         rest.addWidget(self.finding_title)
         rest.addWidget(self.finding_list, 1)
+        rest.addLayout(self._card)
         left = QSplitter(Qt.Orientation.Vertical)
         left.setHandleWidth(1)
         left.setChildrenCollapsible(False)

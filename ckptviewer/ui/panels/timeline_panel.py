@@ -12,7 +12,6 @@ from PySide6.QtCore import QItemSelectionModel, QSize, Qt, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
@@ -32,6 +31,7 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs
 from ckptviewer.ui.models.run_rows import SeriesRowsModel
 from ckptviewer.ui.open_run import Followed, Known
+from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.timeline_plot import MOST_LINES, Line, TimelinePlot, line_colour
 from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button
 from ckptviewer.ui.running import Running
@@ -72,7 +72,7 @@ class TimelinePanel(QWidget):
         self._is_asking = self._is_stale = False
         self._entries: tuple[CheckpointEntry, ...] = ()
         self.measure = ChoiceButton("Measure", list(MEASURES), "norm")
-        self.log_y = QCheckBox("Log scale")
+        self.log_y = TickBox("Log scale", appearance)
         self.log_y.setAccessibleName("Logarithmic scale")
         self.list = QListView()
         self.list.setAccessibleName("What is drawn")
