@@ -109,7 +109,7 @@ class AverageDialog(QDialog):
         self.decay.setDecimals(4)
         self.decay.setSingleStep(0.05)
         self.decay.setValue(0.9)
-        self.decay.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.decay.setObjectName("number")
         self.decay.setPrefix("decay ")
         self.decay.setAccessibleName("Decay: what the one before counts")
         self.target = QLineEdit(os.path.join(os.path.abspath(run.path), "average", "model.ckpt"))

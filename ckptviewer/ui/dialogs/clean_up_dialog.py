@@ -362,7 +362,7 @@ def _spin(least: int, most: int, value: int, name: str) -> QSpinBox:
     spin.setRange(least, most)
     spin.setValue(value)
     spin.setGroupSeparatorShown(True)
-    spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+    spin.setObjectName("number")
     spin.setFixedWidth(110)
     spin.setAccessibleName(name)
     return spin
