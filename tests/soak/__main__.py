@@ -49,6 +49,7 @@ def main(times: int) -> int:
     with tempfile.TemporaryDirectory(prefix="ckptviewer-soak-") as folder:
         os.environ["CKPTVIEWER_SETTINGS"] = os.path.join(folder, "settings.json")
         os.environ["CKPTVIEWER_CACHE"] = os.path.join(folder, "cache.sqlite")
+        os.environ["XDG_STATE_HOME"] = folder
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         return _rounds(times, Path(folder))
 

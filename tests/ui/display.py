@@ -35,6 +35,7 @@ class Display:
             "QT_QPA_PLATFORM": "xcb",
             "CKPTVIEWER_SETTINGS": str(directory / "settings.json"),
             "XDG_CACHE_HOME": str(directory / "cache"),
+            "XDG_STATE_HOME": str(directory / "state"),
             "PYTHONFAULTHANDLER": "1",
         }
         self._environment.pop("WAYLAND_DISPLAY", None)
