@@ -73,6 +73,7 @@ def test_wheel_has_the_package_its_resources_and_nothing_else(wheel: Path) -> No
     data = "ckptviewer/resources-data"
     assert f"{data}/icons/ckptviewer.svg" in names
     assert f"{data}/demo/digits.ckpt-600.index" in names
+    assert f"{data}/docs/findings.md" in names
     assert "ckptviewer/formats/tf_bundle.py" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"ckptviewer"}
