@@ -231,7 +231,7 @@ def _style_sheet(theme: Theme) -> str:
         border: 1px solid {theme.line}; border-radius: 6px; padding: 3px 6px;
         selection-background-color: {theme.accent}; selection-color: {theme.base}; }}
     #number::up-button, #number::down-button {{ width: 0; border: none; }}
-    QAbstractSpinBox QLineEdit {{ border: none; padding: 0; background: transparent; }}
+    QAbstractSpinBox QLineEdit {{ border: none; padding: 0 4px; background: transparent; }}
     QSpinBox:focus, QDoubleSpinBox:focus {{ border-color: {theme.accent}; }}
     QComboBox {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
         padding: 3px 8px; }}
