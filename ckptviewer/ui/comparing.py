@@ -97,6 +97,7 @@ class Comparing(QObject):
                 self._tell(made, rows, made.judged() if often else None)
                 rows, told = [], time.monotonic()
         self._schedule = None
+        report(schedule.progress)
         self._tell(made, rows, made.judged())
 
     def _tell(self, made: OpenComparison, rows: list[int], judged: Judged | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ckptviewer.analysis.comparison import (
@@ -14,6 +14,7 @@ from ckptviewer.analysis.comparison import (
     VariableDelta,
     first_answer,
 )
+from ckptviewer.analysis.comparison_document import conclusion_text, summary_text
 from ckptviewer.analysis.delta_facts import facts_of
 from ckptviewer.analysis.restoration import RestorationCheck, check_restoration
 from ckptviewer.analysis.sketch import Sketch
@@ -21,9 +22,46 @@ from ckptviewer.analysis.thresholds import Thresholds
 from ckptviewer.analysis.verdicts import Judgement, judge_all, judge_group
 from ckptviewer.checkpoint.selection import Filter, filter_rows, haystacks, parse_filter
 from ckptviewer.checkpoint.tree import Group, VariableTree
+from ckptviewer.checkpoint.variable import Role
 from ckptviewer.ui.session import Session
 
 STATUS_WORD = "status:"
+
+
+Measure = Callable[[VariableDelta], float | None]
+
+
+def _of(name: str) -> Measure:
+    def measure(delta: VariableDelta) -> float | None:
+        value = getattr(delta.difference, name, None)
+        if value is None:
+            return 0.0 if delta.unchanged else None
+        return abs(float(value))
+
+    return measure
+
+
+MEASURES: dict[str, Measure] = {
+    "relative L2": _of("relative_l2"),
+    "max |\u0394|": _of("max_abs"),
+    "mean |\u0394|": _of("mean_abs"),
+    "RMSE": _of("rmse"),
+    "1 \u2212 cosine": lambda delta: (
+        1.0 - delta.difference.cosine
+        if delta.difference is not None and delta.difference.cosine is not None
+        else (0.0 if delta.unchanged else None)
+    ),
+    "sign flips": _of("sign_flips"),
+    "beyond tolerance": _of("beyond_share"),
+    "\u0394 mean": _of("mean_difference"),
+    "\u0394 std": _of("std_difference"),
+}
+"""What rows can be sorted by; the column shows it."""
+
+NOT_TRAINED = frozenset(
+    (Role.COUNTER, Role.OPTIMIZER_STATE, Role.ITERATOR, Role.RNG, Role.METRIC, Role.METADATA)
+)
+"""A counter that went on was not retrained; it is another, and no more is to be said."""
 
 
 class GroupState(NamedTuple):
@@ -38,17 +76,28 @@ class GroupState(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Verdicts on the rows, in their order, and on the groups."""
+    """What all rows together tell, worked out away from the window.
+
+    judgements: of the rows, in their order. groups: of the tree's. counts: rows of each status.
+    pending: rows that wait for their values. conclusion, summary: for people. check: of a
+    restore. largest: the greatest change of what is trained, by measure.
+    """
 
     judgements: list[Judgement | None]
     groups: dict[Group, GroupState]
+    counts: Counter[Status]
+    pending: int
+    conclusion: str
+    summary: str
+    check: RestorationCheck
+    largest: dict[str, float]
 
 
 class OpenComparison:
     """Two open checkpoints and the rows of their comparison, as they come to be known.
 
     variables: the merged list, one for each row: B's, or A's where B has none.
-    deltas, judgements: of the same rows. groups: what is known of the tree's groups.
+    deltas: of the same rows. known: what they tell together, as of `take_verdicts`.
     thresholds: what verdicts and the restoration check use.
     """
 
@@ -61,12 +110,11 @@ class OpenComparison:
         self.deltas: list[VariableDelta] = list(comparison.deltas)
         self.variables = [delta.variable for delta in self.deltas]
         self.tree = VariableTree(self.variables)
-        self.judgements: list[Judgement | None] = [None] * len(self.deltas)
-        self.groups: dict[Group, GroupState] = {}
         self._rows: dict[Pair, int] = {delta.pair: row for row, delta in enumerate(self.deltas)}
         self._rows_a = {variable.key: row for row, variable in enumerate(a.checkpoint.variables)}
         self._rows_b = {variable.key: row for row, variable in enumerate(b.checkpoint.variables)}
         self._texts: list[str] | None = None
+        self.known = self.judged()
 
     @property
     def comparison(self) -> Comparison:
@@ -74,14 +122,14 @@ class OpenComparison:
         return self._first.refined(self.deltas)
 
     @property
-    def counts(self) -> Counter[Status]:
-        """How many rows have each status."""
-        return Counter(delta.status for delta in self.deltas)
+    def judgements(self) -> list[Judgement | None]:
+        """The verdicts on the rows; None while they are not known."""
+        return self.known.judgements
 
     @property
-    def pending(self) -> int:
-        """How many rows wait for their values."""
-        return sum(delta.pending for delta in self.deltas)
+    def groups(self) -> dict[Group, GroupState]:
+        """What is known of the tree's groups."""
+        return self.known.groups
 
     def take(self, deltas: Iterable[VariableDelta]) -> list[int]:
         """More is known of these; the rows that they are."""
@@ -93,8 +141,9 @@ class OpenComparison:
         return rows
 
     def judged(self) -> Judged:
-        """Verdicts as far as the numbers are known; takes a while for many rows."""
+        """What the rows tell as far as they are known; takes a while for many of them."""
         deltas = list(self.deltas)
+        comparison = self._first.refined(deltas)
         facts = [facts_of(delta) for delta in deltas]
         judgements = judge_all(facts, self.thresholds)
         groups = {}
@@ -108,15 +157,40 @@ class OpenComparison:
                     [facts[row] for row in rows], [judgements[row] for row in rows], self.thresholds
                 ),
             )
-        return Judged(judgements, groups)
+        trained = [delta for delta in deltas if delta.variable.role not in NOT_TRAINED]
+        return Judged(
+            judgements=judgements,
+            groups=groups,
+            counts=Counter(delta.status for delta in deltas),
+            pending=comparison.pending,
+            conclusion=conclusion_text(comparison),
+            summary=summary_text(comparison),
+            check=check_restoration(facts, self.thresholds),
+            largest={
+                name: max((measure(delta) or 0.0 for delta in trained), default=0.0)
+                for name, measure in MEASURES.items()
+            },
+        )
+
+    def row_of(self, pair: Pair) -> int | None:
+        """The row of two keys."""
+        return self._rows.get(pair)
 
     def take_verdicts(self, judged: Judged) -> None:
-        """Show these verdicts from now on."""
-        self.judgements, self.groups = judged
+        """Show this from now on."""
+        self.known = judged
 
-    def restoration(self) -> RestorationCheck:
-        """The check that practitioners make after a restore, over the model's variables."""
-        return check_restoration([facts_of(delta) for delta in self.deltas], self.thresholds)
+    def ranked(self, name: str) -> list[int]:
+        """All rows by a measure, what changed most first; what has no number before that."""
+        measure, deltas = MEASURES[name], self.deltas
+
+        def rank(row: int) -> tuple[int, float, int]:
+            value = measure(deltas[row])
+            if value is None:
+                return (0 if not deltas[row].pending else 1, 0.0, row)
+            return (2 if value else 3, -value, row)
+
+        return sorted(range(len(deltas)), key=rank)
 
     def sketch(self, row: int, side: str) -> Sketch | None:
         """The small histogram of a row's variable on side "a" or "b", if it is measured."""
@@ -165,9 +239,7 @@ class OpenComparison:
 
 def compared(a: Session, b: Session, options: ComparisonOptions) -> OpenComparison:
     """The first answer, from the indexes alone. Raises what matching raises."""
-    made = OpenComparison(a, b, first_answer(a.checkpoint, b.checkpoint, options))
-    made.take_verdicts(made.judged())
-    return made
+    return OpenComparison(a, b, first_answer(a.checkpoint, b.checkpoint, options))
 
 
 def rows_below(tree: VariableTree, group: Group) -> list[int]:

@@ -110,10 +110,10 @@ def test_model_keeps_qts_rules(compare: Compare, pair: tuple[Path, Path]) -> Non
     _, view = compare(*pair)
     model = model_of(view)
     QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
-    model.sort_by("max |Δ|")
+    model.show_order("max |Δ|")
     model.set_matches([0, 2])
     model.set_matches(None)
-    model.sort_by(None)
+    model.show_order(None)
     model.expand_all()
 
 

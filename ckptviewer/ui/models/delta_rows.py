@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
@@ -11,9 +10,8 @@ from PySide6.QtCore import Qt
 from ckptviewer.analysis.comparison import Basis, Status, VariableDelta
 from ckptviewer.checkpoint.text import count_text, number_text, plural, shape_text
 from ckptviewer.checkpoint.tree import Group, Item
-from ckptviewer.checkpoint.variable import Role
 from ckptviewer.ui.models.variable_rows import Index, VariableRowsModel
-from ckptviewer.ui.open_comparison import OpenComparison, rows_below
+from ckptviewer.ui.open_comparison import MEASURES, NOT_TRAINED, OpenComparison, rows_below
 from ckptviewer.ui.plain_text import as_plain
 
 
@@ -37,53 +35,18 @@ TITLES = {
     DeltaColumn.VERDICT: "Verdict",
 }
 
-Measure = Callable[[VariableDelta], float | None]
-
-
-def _of(name: str) -> Measure:
-    def measure(delta: VariableDelta) -> float | None:
-        value = getattr(delta.difference, name, None)
-        if value is None:
-            return 0.0 if delta.unchanged else None
-        return abs(float(value))
-
-    return measure
-
-
-MEASURES: dict[str, Measure] = {
-    "relative L2": _of("relative_l2"),
-    "max |\u0394|": _of("max_abs"),
-    "mean |\u0394|": _of("mean_abs"),
-    "RMSE": _of("rmse"),
-    "1 \u2212 cosine": lambda delta: (
-        1.0 - delta.difference.cosine
-        if delta.difference is not None and delta.difference.cosine is not None
-        else (0.0 if delta.unchanged else None)
-    ),
-    "sign flips": _of("sign_flips"),
-    "beyond tolerance": _of("beyond_share"),
-    "\u0394 mean": _of("mean_difference"),
-    "\u0394 std": _of("std_difference"),
-}
-"""What rows can be sorted by; the column shows it."""
-
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _SHOWN_ALIKE = frozenset((Status.SAME,))
-_NOT_TRAINED = frozenset(
-    (Role.COUNTER, Role.OPTIMIZER_STATE, Role.ITERATOR, Role.RNG, Role.METRIC, Role.METADATA)
-)
-"""A counter that went on was not retrained; it is another, and no more is to be said."""
 
 
 class DeltaRowsModel(VariableRowsModel):
-    """The merged tree; `sort_by` makes a flat list of it, what changed most first."""
+    """The merged tree; `show_order` makes a flat list of it, what changed most first."""
 
     def __init__(self, compared: OpenComparison) -> None:
         self.compared = compared
         self.measure_name = "relative L2"
         self._flat: list[int] | None = None
-        self._largest: float | None = None
         super().__init__(compared.tree)
 
     @property
@@ -112,51 +75,21 @@ class DeltaRowsModel(VariableRowsModel):
     def change_share(self, row: int) -> float:
         """The same as a share of the largest change of all, 0 to 1."""
         change = self.change(row)
-        if self._largest is None:
-            measure = MEASURES[self.measure_name]
-            self._largest = max(
-                (
-                    measure(delta) or 0.0
-                    for delta in self.compared.deltas
-                    if delta.variable.role not in _NOT_TRAINED
-                ),
-                default=0.0,
-            )
-        return min(1.0, change / self._largest) if change and self._largest else 0.0
+        largest = self.compared.known.largest.get(self.measure_name, 0.0)
+        return min(1.0, change / largest) if change and largest else 0.0
 
-    def show_measure(self, name: str) -> None:
-        """Show another measure in its column."""
-        self.measure_name = name
-        self._largest = None
+    def show_order(self, name: str | None, order: list[int] | None = None) -> None:
+        """Show all rows in one list, in this order by a measure; without a name: the tree."""
+        self.beginResetModel()
+        self._flat = None
+        if name is not None:
+            self.measure_name = name
+            self._flat = self.compared.ranked(name) if order is None else order
+        self._rebuild()
+        self.endResetModel()
         self.headerDataChanged.emit(
             Qt.Orientation.Horizontal, DeltaColumn.CHANGE, DeltaColumn.CHANGE
         )
-        self.refresh(0, self.rowCount() - 1)
-
-    def sort_by(self, name: str | None) -> None:
-        """Show all rows in one list, most of this measure first; None: the tree."""
-        self.beginResetModel()
-        if name is None:
-            self._flat = None
-        else:
-            self.measure_name = name
-            measure = MEASURES[name]
-
-            def rank(row: int) -> tuple[int, float, int]:
-                delta = self.compared.deltas[row]
-                value = measure(delta)
-                if value is None:  # what has no number: what is missing first, what is alike last
-                    return (0 if not delta.pending else 1, 0.0, row)
-                return (2 if value else 3, -value, row)
-
-            self._flat = sorted(range(len(self.compared.deltas)), key=rank)
-        self._largest = None
-        self._rebuild()
-        self.endResetModel()
-
-    def learn(self) -> None:
-        """Numbers or verdicts came: what was worked out from them is worked out again."""
-        self._largest = None
 
     def next_difference(self, row: int, step: int) -> Item | None:
         """The next item from `row` on, in sight or not, that is not the same; None: no more."""
@@ -284,7 +217,7 @@ class DeltaRowsModel(VariableRowsModel):
         judgement = self.compared.judgements[row]
         if delta.note and delta.status in (Status.RESHAPED, Status.RETYPED):
             return delta.note
-        if judgement is not None and delta.paired and delta.variable.role in _NOT_TRAINED:
+        if judgement is not None and delta.paired and delta.variable.role in NOT_TRAINED:
             judgement = None if not delta.unchanged else judgement
         if judgement is not None:
             by_checksum = delta.basis is Basis.CHECKSUM and "checksum" not in judgement.verdict

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ckptviewer.analysis.comparison_document import conclusion_text, summary_text
 from ckptviewer.analysis.restoration import RestorationCheck
 from ckptviewer.checkpoint.text import number_text, plural
 from ckptviewer.checkpoint.tree import Group
@@ -71,27 +70,25 @@ class ComparisonOverview(QWidget):
 
     def show_comparison(self, compared: OpenComparison, *, finished: bool) -> None:
         """Show what is known by now. finished: all numbers are there."""
-        comparison = compared.comparison
-        pending = comparison.pending
+        known = compared.known
+        pending = known.pending
         if pending and not finished:
             self._title.setText(f"Compared by checksum; reading {plural(pending, 'variable')}")
         else:
-            self._title.setText(conclusion_text(comparison))
-        self._summary.setText(summary_text(comparison))
+            self._title.setText(known.conclusion)
+        self._summary.setText(known.summary)
         self._sides.show_facts([(letter, session.checkpoint.path) for letter, session in (
             ("A", compared.a), ("B", compared.b))])  # fmt: skip
-        check = compared.restoration()
-        self.check.show_check(check, pending=bool(pending) and not finished)
-        self._list_failures(compared, check)
+        self.check.show_check(known.check, pending=bool(pending) and not finished)
+        self._list_failures(compared, known.check)
         self._list_groups(compared)
 
     def _list_failures(self, compared: OpenComparison, check: RestorationCheck) -> None:
-        rows = {delta.pair: row for row, delta in enumerate(compared.deltas)}
         items = []
         for failure in check.failures[:_MOST_LISTED]:
             numbers = (failure.mean_difference, failure.std_difference)
             texts = [number_text(value, 3) if value is not None else "" for value in numbers]
-            row = rows.get((failure.key_a, failure.key_b))
+            row = compared.row_of((failure.key_a, failure.key_b))
             name = compared.deltas[row].variable.name if row is not None else failure.key
             item = QTreeWidgetItem([name.replace("/", " / "), *texts])
             item.setToolTip(0, as_plain(f"{failure.key}\n{failure.why}"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence
@@ -29,9 +30,9 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.comparing import Comparing
 from ckptviewer.ui.jobs import Job, Jobs, error_text
 from ckptviewer.ui.measuring import Measuring
-from ckptviewer.ui.models.delta_rows import MEASURES, DeltaRowsModel
-from ckptviewer.ui.open_comparison import OpenComparison
-from ckptviewer.ui.panels.browser import SETTLE_MS
+from ckptviewer.ui.models.delta_rows import DeltaRowsModel
+from ckptviewer.ui.open_comparison import MEASURES, OpenComparison
+from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE, SETTLE_MS
 from ckptviewer.ui.panels.comparison_overview import ComparisonOverview
 from ckptviewer.ui.panels.delta_panel import DeltaPanel
 from ckptviewer.ui.panels.delta_table import DeltaTable
@@ -68,6 +69,7 @@ class ComparisonView(View):
         self._other: Session | None = None
         self._swapped = False
         self._opening: Job[Session] | None = None
+        self._working: dict[str, Job[Any]] = {}
         self._filter_text = ""
         self.options = ComparisonOptions()
         self.thresholds = Thresholds()
@@ -274,11 +276,10 @@ class ComparisonView(View):
         compared.thresholds = self.thresholds
         self.reporting.show_comparison(compared)
         model = DeltaRowsModel(compared)
-        if self._sort.choice != AS_TREE:
-            model.sort_by(self._sort.choice)
         model.modelReset.connect(self._in_sight.start)
         model.rowsInserted.connect(self._in_sight.start)
         self.table.show_model(model)
+        self._sort_by(self._sort.choice)
         self._apply()
         self._stack.setCurrentWidget(self._splitter)
         self._side.setCurrentWidget(self.overview)
@@ -289,7 +290,6 @@ class ComparisonView(View):
         model = self.table.delta_model()
         if model is None or self.compared is None:
             return
-        model.learn()
         self._refresh(finished=False)
         selected = self.table.selected_items()
         if len(selected) == 1 and (not rows or selected[0] in rows):
@@ -307,7 +307,7 @@ class ComparisonView(View):
     def _refresh(self, *, finished: bool) -> None:
         if self.compared is None:
             return
-        self.chips.show_counts(self.compared.counts)
+        self.chips.show_counts(self.compared.known.counts)
         self.table.refresh()
         self.overview.show_comparison(self.compared, finished=finished)
 
@@ -317,24 +317,59 @@ class ComparisonView(View):
         self.failed.emit(self._problem.text())
 
     def _apply(self) -> None:
+        """Show what the filter and the chosen statuses leave."""
+        compared, text, statuses = self.compared, self._filter_text, self.chips.statuses
+        if compared is not None:
+            self._away("filter", compared, lambda: compared.rows_matching(text, statuses),
+                       self._show_matches)  # fmt: skip
+
+    def _show_matches(self, rows: list[int] | None) -> None:
         model = self.table.delta_model()
-        if model is None or self.compared is None:
+        if model is None:
             return
         selected = self.table.selected_items()
-        model.set_matches(self.compared.rows_matching(self._filter_text, self.chips.statuses))
+        model.set_matches(rows)
         self._nothing.setVisible(not model.rowCount())
         for item in selected[:1]:
             if model.row_of_item(item) is not None:
                 self.table.show_item(item)
 
     def _sort_by(self, choice: str) -> None:
+        compared = self.compared
+        if compared is None:
+            return
+        if choice == AS_TREE:
+            self._show_order(None, None)
+        else:
+            self._away("order", compared, lambda: compared.ranked(choice),
+                       lambda order: self._show_order(choice, order))  # fmt: skip
+
+    def _show_order(self, choice: str | None, order: list[int] | None) -> None:
         model = self.table.delta_model()
         if model is None:
             return
         selected = self.table.selected_items()
-        model.sort_by(None if choice == AS_TREE else choice)
+        model.show_order(choice, order)
         if selected and model.reveal(selected[0]) is not None:
             self.table.show_item(selected[0])
+
+    def _away(
+        self,
+        place: str,
+        compared: OpenComparison,
+        work: Callable[[], Any],
+        show: Callable[[Any], None],
+    ) -> None:
+        """Do it at once where there are few rows, else in a thread; what it replaces is dropped."""
+        before = self._working.pop(place, None)
+        if before is not None:
+            before.cancel()
+        if len(compared.deltas) <= FILTERED_IN_PLACE:
+            show(work())
+            return
+        job = self._jobs.start("Arranging", lambda _cancel, _report: work())
+        self._working[place] = job
+        job.succeeded.connect(lambda result: show(result) if compared is self.compared else None)
 
     def _show_selection(self, items: list[Item]) -> None:
         if self.compared is None:
