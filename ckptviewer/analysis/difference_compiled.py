@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ckptviewer.analysis.kernel_compiled import Compiled
+from ckptviewer.analysis.kernel_compiled import Compiled, agree
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.difference import Tolerance
@@ -53,6 +53,28 @@ class CompiledPairs(Compiled):
         pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
         self._add = self._function(names["pairs"], *[pointer] * 4, size, *[pointer] * 6)
         self._room = _Room()
+
+    def prove(self) -> None:
+        from ckptviewer.analysis import difference_numpy
+        from ckptviewer.analysis.difference import Tolerance
+        from ckptviewer.analysis.difference_sums import PairSums
+
+        a, noise = np.random.default_rng(0).normal(3.0, 2.0, (2, 5 * BLOCK)).astype(np.float32)
+        b = np.where(noise > 3.0, a + noise, a)
+        b[:3] = -a[0], 0.0, -0.0
+        a[1:3] = -0.0, 1.0
+        for tolerance in (Tolerance(), Tolerance(atol=0.5, rtol=0.1)):
+            mine, right = PairSums(), PairSums()
+            done = self.add(a, b, mine, tolerance)
+            difference_numpy.add(a, b, right, tolerance)
+            found, wanted = mine.result(tolerance), right.result(tolerance)
+            for name in ("count", "unequal", "beyond", "sign_flips", "max_abs"):
+                agree(getattr(found, name), getattr(wanted, name))
+            for name in ("mean_abs", "relative_l2", "cosine", "mean_difference", "std_difference"):
+                agree(getattr(found, name), getattr(wanted, name), 1e-9)
+            agree(done, a.size)
+        b[BLOCK + 5] = np.nan
+        agree(self.add(a, b, PairSums(), Tolerance()), BLOCK)
 
     def add(self, a: np.ndarray, b: np.ndarray, sums: PairSums, tolerance: Tolerance) -> int:
         """Add pairs of float32 values from the front, in whole blocks; how many were added.

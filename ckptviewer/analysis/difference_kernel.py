@@ -1,16 +1,6 @@
-"""The inner loops of a comparison: compiled ones when they are worth their start, else NumPy's.
-
-The way is that of `kernel`: a process begins with NumPy, and looks for compiled code once it has
-done so much work that more is likely, or when it is told to by `prepare`.
-"""
+"""The inner loops of a comparison: compiled ones when they are worth their start, else NumPy's."""
 
 from __future__ import annotations
-
-import contextlib
-import os
-import subprocess
-import sys
-import threading
 
 import numpy as np
 
@@ -18,26 +8,20 @@ from ckptviewer.analysis import difference_numpy
 from ckptviewer.analysis.difference import Tolerance
 from ckptviewer.analysis.difference_compiled import BLOCK, MODULE, SOURCES, CompiledPairs
 from ckptviewer.analysis.difference_sums import PairSums
-from ckptviewer.analysis.kernel import ENVIRONMENT, LOOK_BYTES, NUMPY_BYTES
+from ckptviewer.analysis.kernel_choice import Choice, Loops
 
 _SINGLE = np.dtype(np.float32)
 _WITHIN_SINGLE = {"float32", "float16", "bfloat16"}
 """Dtypes whose values float32 holds exactly."""
 
 
-class _Choice:
-    """Which loops this process uses, and how far it has come on the way to the compiled ones."""
+def _loops() -> Loops[CompiledPairs]:
+    from ckptviewer.analysis import kernel_shipped
 
-    def __init__(self) -> None:
-        self.compiled: CompiledPairs | None = None
-        self.refused = ""
-        self.lock = threading.Lock()
-        self.bytes_done = 0
-        self.look_at = NUMPY_BYTES
-        self.builder: subprocess.Popen[bytes] | None = None
+    return Loops(kernel_shipped.load_pairs, CompiledPairs, MODULE, SOURCES)
 
 
-_choice = _Choice()
+_choice: Choice[CompiledPairs] = Choice(_loops)
 
 
 def add(a: np.ndarray, b: np.ndarray, sums: PairSums, tolerance: Tolerance) -> None:
@@ -45,7 +29,7 @@ def add(a: np.ndarray, b: np.ndarray, sums: PairSums, tolerance: Tolerance) -> N
     compiled = None
     alike = a.dtype == b.dtype
     if {a.dtype.name, b.dtype.name} <= _WITHIN_SINGLE and (alike or not tolerance.given):
-        compiled = _compiled_for(a.nbytes + b.nbytes)
+        compiled = _choice.compiled_for(a.nbytes + b.nbytes)
     if compiled is None:
         difference_numpy.add(a, b, sums, tolerance)
         return
@@ -66,64 +50,14 @@ def add(a: np.ndarray, b: np.ndarray, sums: PairSums, tolerance: Tolerance) -> N
 
 
 def prepare(timeout_seconds: float = 120.0) -> str:
-    """Load the compiled code now, having it made if need be; the name of the loops in use.
-
-    Takes seconds on a machine's first time, a tenth of one later. Safe from several threads.
-    """
-    with _choice.lock:
-        _advance()
-        if _choice.builder is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                _choice.builder.wait(timeout_seconds)
-            _advance()
-    return name()
+    """See `Choice.prepare`."""
+    return _choice.prepare(timeout_seconds)
 
 
 def name() -> str:
-    """ "compiled" or "numpy": the loops that this process uses now."""
-    return "compiled" if _choice.compiled else "numpy"
+    """See `Choice.name`."""
+    return _choice.name()
 
 
 def _single(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, _SINGLE)
-
-
-def _compiled_for(count: int) -> CompiledPairs | None:
-    if _choice.compiled is not None or _choice.refused:
-        return _choice.compiled
-    _choice.bytes_done += count
-    if _choice.bytes_done > _choice.look_at and _choice.lock.acquire(blocking=False):
-        try:  # nobody waits: while the code is being made, all go on in NumPy
-            _choice.look_at = _choice.bytes_done + LOOK_BYTES
-            _advance()
-        finally:
-            _choice.lock.release()
-    return _choice.compiled
-
-
-def _advance() -> None:
-    """Take the next step towards compiled code: load it, or have it made, or give up."""
-    if _choice.compiled is not None or _choice.refused:
-        return
-    if os.environ.get(ENVIRONMENT) == "numpy":
-        _choice.refused = "the environment asks for NumPy"
-        return
-    try:
-        from ckptviewer.analysis import kernel_compiled, kernel_shipped
-
-        _choice.compiled = kernel_shipped.load_pairs()
-        if _choice.compiled is not None:
-            return
-        if getattr(sys, "frozen", False):
-            _choice.refused = "the application brings none along for this processor"
-            return
-        path = kernel_compiled.code_path(*SOURCES)
-        _choice.compiled = kernel_compiled.load(path, CompiledPairs)
-        if _choice.compiled is not None:
-            return
-        if _choice.builder is None:
-            _choice.builder = kernel_compiled.start_build(path, MODULE)
-        elif (status := _choice.builder.poll()) is not None:
-            _choice.refused = f"it could not be made (exit status {status})"
-    except Exception as error:  # a library is missing or does not work here: NumPy does it all
-        _choice.refused = f"{type(error).__name__}: {error}"

@@ -16,7 +16,7 @@ import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from ckptviewer.analysis import kernel_source
-from ckptviewer.analysis.difference_compiled import BLOCK
+from ckptviewer.analysis.difference_compiled import BLOCK, CompiledPairs
 from ckptviewer.analysis.kernel_compiled import store
 from ckptviewer.analysis.kernel_source import FAR, _combine, _piece, two_sum
 
@@ -212,4 +212,4 @@ def entries() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    store(sys.argv[1], *kernel_source.build(entries()))
+    store(sys.argv[1], *kernel_source.build(entries()), CompiledPairs)

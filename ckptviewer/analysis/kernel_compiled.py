@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import json
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 BLOCK = 4096
 """Elements to a block; divides SEGMENT_ELEMENTS, so that blocks never depend on the chunks."""
 
-_BUILD_SECONDS = 120.0
+MODULE = "ckptviewer.analysis.kernel_source"
+_LARGEST_BYTES = 16 << 20
 _LIMITS: dict[np.dtype, np.ndarray] = {
     np.dtype(np.float32): np.array([0x7FFFFFFF, 0x7F800000, 0x00800000, 31, 1], np.int32),
     np.dtype(np.float64): np.array(
@@ -134,6 +136,28 @@ class Compiled:
             sums.low = min(sums.low, least)
             sums.high = max(sums.high, greatest)
 
+    def prove(self) -> None:
+        """Raise ValueError unless it says the same as NumPy of some values of every kind."""
+        from ckptviewer.analysis import kernel_numpy
+        from ckptviewer.analysis.kernel import Sums
+
+        for dtype, buckets in ((np.float32, 1 << 16), (np.float64, 1 << 20)):
+            values = _trial_values(dtype)
+            mine, right = (Sums(np.zeros(buckets, np.uint32)) for _ in range(2))
+            self.accumulate(values, mine)
+            kernel_numpy.accumulate(values, right)
+            agree(mine.table, right.table)
+            agree(
+                (mine.nan, mine.pos_inf, mine.neg_inf, mine.zero, mine.denormal, mine.low),
+                (right.nan, right.pos_inf, right.neg_inf, right.zero, right.denormal, right.low),
+            )
+            agree((mine.high, *mine.state[:2]), (right.high, *right.state[:2]), 1e-9)
+            agree(mine.state[3:], right.state[3:], 1e-9)
+        patterns = _trial_values(np.float32).view(np.uint16)
+        table = np.zeros(1 << 16, np.uint32)
+        self.count_patterns(patterns, table)
+        agree(table, np.bincount(patterns, minlength=1 << 16))
+
     def count_patterns(self, patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> None:
         """Add to `table` how often each pattern of 16 bits comes."""
         ahead = min(-patterns.ctypes.data % 8 // 2, patterns.size)
@@ -143,6 +167,21 @@ class Compiled:
         for part in (patterns[:ahead], patterns[ahead + 4 * words :]):
             for pattern in part.tolist():
                 table[pattern] += 1
+
+
+def _trial_values(dtype: type[np.floating[Any]]) -> np.ndarray:
+    """A few blocks, and a part of one, with what is special of floats in them."""
+    values = np.random.default_rng(0).normal(3.0, 2.0, 5 * BLOCK + 7).astype(dtype)
+    tiny = np.finfo(dtype).smallest_subnormal
+    values[BLOCK : BLOCK + 6] = np.nan, np.inf, -np.inf, 0.0, -0.0, tiny
+    values[2 * BLOCK : 3 * BLOCK] = -1.5
+    return values
+
+
+def agree(mine: Any, right: Any, tolerance: float = 0.0) -> None:
+    """Raise ValueError unless two rows of numbers are the same within a relative tolerance."""
+    if not np.allclose(np.asarray(mine), np.asarray(right), rtol=tolerance, atol=tolerance):
+        raise ValueError("the compiled loops do not say the same as NumPy")
 
 
 AnyCompiled = TypeVar("AnyCompiled", bound=Compiled)
@@ -166,31 +205,56 @@ def code_path(*more: str) -> Path:
     return folder / f"{digest.hexdigest()}.code"
 
 
-def store(path: str | os.PathLike[str], names: dict[str, str], code: bytes) -> None:
-    """Write machine code so that at any time `load` finds all of it or nothing."""
+def store(
+    path: str | os.PathLike[str], names: dict[str, str], code: bytes, kind: type[Compiled]
+) -> None:
+    """Write machine code so that at any time `load` finds all of it or nothing.
+
+    It is loaded and tried first, in this process, which exists to make it: code that does not run
+    here ends this one and no other. Raises ValueError where it does not do as NumPy does.
+    """
+    kind(names, code).prove()
     target = Path(path)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    head = json.dumps({"names": names, "digest": _digest(code)}).encode() + b"\n"
+    head = {"for": target.stem, "names": names, "digest": _digest(target.stem, names, code)}
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        file.write(head + code)
+        file.write(json.dumps(head).encode() + b"\n" + code)
     os.replace(file.name, target)
 
 
 def load(path: Path, kind: type[AnyCompiled]) -> AnyCompiled | None:
-    """The machine code at `path` as a `kind`; None where there is none or it is damaged."""
+    """The machine code at `path` as a `kind`.
+
+    None where there is none, where it is damaged or was made for another name, which is another
+    processor or another library, and where anybody else may have written it: LLVM takes what it is
+    given for an object file, and ends the program where it is none.
+    """
     try:
-        head, _, code = path.read_bytes().partition(b"\n")
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            if state.st_size > _LARGEST_BYTES or not _is_ours(state, path.parent.stat()):
+                return None
+            head, _, code = file.read(_LARGEST_BYTES).partition(b"\n")
         told = json.loads(head)
-        if told["digest"] != _digest(code):
+        names = told["names"]
+        if told["for"] != path.stem or told["digest"] != _digest(path.stem, names, code):
             return None
-        return kind(told["names"], code)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return kind(names, code)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        return None  # RuntimeError: LLVM's own
 
 
-def start_build(
-    path: Path, module: str = "ckptviewer.analysis.kernel_source"
-) -> subprocess.Popen[bytes]:
+def _is_ours(*states: os.stat_result) -> bool:
+    """Whether nobody but this user can have written what has these states."""
+    if sys.platform == "win32":
+        return True  # the cache lies in the user's profile, which is closed to others
+    return all(
+        state.st_uid == os.getuid() and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        for state in states
+    )
+
+
+def start_build(path: Path, module: str = MODULE) -> subprocess.Popen[bytes]:
     """Begin to make the code for `path` in a process of its own, which takes some seconds.
 
     module: is run with the path, and stores there the code of its loops.
@@ -207,5 +271,6 @@ def start_build(
     )
 
 
-def _digest(code: bytes) -> str:
-    return hashlib.blake2b(code, digest_size=16).hexdigest()
+def _digest(name: str, names: dict[str, str], code: bytes) -> str:
+    told = json.dumps([name, names], sort_keys=True).encode()
+    return hashlib.blake2b(told + b"\n" + code, digest_size=16).hexdigest()

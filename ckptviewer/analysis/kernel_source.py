@@ -21,7 +21,7 @@ from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from ckptviewer.analysis import moments
 from ckptviewer.analysis.chunks import SEGMENT_ELEMENTS
-from ckptviewer.analysis.kernel_compiled import BLOCK, store
+from ckptviewer.analysis.kernel_compiled import BLOCK, Compiled, store
 
 FAR = 16.0
 """Sums about a pivot more than so many variances from the mean (squared) have lost digits."""
@@ -288,17 +288,21 @@ def _module(entries: dict[str, Any] | None = None) -> tuple[dict[str, str], Any]
             module = part
         else:
             module.link_in(part)
+    _require_self_contained(module)
     return {name: entry.native_name for name, entry in entries.items()}, module
 
 
 _DECLARATION = re.compile(r"^declare (.*?)@([\w.]+)\((.*?)\)[^\n]*$", re.MULTILINE)
+_PYTHONS_OBJECT = re.compile(r"^(@_?Py\w+) = external (?:global|constant) i8\b.*$", re.MULTILINE)
+_ADDRESS = re.compile(r"inttoptr \(i64 -?\d+ to ")
 
 
 def _self_contained(code: str) -> str:
-    """LLVM's text without calls into Python or Numba's runtime.
+    """LLVM's text without calls into Python or Numba's runtime, and without Python's objects.
 
     They stand on paths that these loops never take (raising, reference counts of arrays that own
-    nothing); each becomes a function that stops the program, so that none is taken unnoticed.
+    nothing); each call becomes one of a function that stops the program, so that none is taken
+    unnoticed, and each object, of which only the address is handed to such calls, a byte.
     """
 
     def trapped(match: re.Match[str]) -> str:
@@ -309,8 +313,24 @@ def _self_contained(code: str) -> str:
         return f"define internal {result}@{name}({arguments}) {{\n  {body}\n}}"
 
     code = _DECLARATION.sub(trapped, code)
+    code = _PYTHONS_OBJECT.sub(r"\1 = internal global i8 0", code)
     return code if "declare void @llvm.trap" in code else f"{code}\ndeclare void @llvm.trap()\n"
 
 
+def _require_self_contained(module: Any) -> None:
+    """Raise ValueError where the code needs what only this process has.
+
+    A name that LLVM's loader cannot find ends the program that loads it, so a Numba that writes
+    other names than those known here must be noticed now, while it is made.
+    """
+    outside = [
+        each.name
+        for each in (*module.functions, *module.global_variables)
+        if each.is_declaration and not each.name.startswith("llvm.")
+    ]
+    if outside or _ADDRESS.search(str(module)):
+        raise ValueError(f"the loops are not self-contained: {', '.join(outside) or 'addresses'}")
+
+
 if __name__ == "__main__":
-    store(sys.argv[1], *build())
+    store(sys.argv[1], *build(), Compiled)
