@@ -33,14 +33,14 @@ with the source before it gets its name; the source is not touched.
 A variable is kept if the preset keeps it, what is given of --include, --role
 and --dtype all match, and no --exclude does. An object-based checkpoint stays
 one: its object graph and save_counter are kept. Where the file does not say
-what is trainable, the preset `trainable` goes by roles, and says so. A new
-directory gets a file `checkpoint`; one that names checkpoints which are there
-is left as it is."""
+what is trainable, the preset `trainable` goes by roles, and says so. The
+directory of DST has to exist; it gets a file `checkpoint` unless one is there
+that names checkpoints which are."""
 
 _EPILOG = """\
 examples:
-  ckptviewer export model.ckpt-9000 slim/model --preset inference --dry-run
-  ckptviewer export model.ckpt-9000 slim/model --preset inference
+  ckptviewer export model.ckpt-9000 slim.ckpt --preset inference --dry-run
+  ckptviewer export model.ckpt-9000 slim.ckpt --preset inference
   ckptviewer export model.ckpt-9000 model.safetensors --cast bfloat16
   ckptviewer export weights.npz model.ckpt
 
