@@ -1,4 +1,7 @@
-"""Opens a bundle in the real window and watches the event loop while its statistics run."""
+"""Opens a bundle in the real window and watches the event loop while its statistics run.
+
+With a second path: while the two are compared, until all numbers are there.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 from itertools import pairwise
 
 
-def main(path: str) -> None:
+def main(path: str, other: str | None = None) -> None:
     from PySide6.QtCore import QEventLoop, Qt, QTimer
     from PySide6.QtWidgets import QApplication
 
@@ -31,8 +34,15 @@ def main(path: str) -> None:
     probe.timeout.connect(lambda: ticks.append(time.perf_counter()))
     probe.start(1)
     began = time.perf_counter()
-    while any(job.label == "Statistics" for job in window.jobs.running):
-        app.processEvents(wait)
+    if other is None:
+        while any(job.label == "Statistics" for job in window.jobs.running):
+            app.processEvents(wait)
+    else:
+        done: list[bool] = []
+        window.compared.connect(lambda: done.append(True))
+        window.compare_with(other)
+        while not done:
+            app.processEvents(wait)
     took = time.perf_counter() - began
     gaps = sorted(b - a for a, b in pairwise(ticks))
     stored = window.session.total_bytes
@@ -51,4 +61,4 @@ def _share(gaps: list[float], share: float) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

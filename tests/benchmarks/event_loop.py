@@ -12,10 +12,10 @@ from tests.benchmarks.stats import bundle
 MODULE = "tests.benchmarks.contestant_event_loop"
 
 
-def _watch(path: str) -> None:
+def _watch(*paths: str) -> None:
     with display() as environment:
         environment["CKPTVIEWER_CACHE"] = "/dev/null/results.sqlite"
-        command = [sys.executable, "-m", MODULE, path]
+        command = [sys.executable, "-m", MODULE, *paths]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
@@ -31,3 +31,19 @@ def numerous() -> None:
     """15,000 small variables."""
     with many(15_000) as prefix:
         _watch(f"{prefix}.index")
+
+
+@benchmark("event-loop-compare")
+def compare() -> None:
+    """Two bundles of 50,000 small variables, compared."""
+    with many(50_000) as one, many(50_000) as other:
+        _watch(f"{one}.index", f"{other}.index")
+
+
+@benchmark("event-loop-compare-large")
+def compare_large() -> None:
+    """Two bundles of 800 MB, every tensor of which differs."""
+    from tests.benchmarks.comparing import pair
+
+    with pair(0.01) as (one, other):
+        _watch(one, other)
