@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from ckptviewer.checkpoint.errors import Cancelled
 from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.ui.jobs import Job, Jobs, Report
 from ckptviewer.ui.planned import Planned
+from ckptviewer.ui.predicting import Rarely
 from ckptviewer.ui.session import Session
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ LOADED_UNASKED = 2_000_000_000
 """Up to so many bytes, both checkpoints are read once more to measure how long they take."""
 
 MEASURED_AGAIN_BELOW = 100_000_000
-_TELLING_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ class Exporting(QObject):
                     destination,
                     overwrite=overwrite,
                     cancel=courtesy.token(_Either(cancel, inner)),
-                    report=_Reports(self, report),
+                    report=_telling(self, report),
                     executor=workers.workers,
                     state_file=True,
                     share_equal=True,
@@ -131,7 +130,7 @@ class Exporting(QObject):
             from ckptviewer.export.measuring import with_timings
 
             polite = courtesy.token(cancel)
-            measured = with_timings(receipt, cancel=polite, report=report)
+            measured = with_timings(receipt, cancel=polite, report=Rarely(report))
             if receipt.bytes_before <= MEASURED_AGAIN_BELOW:
                 # What else the machine does, and what Python imports on the way, is no load.
                 again = [with_timings(receipt, cancel=polite) for _ in range(2)]
@@ -204,20 +203,14 @@ class _Either(CancelToken):
         self._other.raise_if_cancelled()
 
 
-class _Reports:
-    """Passes progress on, not more often than an eye sees it, with its rate in words."""
+def _telling(exporting: Exporting, report: Report) -> Rarely:
+    """Tells of progress, with its rate in words."""
+    from ckptviewer.export.rate import Rate
 
-    def __init__(self, exporting: Exporting, report: Report) -> None:
-        from ckptviewer.export.rate import Rate
+    rate = Rate()
 
-        self._exporting, self._report = exporting, report
-        self._rate = Rate()
-        self._last = 0.0
+    def tell(progress: Progress) -> None:
+        report(progress)
+        exporting.tell_later(progress, rate.text(progress))
 
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._last < _TELLING_SECONDS and progress.done < progress.total:
-            return
-        self._last = now
-        self._report(progress)
-        self._exporting.tell_later(progress, self._rate.text(progress))
+    return Rarely(tell)

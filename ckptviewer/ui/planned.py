@@ -34,6 +34,8 @@ class Planned:
     choices: what it was made from; its ticks are those alone that change something.
     outcomes: what becomes of each row. kept: rows that are kept.
     counts, written: of each group that has any, how many are kept and what they will take.
+    casts, renamed: what is written in another dtype, or under another key.
+    expected_bytes: what the files will take.
     """
 
     plan: ExportPlan
@@ -42,6 +44,9 @@ class Planned:
     kept: frozenset[int]
     counts: Mapping[Group, int]
     written: Mapping[Group, int]
+    casts: Sequence[Kept]
+    renamed: Sequence[Kept]
+    expected_bytes: int
 
 
 def make_planned(
@@ -68,6 +73,9 @@ def _planned(checkpoint: Checkpoint, tree: VariableTree, choices: Choices) -> Pl
         kept=frozenset(kept),
         counts=tree.matching_counts(kept),
         written=_written(tree, outcomes, kept),
+        casts=plan.casts,
+        renamed=[each for each in plan.kept if each.key != each.key_written],
+        expected_bytes=plan.expected_bytes,
     )
 
 

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.dtypes import BY_NAME
 from ckptviewer.checkpoint.errors import BadRuleError, CkptviewerError, UnwritableFileError
+from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
 from ckptviewer.checkpoint.text import printable
 from ckptviewer.checkpoint.variable import MODEL_ROLES, Role
 from ckptviewer.export.choices import Choices, Preset
@@ -111,13 +113,23 @@ def _known(name: str, known: list[str], what: str) -> str:
 
 def proposed_choices(checkpoint: Checkpoint) -> Choices:
     """Where an export begins: for inference, where there is something that it would leave out."""
-    roles = {variable.role for variable in checkpoint.variables}
+    roles = roles_in(checkpoint)
     slim = bool(roles & MODEL_ROLES) and bool(roles - MODEL_ROLES - {Role.METADATA, Role.OTHER})
     written = _FORMAT_OF.get(checkpoint.format_name, checkpoint.format_name)
     return Choices(
         preset=Preset.INFERENCE if slim else Preset.ALL,
         format=written if written in FORMATS else "tf-bundle",
     )
+
+
+def roles_in(checkpoint: Checkpoint) -> set[Role]:
+    """The roles that occur; quick for 200,000 variables."""
+    return set(map(attrgetter("role"), checkpoint.variables))
+
+
+def has_object_graph(checkpoint: Checkpoint) -> bool:
+    """Whether it knows the objects that were saved; quick for 200,000 variables."""
+    return OBJECT_GRAPH_KEY in map(attrgetter("key"), checkpoint.variables)
 
 
 def proposed_path(checkpoint: Checkpoint, choices: Choices) -> str:

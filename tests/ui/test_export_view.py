@@ -285,9 +285,11 @@ def test_the_loss_of_a_cast_is_told_before_and_holds_after(
 ) -> None:
     view = begin(small)
     view.options.cast.choose("float16")
-    qtbot.waitUntil(lambda: view.options.prediction.losses is not None, timeout=TIMEOUT_MS)
-    predicted = view.options.prediction.losses
-    assert predicted is not None
+    qtbot.waitUntil(lambda: view.options.prediction.outlook is not None, timeout=TIMEOUT_MS)
+    outlook = view.options.prediction.outlook
+    assert outlook is not None
+    predicted = outlook.losses
+    assert len(outlook.overflowing) == 8
     assert sum(loss.overflow for loss in predicted.values()) == 8 * 20
     assert "would become infinite" in view.options.prediction.note.said
     settle(view, qtbot)

@@ -97,6 +97,17 @@ class ExportRowsModel(VariableRowsModel):
             self._tell_all()
         self.ticked.emit(tick)
 
+    def expected_change(self) -> tuple[int, int]:
+        """How many more are kept by ticks that are not planned yet, and about how many bytes."""
+        count = size = 0
+        kept = self.planned.kept if self.planned is not None else frozenset()
+        for row, wanted in self._expected.items():
+            if wanted is not (row in kept):
+                sign = 1 if wanted else -1
+                count += sign
+                size += sign * self.tree.variables[row].stored_bytes
+        return count, size
+
     def outcome_text(self, row: int) -> str:
         """Why a variable (a row of the checkpoint's list) is kept or dropped."""
         return self.planned.outcomes[row].reason if self.planned is not None else ""

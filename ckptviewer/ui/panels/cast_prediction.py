@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from ckptviewer.checkpoint.casting import CastLoss
 from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import count_text, number_text, plural, size_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.widgets import FactGrid
+from ckptviewer.ui.predicting import Outlook
 
 
 class CastPrediction(QFrame):
@@ -23,7 +21,7 @@ class CastPrediction(QFrame):
     def __init__(self, appearance: Appearance) -> None:
         super().__init__()
         self.setObjectName("card")
-        self.losses: Mapping[str, CastLoss] | None = None
+        self.outlook: Outlook | None = None
         self._numbers = FactGrid(3, appearance)
         self.note = Note()
         self._bar = QProgressBar()
@@ -40,13 +38,13 @@ class CastPrediction(QFrame):
 
     def show_nothing(self) -> None:
         """Nothing is cast."""
-        self.losses = None
+        self.outlook = None
         self.hide()
 
-    def show_progress(self, progress: Progress | None) -> None:
+    def show_progress(self, progress: Progress) -> None:
         """The values are being read."""
         self._show(self._bar, "Reading what would be cast\u2026")
-        self._bar.setValue(int(1000 * progress.fraction) if progress is not None else 0)
+        self._bar.setValue(int(1000 * progress.fraction))
 
     def ask(self, unread_bytes: int) -> None:
         """So much would have to be read that nobody does it unasked."""
@@ -57,23 +55,27 @@ class CastPrediction(QFrame):
         """The values could not be read."""
         self._show(None, text)
 
-    def show_losses(self, losses: Mapping[str, CastLoss], dtype: str) -> None:
+    def show_outlook(self, outlook: Outlook | None) -> None:
         """Show what all casts lose together, and what loses most."""
-        self.losses = losses
-        whole = sum(losses.values(), CastLoss())
-        worst = max(losses, key=lambda key: losses[key].relative_error, default="")
+        if outlook is None:
+            self.show_nothing()
+            return
+        if outlook.unread_bytes:
+            self.ask(outlook.unread_bytes)
+            return
+        whole = outlook.whole
         facts = [
             ("Overflow", count_text(whole.overflow), "Finite values that would become infinite"),
             ("Become zero", count_text(whole.underflow), "Other values that would become zero"),
             (
                 "Largest relative error",
                 number_text(whole.relative_error, 2),
-                f"Of the others, in {worst}" if worst else "",
+                f"Of the others, in {outlook.worst}",
             ),
         ]
-        note = f"Of {plural(whole.count, 'value')} as {dtype}"
+        note = f"Of {plural(whole.count, 'value')} as {outlook.dtype}"
         if whole.overflow:
-            keys = [key for key, loss in losses.items() if loss.overflow]
+            keys = outlook.overflowing
             note += (
                 f". \u25b2 {plural(whole.overflow, 'value')} of "
                 f"{plural(len(keys), 'variable')} would become infinite, of {keys[0]} first: "
@@ -81,10 +83,10 @@ class CastPrediction(QFrame):
             )
         self._show(self._numbers, f"{note}.")
         self._numbers.show_facts(facts)
+        self.outlook = outlook
 
     def _show(self, shown: QWidget | None, note: str) -> None:
-        if shown is not self._numbers:
-            self.losses = None
+        self.outlook = None
         for widget in (self._numbers, self._bar, self._read):
             widget.setVisible(widget is shown)
         self.note.say(note)

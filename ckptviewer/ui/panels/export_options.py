@@ -26,7 +26,6 @@ from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
 from ckptviewer.checkpoint.text import elide_middle, plural
 from ckptviewer.checkpoint.variable import Role
 from ckptviewer.export.choices import CAST_ROLES, CastRule, Choices, Preset
-from ckptviewer.export.plan import ExportPlan
 from ckptviewer.export.writers import FORMATS
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.cast_prediction import CastPrediction
@@ -39,7 +38,8 @@ from ckptviewer.ui.panels.widgets import (
     clear_layout,
     section_label,
 )
-from ckptviewer.ui.proposals import parse_patterns
+from ckptviewer.ui.planned import Planned
+from ckptviewer.ui.proposals import has_object_graph, parse_patterns, roles_in
 
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.renaming import RenameRule
@@ -102,8 +102,8 @@ class ExportOptions(QWidget):
         self._appearance = appearance
         self._first = choices
         self._rules: tuple[RenameRule, ...] = ()
-        self._has_graph = OBJECT_GRAPH_KEY in checkpoint.by_key
-        has_averages = any(v.role is Role.MOVING_AVERAGE for v in checkpoint.variables)
+        self._has_graph = has_object_graph(checkpoint)
+        has_averages = Role.MOVING_AVERAGE in roles_in(checkpoint)
         self.preset = choices.preset
         self.presets = QButtonGroup(self)
         self._preset_note = Note()
@@ -199,15 +199,16 @@ class ExportOptions(QWidget):
         for widget in (self.ticks, self.forget):
             widget.setVisible(count > 0)
 
-    def show_renamed(self, plan: ExportPlan) -> None:
+    def show_renamed(self, planned: Planned) -> None:
         """Show what the rules make of what is kept."""
         typed = bool(self.rename.toPlainText().strip())
-        pairs = [each for each in plan.kept if each.key != each.key_written] if typed else []
+        pairs = planned.renamed if typed else ()
         if not self._rename_problem():
             note = f"{plural(len(pairs), 'key')} of what is kept renamed:" if typed else ""
             if typed and not pairs:
-                keys = [each.key for each in plan.kept if each.key != OBJECT_GRAPH_KEY]
-                such = f", such as {keys[0]}" if keys else ""
+                kept = (each.key for each in planned.plan.kept if each.key != OBJECT_GRAPH_KEY)
+                key = next(kept, "")
+                such = f", such as {key}" if key else ""
                 note = f"The rules rename none of what is kept. They go by keys{such}."
             self.rename_note.say(note)
         shown = [

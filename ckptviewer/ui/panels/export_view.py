@@ -217,6 +217,8 @@ class ExportView(View):
     def _tick(self, tick: Tick) -> None:
         self._last_tick = tick
         self.planning.tick(tick)
+        if not self.planning.is_settled and self.planning.current is not None:
+            self._show_balance(self.planning.current)
 
     def _tick_shown(self, wanted: bool) -> None:
         self.model.tick(self._session.tree.root.children, wanted)
@@ -224,21 +226,27 @@ class ExportView(View):
     def _show_planned(self, planned: Planned) -> None:
         plan = planned.plan
         self.model.show_planned(planned)
-        self.table.make_room_for_casts(bool(plan.casts))
-        count = len(self._session.checkpoint.variables)
-        self.balance.show_bytes(plan.bytes_before, plan.expected_bytes, len(plan.kept), count)
+        self.table.make_room_for_casts(bool(planned.casts))
+        self._show_balance(planned)
         self.options.show_findings(plan.findings, needs_confirmation=plan.needs_confirmation)
         self.options.show_ticks(len(planned.choices.ticks))
-        self.options.show_renamed(plan)
+        self.options.show_renamed(planned)
         self.target.show_choices(planned.choices)
-        self.target.show_needed(plan.expected_bytes)
+        self.target.show_needed(planned.expected_bytes)
         self.target.show_problem("")
         self.target.button.setEnabled(bool(plan.kept))
         self._facts.show_text(
             f"{count_text(len(plan.kept))} kept, {count_text(len(plan.dropped))} dropped"
         )
-        self.predicting.predict(plan)
+        self.predicting.predict(planned)
         self._tell_futile_tick(planned)
+
+    def _show_balance(self, planned: Planned) -> None:
+        """Show what a plan saves, with ticks that are not planned yet as far as they tell."""
+        more, bytes_more = self.model.expected_change()
+        after = max(0, planned.expected_bytes + bytes_more)
+        count = len(self._session.checkpoint.variables)
+        self.balance.show_bytes(planned.plan.bytes_before, after, len(planned.kept) + more, count)
 
     def _tell_futile_tick(self, planned: Planned) -> None:
         tick, self._last_tick = self._last_tick, None
@@ -259,19 +267,6 @@ class ExportView(View):
             self.options.show_rename_problem(problem_text(error))
         else:
             self.target.show_problem(problem_text(error))
-
-    def _show_prediction(self) -> None:
-        planned, shown = self.planning.current, self.options.prediction
-        if planned is None or not planned.plan.casts:
-            shown.show_nothing()
-            return
-        losses = self.predicting.losses()
-        if losses is not None:
-            shown.show_losses(losses, planned.plan.casts[0].dtype)
-        elif self.predicting.is_running:
-            shown.show_progress(self.predicting.progress)
-        else:
-            shown.ask(self.predicting.unread_bytes)
 
     def _show_running(self, running: bool) -> None:
         self.model.lock(running)
@@ -339,7 +334,8 @@ class ExportView(View):
         self.model.ticked.connect(self._tick)
         self.planning.planned.connect(self._show_planned)
         self.planning.failed.connect(self._show_no_plan)
-        self.predicting.changed.connect(self._show_prediction)
+        self.predicting.predicted.connect(self.options.prediction.show_outlook)
+        self.predicting.progressed.connect(self.options.prediction.show_progress)
         self.predicting.failed.connect(
             lambda error: self.options.prediction.show_problem(problem_text(error))
         )
