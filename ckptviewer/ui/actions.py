@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
-from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtCore import QObject, QUrl
+from PySide6.QtGui import QAction, QActionGroup, QDesktopServices, QKeySequence
 from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
 
 from ckptviewer import __version__
@@ -75,6 +75,7 @@ class Actions(QObject):
         self._help_menu = bar.addMenu("&Help")
         self._add(self._help_menu, "&Command palette\u2026", window.show_palette, "Ctrl+K")
         self._add(self._help_menu, "&Keys", window.show_shortcuts, "F1")
+        self._add(self._help_menu, "&Documentation", self._show_documentation)
         self._help_menu.addSeparator()
         self._add(self._help_menu, "&About ckptviewer", self._tell_about)
         self._view_menu: QMenu | None = None
@@ -148,11 +149,18 @@ class Actions(QObject):
         self._window.top_bar.filter.setFocus()
         self._window.top_bar.filter.selectAll()
 
+    def _show_documentation(self) -> None:
+        from ckptviewer.resources import resource
+
+        page = str(resource("docs/README.md"))
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(page)):
+            self._window.status_line.say(f"The documentation begins with {page}")
+
     def _tell_about(self) -> None:
         QMessageBox.about(
             self._window,
             "About ckptviewer",
-            f"ckptviewer {__version__}\n\nA browser for TensorFlow checkpoints.\n"
+            f"ckptviewer {__version__}\n\nOpens checkpoints of TensorFlow and Keras.\n"
             "Opening a file never runs what is in it.",
         )
 
