@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
+from tests.ui.display import Display, missing_tools, virtual_display
 
 TIMEOUT_MS = 20_000
 """How long a test waits for what must happen: long, for a machine under load."""
@@ -151,3 +153,16 @@ def slow_opening(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
 
     monkeypatch.setattr(main_window, "open_session", open_slowly)
     return gate
+
+
+@pytest.fixture
+def display(tmp_path: Path) -> Iterator[Display]:
+    """A virtual X server, and hands at its keyboard."""
+    absent = missing_tools()
+    if absent:
+        reason = f"{' and '.join(absent)} missing: `apt-get install xvfb xdotool`"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with virtual_display(tmp_path) as display:
+        yield display

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,24 +12,12 @@ from PySide6.QtGui import QImage
 
 from ckptviewer.resources import demo_checkpoint
 from tests.ui.conftest import index_of
-from tests.ui.display import ATTEMPTS, Display, ended, missing_tools, virtual_display
+from tests.ui.display import ATTEMPTS, Display, ended
 
 pytestmark = [
     pytest.mark.xvfb,
     pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is a server for X11"),
 ]
-
-
-@pytest.fixture
-def display(tmp_path: Path) -> Iterator[Display]:
-    absent = missing_tools()
-    if absent:
-        reason = f"{' and '.join(absent)} missing: `apt-get install xvfb xdotool`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with virtual_display(tmp_path) as display:
-        yield display
 
 
 def variables_of_the_demo() -> list[dict[str, str]]:

@@ -10,9 +10,7 @@ import pytest
 
 from ckptviewer.resources import demo_checkpoint
 from tests.ui.conftest import index_of
-from tests.ui.test_end_to_end import SECONDS, Display, display, ended
-
-__all__ = ["display"]  # a fixture
+from tests.ui.display import SECONDS, Display, ended
 
 pytestmark = [
     pytest.mark.xvfb,
