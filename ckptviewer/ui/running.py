@@ -109,7 +109,12 @@ class Running(QObject):
         then: Callable[[list[list[float]]], None],
     ) -> None:
         """Have the numbers of these worked out, and handed to `then`."""
-        self._jobs.ask(partial(known.lines, series, tuple(choices)), then)
+
+        def hand_over(lines: list[list[float]]) -> None:
+            if not self._is_stopped:
+                then(lines)
+
+        self._jobs.ask(partial(known.lines, series, tuple(choices)), hand_over)
 
     # In a thread.
 

@@ -282,6 +282,8 @@ class AverageDialog(QDialog):
                 item.setTextAlignment(column, right)
                 item.setFont(column, appearance.text_font)
             made.addTopLevelItem(item)
+            if ticked:
+                made.scrollToItem(item)
         header = made.header()
         for column, width in ((0, 36), (1, 90), (3, 90)):
             header.resizeSection(column, width)

@@ -216,7 +216,7 @@ class RunView(View):
     # How it goes on.
 
     def _take_changes(self, changes: Changes) -> None:
-        first = self.run is None
+        first = not self.model.entries
         self.run = changes.run
         bar = self.table.verticalScrollBar()
         at_end = bar.value() >= bar.maximum()
@@ -235,7 +235,7 @@ class RunView(View):
         writing = ", ".join(changes.unsettled[:3])
         self.writing.setText(f"\u2026 {writing} is being written" if writing else "")
         self.writing.setVisible(bool(writing))
-        if not changes.run.checkpoints:
+        if not changes.run.checkpoints and not writing:
             self.timeline.say("There is no checkpoint in this directory.")
         self._show_findings()
         self._enable()

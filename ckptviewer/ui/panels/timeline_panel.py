@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QItemSelectionModel, QSize, Qt, Signal
@@ -25,6 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.text import elide_middle
 from ckptviewer.checkpoint.variable import MODEL_ROLES
 from ckptviewer.runs.timeline_table import Series
 from ckptviewer.ui.appearance import Appearance
@@ -38,6 +40,8 @@ from ckptviewer.ui.running import Running
 
 if TYPE_CHECKING:
     from ckptviewer.runs.entry import CheckpointEntry
+
+_NAMED_LINES = 8
 
 MEASURES = {
     "norm": Series.NORM,
@@ -83,6 +87,10 @@ class TimelinePanel(QWidget):
         self.list.setFrameShape(QListView.Shape.NoFrame)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.plot: TimelinePlot | None = None
+        self.legend = QLabel()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setWordWrap(True)
+        self.legend.setContentsMargins(12, 4, 8, 2)
         self.note = QLabel("Reading the checkpoints\u2026")
         self.note.setObjectName("muted")
         self.note.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -132,6 +140,7 @@ class TimelinePanel(QWidget):
 
     def say(self, text: str) -> None:
         """Show a text in the place of the lines."""
+        self.legend.clear()
         self.note.setText(text)
         self._stack.setCurrentWidget(self.note)
 
@@ -214,6 +223,7 @@ class TimelinePanel(QWidget):
         self.plot.draw(self._entries, lines, unit=self.measure.choice, log_y=self.log_y.isChecked())
         self._stack.setCurrentWidget(self.plot)
         self._hidden.setText(self._hidden_text(lines))
+        self.legend.setText(_legend_of(lines, theme))
 
     def _hidden_text(self, lines: Sequence[Line]) -> str:
         parts = []
@@ -296,9 +306,14 @@ class TimelinePanel(QWidget):
         row.addWidget(self._hidden, 1)
         row.addWidget(fit)
         row.addWidget(save)
-        holder = QWidget()
-        self._stack = QStackedLayout(holder)
+        holder, pages = QWidget(), QWidget()
+        self._stack = QStackedLayout(pages)
         self._stack.addWidget(self.note)
+        drawn = QVBoxLayout(holder)
+        drawn.setContentsMargins(0, 0, 0, 0)
+        drawn.setSpacing(0)
+        drawn.addWidget(self.legend)
+        drawn.addWidget(pages, 1)
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setHandleWidth(1)
         splitter.setChildrenCollapsible(False)
@@ -318,6 +333,18 @@ def _at_first(known: Known) -> list[str]:
     roles = [choice for choice in known.choices if choice.role is not None]
     of_model = [choice.name for choice in roles if choice.role in MODEL_ROLES]
     return of_model or [choice.name for choice in roles[:1]]
+
+
+def _legend_of(lines: Sequence[Line], theme: str) -> str:
+    """The names of the first lines with their colours, as rich text."""
+    parts = [
+        f'<span style="color:{line_colour(number, theme).name()}">\u25a0</span>&nbsp;'
+        + escape(elide_middle(line.name, 40)).replace(" ", "&nbsp;")
+        for number, line in enumerate(lines[:_NAMED_LINES])
+    ]
+    if len(lines) > _NAMED_LINES:
+        parts.append(f"and {len(lines) - _NAMED_LINES} more")
+    return " &nbsp; ".join(parts)
 
 
 def _line_name(choice: Followed) -> str:
