@@ -1,0 +1,568 @@
+"""The set-up of a validation: model, data, metrics, a second checkpoint, the interpreter."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ckptviewer.ui.likely_files import LikelyFiles
+from ckptviewer.ui.panels.path_box import PathBox
+from ckptviewer.ui.panels.setup_parts import (
+    Choice,
+    FieldNote,
+    Fold,
+    Inputs,
+    Number,
+    Section,
+    browse_button,
+)
+from ckptviewer.ui.panels.widgets import flat_button, scrolled
+from ckptviewer.ui.validating import RANDOM, Looked, SeenData
+
+if TYPE_CHECKING:
+    from ckptviewer.validation.interpreters import Interpreter
+    from ckptviewer.validation.protocol import DataSpec, ModelInfo, SignatureInfo
+    from ckptviewer.validation.recipe import Recipe
+
+_KINDS = {
+    "saved-model": "SavedModel",
+    "keras": "Keras model",
+    "meta-graph": "Graph of TensorFlow 1, restored by its Saver",
+    "factory": "Python function that makes the model",
+}
+_NO_DATA = {RANDOM: "random input, for agreement alone", "": "none: restore and read back only"}
+_NO_OTHER = {"": "none"}
+_MOST = 2_000_000_000
+_DEFAULT_GAIN_RUNS = 3
+
+
+class ValidationSetup(QWidget):
+    """Asks what to validate, and how. `recipe` is what was answered.
+
+    model_chosen, data_chosen: another path. python_chosen: another interpreter. inspect_wanted:
+    the model is to be loaded and asked for its inputs. run_wanted: it is to be run. ready: whether
+    it can be.
+    """
+
+    model_chosen = Signal(str)
+    data_chosen = Signal(str)
+    python_chosen = Signal(str)
+    inspect_wanted = Signal()
+    run_wanted = Signal()
+    ready = Signal(bool)
+
+    def __init__(self, checkpoint: str) -> None:
+        super().__init__()
+        self._checkpoint = checkpoint
+        self._base: Recipe | None = None
+        self._looked: Looked | None = None
+        self._seen: SeenData | None = None
+        self._info: ModelInfo | None = None
+        self._several: tuple[str, ...] = ()
+        self._interpreters: dict[str, Interpreter] = {}
+        self.model = PathBox("Model", "SavedModel, .keras, .h5, .meta, or file.py:function")
+        self.model_note = FieldNote()
+        self.inspect = flat_button("Look inside\u2026", "Load the model, and ask for its inputs")
+        self.inspect.clicked.connect(lambda _=False: self.inspect_wanted.emit())
+        self.signature = Choice("Signature")
+        self.custom_objects = QLineEdit()
+        self.safe_mode = QCheckBox("Safe mode: no code from the model\u2019s file")
+        self.safe_mode.setChecked(True)
+        self.data = PathBox("Validation data", "npz, npy, CSV, TFRecord, a folder", _NO_DATA)
+        self.data_note = FieldNote()
+        self.inputs = Inputs(self._tell_ready)
+        self.batch_size = Number("Batch size", 1, 1_000_000, 32)
+        self.limit = Number("Examples at most", 0, _MOST, 0, "all")
+        self.scale, self.offset = QLineEdit(), QLineEdit()
+        self.metrics, self.required = QLineEdit(), QLineEdit()
+        self.metrics_note = FieldNote()
+        self.against = PathBox("Second checkpoint (B)", "a checkpoint to agree with", _NO_OTHER)
+        self.agreement, self.statistics = QLineEdit("0.99"), QLineEdit("1e-5")
+        self.gains = QCheckBox("Measure what B gained in size, time and memory")
+        self.python = PathBox("Python", "the Python of your training environment")
+        self.python_note = FieldNote()
+        self.seconds = Number("Time limit in seconds", 0, 10_000_000, 0, "30 minutes")
+        self.memory = Number("Memory limit in MB", 0, _MOST, 0, "90 % of all")
+        self.run = QPushButton("Run validation")
+        self.run.setObjectName("primary")
+        self.run.setToolTip("Load the model, restore, read back, run the data (F5)")
+        self._lay_out()
+        self._connect()
+        self._tell_ready()
+
+    # What is offered.
+
+    def propose(self, likely: LikelyFiles) -> None:
+        """Offer what lies beside the checkpoint; the likeliest is chosen where nothing was."""
+        base = os.path.dirname(os.path.abspath(self._checkpoint))
+        self.model.offer(likely.models, base)
+        self.data.offer(likely.data, base)
+        self.against.offer(likely.others, base)
+        if not self.model.path and likely.models:
+            self.model.set_path(likely.models[0])
+        if not self.data.path and likely.data and self._base is None:
+            self.data.set_path(likely.data[0])
+        if not self.model.path:
+            self.model_note.say("No model lies beside the checkpoint: choose one.")
+
+    def show_interpreters(self, found: Sequence[Interpreter]) -> None:
+        """Offer the Pythons that were found; each says what it has, or why it cannot."""
+        self._interpreters = {each.path: each for each in found}
+        chosen = self.python.path
+        self.python.offer([each.path for each in found if each.is_usable], "")
+        if not chosen:
+            usable = next((each for each in found if each.is_usable), None)
+            if usable is not None:
+                self.python.set_path(usable.path, tell=False)
+        self._tell_interpreter()
+
+    def show_looked(self, looked: Looked) -> None:
+        """Show what the model's files tell."""
+        self._looked = looked
+        self.model_note.say(_KINDS[looked.spec.kind.value])
+        self.inspect.setEnabled(True)
+        self._tell_ready()
+
+    def show_model_problem(self, what: str) -> None:
+        """Show why there is no model."""
+        self._looked = None
+        self.model_note.say(problem=what)
+        self.inspect.setEnabled(False)
+        self._tell_ready()
+
+    def show_info(self, info: ModelInfo) -> None:
+        """Show what the loaded model has: how it can be called, and its inputs."""
+        self._info = info
+        now = self.signature.currentText()
+        self.signature.blockSignals(True)
+        self.signature.clear()
+        self.signature.addItems(["", *(each.name for each in info.signatures)])
+        self.signature.setCurrentText(now)
+        self.signature.blockSignals(False)
+        called = self._called()
+        if called is not None and self._looked is not None:
+            takes = ", ".join(each.name for each in called.inputs)
+            gives = ", ".join(each.name for each in called.outputs)
+            count = len(info.variables)
+            kind = _KINDS[info.kind.value]
+            self.model_note.say(f"{kind}, {count} variables: {takes} \u2192 {gives}")
+        self._show_inputs()
+
+    def show_seen(self, seen: SeenData) -> None:
+        """Show what is in the data."""
+        from ckptviewer.validation.datasets import describe
+
+        self._seen = seen
+        wrong = [f"{each.message} {each.remedy}".strip() for each in seen.dataset.findings]
+        self.data_note.say(describe(seen.dataset), " ".join(wrong))
+        self._show_inputs()
+
+    def show_data_problem(self, what: str) -> None:
+        """Show why there is no data."""
+        self._seen = None
+        self.data_note.say(problem=what)
+        self._show_inputs()
+
+    def show_recipe(self, recipe: Recipe) -> None:
+        """Take all answers from a recipe; what cannot be shown of it is kept."""
+        self._base = recipe
+        data = recipe.data
+        self.custom_objects.setText(recipe.model.custom_objects)
+        self.safe_mode.setChecked(recipe.model.safe_mode)
+        self.signature.clear()
+        self.signature.addItems(list(dict.fromkeys(("", recipe.model.signature))))
+        self.signature.setCurrentText(recipe.model.signature)
+        self.metrics.setText(", ".join(recipe.metrics.names))
+        self.required.setText(", ".join(recipe.require))
+        self.agreement.setText(f"{recipe.agreement_threshold:g}")
+        self.statistics.setText(f"{recipe.statistics_threshold:g}")
+        self.seconds.setValue(round(recipe.time_limit_seconds or 0))
+        self.memory.setValue((recipe.memory_limit_bytes or 0) // 10**6)
+        self.batch_size.setValue(data.batch_size if data is not None else 32)
+        self.limit.setValue((data.limit or 0) if data is not None else 0)
+        plain = next((e for e in data.preprocessing if not e.key), None) if data else None
+        self.scale.setText(f"{plain.scale:g}" if plain is not None else "")
+        self.offset.setText(f"{plain.offset:g}" if plain is not None else "")
+        if recipe.python:
+            self.python.set_path(recipe.python)
+        self.against.set_path(recipe.against)
+        self.model.set_path(recipe.model.path)
+        self._several = data.paths if data is not None else ()
+        random = data is not None and data.kind.value == RANDOM
+        self.data.set_path(RANDOM if random else os.pathsep.join(self._several))
+
+    # What was answered.
+
+    @property
+    def data_paths(self) -> tuple[str, ...]:
+        """The files of data; none where it is to be validated without."""
+        path = self.data.path
+        if not path:
+            return ()
+        if path == os.pathsep.join(self._several):
+            return self._several
+        return (path,)
+
+    @property
+    def gain_runs(self) -> int:
+        """How often both checkpoints are run to see what was gained; 0 for not at all."""
+        return _DEFAULT_GAIN_RUNS if self.gains.isChecked() and self.against.path else 0
+
+    def problem(self) -> str:
+        """What has to be put right before it can be run; "" where nothing has."""
+        if self._looked is None or self._looked.text != self.model.path:
+            return "Choose a model first." if not self.model.path else "The model is looked at."
+        if self.data_note.has_problem:
+            return "The data has to be put right."
+        if self.data_paths and (self._seen is None or self._seen.paths != self.data_paths):
+            return "The data is looked at."
+        return ""
+
+    def recipe(self) -> Recipe:
+        """What is to be run. Raises CkptviewerError for what makes no sense."""
+        from ckptviewer.validation.protocol import MetricsSpec
+        from ckptviewer.validation.recipe import Recipe
+
+        assert self._looked is not None
+        base = self._base or Recipe(checkpoint=self._checkpoint, model=self._looked.spec)
+        spec = self._looked.spec
+        if base.model.path == spec.path and base.model.kind is spec.kind:
+            spec = base.model
+        recipe = replace(
+            base,
+            checkpoint=self._checkpoint,
+            against=self.against.path,
+            python=self.python.path,
+            require=tuple(_words(self.required.text())),
+            agreement_threshold=_number(self.agreement, "agreement"),
+            statistics_threshold=_number(self.statistics, "statistics"),
+            time_limit_seconds=float(self.seconds.value()) or None,
+            memory_limit_bytes=self.memory.value() * 10**6 or None,
+            model=replace(
+                spec,
+                signature=self.signature.currentText(),
+                custom_objects=os.path.expanduser(self.custom_objects.text().strip()),
+                safe_mode=self.safe_mode.isChecked(),
+            ),
+            data=self._data(base),
+            metrics=replace(
+                base.metrics or MetricsSpec(), names=tuple(_words(self.metrics.text()))
+            ),
+        )
+        recipe.thresholds  # noqa: B018 - raises for what is no requirement
+        return recipe
+
+    def _data(self, base: Recipe) -> DataSpec | None:
+        from ckptviewer.validation.protocol import Preprocessing
+
+        if not self.data_paths or self._seen is None:
+            return None
+        spec = self._seen.spec
+        if base.data is not None and base.data.paths == spec.paths and base.data.kind is spec.kind:
+            spec = replace(base.data, compression=spec.compression)
+        target = self.inputs.target
+        scale, offset = self.scale.text().strip(), self.offset.text().strip()
+        plain = Preprocessing(
+            scale=_number(self.scale, "scale") if scale else 1.0,
+            offset=_number(self.offset, "offset") if offset else 0.0,
+        )
+        others = tuple(each for each in spec.preprocessing if each.key)
+        return replace(
+            spec,
+            inputs=self.inputs.inputs,
+            target="" if target == self._seen.dataset.target else target,
+            batch_size=self.batch_size.value(),
+            limit=self.limit.value() or None,
+            preprocessing=(plain, *others) if plain != Preprocessing() else others,
+        )
+
+    # How it goes on.
+
+    def _called(self) -> SignatureInfo | None:
+        """The way that the model is called, once it was loaded."""
+        if self._info is None:
+            return None
+        chosen = self.signature.currentText() or self._info.signature
+        found = [each for each in self._info.signatures if each.name == chosen]
+        return next(iter(found or self._info.signatures), None)
+
+    def _show_inputs(self) -> None:
+        dataset = self._seen.dataset if self._seen is not None else None
+        inputs, target = self.inputs.inputs, self.inputs.target
+        if self._base is not None and self._base.data is not None and not inputs:
+            inputs = dict(self._base.data.inputs)
+            target = target or self._base.data.target
+        if dataset is not None and target not in dataset.by_key:
+            target = ""
+        self.inputs.show_inputs(dataset, self._called(), inputs, target)
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        called = self._called()
+        if called is not None and self._seen is not None and not self.data_note.has_problem:
+            self._check_fit(self._seen, called)
+        problem = self.problem()
+        self.run.setEnabled(not problem)
+        self.run.setToolTip(problem or "Load the model, restore, read back, run the data (F5)")
+        self.ready.emit(not problem)
+
+    def _check_fit(self, seen: SeenData, called: SignatureInfo) -> None:
+        """Tell at once where data and inputs do not fit; the worker would tell later."""
+        from ckptviewer.validation.data_fit import check_inputs
+        from ckptviewer.validation.datasets import describe
+
+        spec = replace(seen.spec, inputs=self.inputs.inputs)
+        wrong = [
+            f"{each.message} {each.remedy}" for each in check_inputs(seen.dataset, spec, called)
+        ]
+        if seen.dataset.sound:
+            self._fit = " ".join(wrong)
+            self.inputs.setToolTip(self._fit)
+            self.data_note.say(" ".join(filter(None, (describe(seen.dataset), self._fit))))
+
+    def _take_model(self, path: str) -> None:
+        self._looked = self._info = None
+        self.inspect.setEnabled(False)
+        self.model_note.say("Looking at it\u2026" if path else "")
+        self._show_inputs()
+        self.model_chosen.emit(path)
+
+    def _take_data(self, path: str) -> None:
+        self._seen = None
+        self.data_note.say("Looking at it\u2026" if path else "")
+        self._show_inputs()
+        self.data_chosen.emit(path)
+
+    def _take_python(self, path: str) -> None:
+        self._tell_interpreter()
+        self.python_chosen.emit(path)
+
+    def _tell_interpreter(self) -> None:
+        known = self._interpreters.get(self.python.path)
+        if known is not None:
+            told = f"{known.title} ({known.origin})"
+            self.python_note.say(told if known.is_usable else "", known.problem)
+        elif not self.python.path and self._interpreters:
+            self.python_note.say(problem="No Python with TensorFlow was found: choose one.")
+        else:
+            self.python_note.say("")
+
+    def _show_against(self, path: str) -> None:
+        self._thresholds.setVisible(bool(path))
+        self.gains.setVisible(bool(path))
+
+    # Asking for files.
+
+    def _directory(self) -> str:
+        return os.path.dirname(os.path.abspath(self._checkpoint))
+
+    def _browse(self, box: PathBox, title: str, *, directory: bool = False) -> None:
+        start = os.path.dirname(box.path) if os.path.isabs(box.path) else self._directory()
+        if directory:
+            path = QFileDialog.getExistingDirectory(self, title, start)
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, title, start)
+        if path:
+            box.set_path(path)
+
+    def _browse_data(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(
+            self, "Validation data: one file, x and y as .npy, or several of a kind",
+            self._directory(), "Data (*.npz *.npy *.csv *.tsv *.tfrecord* *.gz);;All files (*)",
+        )  # fmt: skip
+        if paths:
+            self._several = tuple(paths) if len(paths) > 1 else ()
+            self.data.set_path(os.pathsep.join(paths))
+
+    # How it is made.
+
+    def _connect(self) -> None:
+        self.model.chosen.connect(self._take_model)
+        self.data.chosen.connect(self._take_data)
+        self.python.chosen.connect(self._take_python)
+        self.against.chosen.connect(self._show_against)
+        self.signature.currentIndexChanged.connect(lambda _at: self._show_inputs())
+        self.run.clicked.connect(lambda _=False: self.run_wanted.emit())
+
+    def _lay_out(self) -> None:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(18, 14, 18, 14)
+        column.setSpacing(16)
+        for section in (
+            self._model_section(),
+            self._data_section(),
+            self._metrics_section(),
+            self._against_section(),
+            self._python_section(),
+        ):
+            column.addWidget(section)
+        column.addStretch(1)
+        foot = QWidget()
+        foot.setObjectName("bar")
+        row = QHBoxLayout(foot)
+        row.setContentsMargins(18, 10, 18, 10)
+        row.addWidget(self.run, 1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(scrolled(page), 1)
+        outer.addWidget(foot)
+        self._show_against("")
+
+    def _model_section(self) -> Section:
+        ask = "Choose the model"
+        section = Section(
+            "Model",
+            browse_button(
+                ask,
+                (
+                    ("A file: .keras, .h5, .meta, .pb", lambda: self._browse(self.model, ask)),
+                    (
+                        "A directory: SavedModel",
+                        lambda: self._browse(self.model, ask, directory=True),
+                    ),
+                ),
+            ),
+        )
+        self.custom_objects.setPlaceholderText("file.py with layers and functions")
+        self.inspect.setEnabled(False)
+        more = _grid(("Signature", self.signature), ("Custom objects", self.custom_objects))
+        more.addWidget(self.safe_mode, 2, 0, 1, 2)
+        self._model_more = Fold("More of the model", _holder(more))
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._model_more.button)
+        row.addStretch(1)
+        row.addWidget(self.inspect)
+        section.add(self.model, self.model_note)
+        section.column.addLayout(row)
+        section.add(self._model_more)
+        return section
+
+    def _data_section(self) -> Section:
+        folder = "Choose a folder with a folder of images for each class"
+        section = Section(
+            "Validation data",
+            browse_button(
+                "Choose the validation data",
+                (
+                    ("Files\u2026", self._browse_data),
+                    (
+                        "A folder of images\u2026",
+                        lambda: self._browse(self.data, folder, directory=True),
+                    ),
+                ),
+            ),
+        )
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        for title, field in (("Batch", self.batch_size), ("Examples", self.limit)):
+            row.addWidget(_muted(title))
+            row.addWidget(field, 1)
+        for edit, name, hint in (
+            (self.scale, "Scale", "1"),
+            (self.offset, "Offset", "0"),
+        ):
+            edit.setAccessibleName(name)
+            edit.setPlaceholderText(hint)
+        more = _grid(("Multiply inputs by", self.scale), ("then add", self.offset))
+        section.add(self.data, self.data_note, self.inputs)
+        section.column.addLayout(row)
+        section.add(Fold("Preprocessing", _holder(more)))
+        return section
+
+    def _metrics_section(self) -> Section:
+        section = Section("Metrics")
+        self.metrics.setPlaceholderText("as the output asks for: accuracy, loss\u2026")
+        self.metrics.setToolTip("Names of keras.metrics: accuracy, top_5_accuracy, AUC, mse, loss")
+        self.required.setPlaceholderText("nothing; for example accuracy>=0.95")
+        self.metrics.setAccessibleName("Metrics")
+        self.required.setAccessibleName("Required")
+        section.add(_holder(_grid(("Measure", self.metrics), ("Require", self.required))))
+        section.add(self.metrics_note)
+        return section
+
+    def _against_section(self) -> Section:
+        ask = "Choose a second checkpoint (B)"
+        section = Section(
+            "Agree with (B)", browse_button(ask, ((ask, lambda: self._browse(self.against, ask)),))
+        )
+        self.agreement.setAccessibleName("Agreement above")
+        self.statistics.setAccessibleName("Statistics within")
+        self._thresholds = _holder(
+            _grid(
+                ("Agreement above", self.agreement),
+                ("|\u0394 mean|, |\u0394 std| below", self.statistics),
+            )
+        )
+        section.add(self.against, self._thresholds, self.gains)
+        return section
+
+    def _python_section(self) -> Section:
+        ask = "Choose the Python of your training environment"
+        section = Section(
+            "Runs under", browse_button(ask, ((ask, lambda: self._browse(self.python, ask)),))
+        )
+        limits = _grid(("Time limit, seconds", self.seconds), ("Memory limit, MB", self.memory))
+        section.add(self.python, self.python_note, Fold("Limits", _holder(limits)))
+        return section
+
+
+def _words(text: str) -> list[str]:
+    """Names parted by commas; a requirement may hold blanks."""
+    return [re.sub(r"\s+", "", part) for part in text.split(",") if part.strip()]
+
+
+def _number(edit: QLineEdit, name: str) -> float:
+    import math
+
+    from ckptviewer.checkpoint.errors import InvalidSettingError
+
+    try:
+        number = float(edit.text())
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidSettingError(f"the {name} {edit.text()!r} is no number")
+    return number
+
+
+def _grid(*rows: tuple[str, QWidget]) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setHorizontalSpacing(10)
+    grid.setVerticalSpacing(6)
+    grid.setColumnStretch(1, 1)
+    for at, (title, field) in enumerate(rows):
+        grid.addWidget(_muted(title), at, 0)
+        grid.addWidget(field, at, 1)
+    return grid
+
+
+def _muted(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName("muted")
+    return label
+
+
+def _holder(grid: QGridLayout) -> QWidget:
+    holder = QWidget()
+    holder.setLayout(grid)
+    return holder

@@ -1,0 +1,551 @@
+"""The page of a validation: the set-up to the left, what would bind and what came of it right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QMenu,
+    QSplitter,
+    QStackedLayout,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Jobs, error_text
+from ckptviewer.ui.likely_files import LikelyFiles, likely_files
+from ckptviewer.ui.panels.impact_page import ImpactPage
+from ckptviewer.ui.panels.problem_card import ProblemCard
+from ckptviewer.ui.panels.restore_panel import RestorePanel
+from ckptviewer.ui.panels.result_overview import ResultOverview
+from ckptviewer.ui.panels.result_pages import (
+    AgreementPage,
+    ClassesPage,
+    EarlierPage,
+    ExamplesPage,
+    ReadBackPage,
+)
+from ckptviewer.ui.panels.stages import Stages
+from ckptviewer.ui.panels.validation_setup import ValidationSetup
+from ckptviewer.ui.panels.view import View
+from ckptviewer.ui.session import Session
+from ckptviewer.ui.settings import Settings
+from ckptviewer.ui.validating import Aim, Consent, Finished, Looked, SeenData, Task, Validating
+
+if TYPE_CHECKING:
+    from ckptviewer.validation.interpreters import Interpreter
+    from ckptviewer.validation.protocol import ImpactSpec, ModelInfo, Outcome, Restored
+    from ckptviewer.validation.recipe import Recipe
+
+_NO_MODEL = "Choose the model that belongs to this checkpoint."
+_NO_MODEL_MORE = (
+    "What of the checkpoint binds to it, and what does not, is told here before anything is run."
+)
+_TITLES = {
+    Aim.VALIDATE: "Validating",
+    Aim.INSPECT: "Looking into the model",
+    Aim.IMPACT: "Measuring the impact",
+}
+_FOOT = (
+    "The model runs in a process of its own: whatever becomes of it, this window goes on, and "
+    "Cancel ends it within a second."
+)
+
+
+class ValidationView(View):
+    """Validates the checkpoint of a window.
+
+    complete: a validation came to its end. failed: why one did not, in one line. export_wanted:
+    keys of variables that an export is to keep.
+    """
+
+    complete = Signal()
+    failed = Signal(str)
+    export_wanted = Signal(list)
+    filter_hint = "Filter: words of a variable, a class, an example"
+    menu_title = "&Validation"
+
+    def __init__(
+        self, jobs: Jobs, appearance: Appearance, session: Session, settings: Settings
+    ) -> None:
+        """session: the window's own, which stays its own. settings: remember the interpreter."""
+        super().__init__()
+        self._jobs, self._appearance = jobs, appearance
+        self._path = session.checkpoint.path
+        self._settings = settings
+        self._finished: Finished | None = None
+        self._log: tuple[str, str] = ("", "")
+        self._shown: Outcome | None = None
+        self._last: Task | None = None
+        self.validating = Validating(jobs)
+        self.setup = ValidationSetup(self._path)
+        self.setup.python.set_path(settings.get("python", ""), tell=False)
+        self.restore = RestorePanel(appearance)
+        self.restore.show_unknown(_NO_MODEL, _NO_MODEL_MORE)
+        self.stages = Stages(appearance)
+        self.problem = ProblemCard(appearance)
+        self.overview = ResultOverview(appearance)
+        self.restored = {side: RestorePanel(appearance) for side in ("a", "b")}
+        self.classes, self.examples = ClassesPage(appearance), ExamplesPage(appearance)
+        self.read_back, self.agreement = ReadBackPage(appearance), AgreementPage(appearance)
+        self.impact, self.earlier = ImpactPage(appearance), EarlierPage(appearance)
+        self.tabs = self._make_tabs()
+        self._tools = self._make_tools()
+        self._lay_out()
+        self._connect()
+        self._look_around()
+
+    # As a view.
+
+    def title(self) -> str:
+        name = os.path.basename(self._path.rstrip("/")) or self._path
+        return f"{name}: validation"
+
+    def tools(self) -> Sequence[QWidget]:
+        return self._tools
+
+    def fill_menu(self, menu: QMenu) -> None:
+        for text, do in (
+            ("&Run\tF5", self.run),
+            ("&Cancel", self.validating.cancel),
+            ("&Look inside the model\u2026", self.inspect),
+            ("", None),
+            ("&Open a recipe\u2026", self.choose_recipe),
+            ("&Save as recipe\u2026", self.ask_for_recipe),
+            ("Copy as command &line", self.copy_command),
+            ("", None),
+            ("Show the lo&g", self.show_log),
+            ("Copy the result as &JSON", self.copy_document),
+        ):
+            if do is None:
+                menu.addSeparator()
+            else:
+                menu.addAction(text).triggered.connect(lambda _=False, do=do: do())
+
+    def apply_filter(self, text: str) -> None:
+        for table in (
+            self.overview.failing,
+            self.classes.table,
+            self.examples.table,
+            self.read_back.table,
+            self.agreement.table,
+            self.impact.table,
+            self.earlier.table,
+        ):
+            table.rows.filter_words(text)
+        for panel in (self.restore, *self.restored.values()):
+            panel.apply_filter(text)
+
+    def enter(self) -> None:
+        (self.setup.run if self.setup.run.isEnabled() else self.setup.model).setFocus()
+
+    def reload(self) -> None:
+        self.run()
+
+    def leave(self) -> None:
+        self.validating.stop()
+        self.stages.finish()
+
+    # What can be done with it.
+
+    def choose_model(self, path: str) -> None:
+        """Take another model."""
+        self.setup.model.set_path(path)
+
+    def run(self) -> None:
+        """Validate, as the set-up says; whoever has not consented is asked first."""
+        recipe = self._recipe()
+        if recipe is not None:
+            self._start(Task(aim=Aim.VALIDATE, recipe=recipe, gain_runs=self.setup.gain_runs))
+
+    def inspect(self) -> None:
+        """Load the model, and ask it for its inputs."""
+        recipe = self._recipe()
+        if recipe is not None:
+            self._start(Task(aim=Aim.INSPECT, recipe=recipe))
+
+    def measure_impact(self, spec: ImpactSpec) -> None:
+        """Change groups of variables one at a time, and rank them."""
+        recipe = self._recipe()
+        if recipe is not None:
+            self._start(Task(aim=Aim.IMPACT, recipe=recipe, impact=spec))
+
+    def copy_command(self) -> None:
+        """Put the command line of this validation on the clipboard."""
+        from ckptviewer.validation.command import command_line
+
+        recipe = self._recipe()
+        if recipe is not None:
+            text = command_line(recipe, gain_runs=self.setup.gain_runs)
+            QGuiApplication.clipboard().setText(text)
+            self.told.emit("Copied the command line")
+
+    def copy_document(self) -> None:
+        """Put the result on the clipboard, as `ckptviewer validate --json` prints it."""
+        import json
+
+        if self._finished is not None:
+            document = self._finished.report.as_document()
+            QGuiApplication.clipboard().setText(json.dumps(document, indent=1))
+            self.told.emit("Copied the result as JSON")
+
+    def ask_for_recipe(self) -> None:
+        """Ask where to save the set-up, and save it."""
+        start = f"{os.path.basename(self._path.rstrip('/'))}.toml"
+        start = os.path.join(os.path.dirname(os.path.abspath(self._path)), start)
+        path, _ = QFileDialog.getSaveFileName(self, "Save as recipe", start, "(*.toml *.json)")
+        if path:
+            self.save_recipe(path)
+
+    def save_recipe(self, path: str) -> None:
+        """Save the set-up as a recipe, which `ckptviewer validate --recipe` runs."""
+        from ckptviewer.validation.recipe import write_recipe
+
+        recipe = self._recipe()
+        if recipe is not None:
+            job = self._jobs.start("Saving", lambda _c, _r: write_recipe(recipe, path))
+            job.succeeded.connect(lambda _none: self.told.emit(f"Saved {path}"))
+            job.failed.connect(self.problem.show_error)
+
+    def choose_recipe(self) -> None:
+        """Ask for a recipe, and take its set-up."""
+        start = os.path.dirname(os.path.abspath(self._path))
+        path, _ = QFileDialog.getOpenFileName(self, "Open a recipe", start, "(*.toml *.json)")
+        if path:
+            self.open_recipe(path)
+
+    def open_recipe(self, path: str) -> None:
+        """Take the set-up of a recipe, for the checkpoint that is open."""
+        from ckptviewer.validation.recipe import read_recipe
+
+        job = self._jobs.start("Reading the recipe", lambda _c, _r: read_recipe(path))
+        job.succeeded.connect(self._take_recipe)
+        job.failed.connect(self.problem.show_error)
+
+    def show_log(self) -> None:
+        """Show what the last worker printed."""
+        from ckptviewer.ui.dialogs.log_dialog import LogDialog, log_text
+
+        path, tail = self._log
+        if not (path or tail):
+            self.told.emit("Nothing was run yet.")
+            return
+
+        def show(text: str) -> None:
+            LogDialog(text, path, self._appearance, self).show()
+
+        self.validating.find(lambda _cancel: log_text(path, tail), show)
+
+    # How it goes on.
+
+    def _recipe(self) -> Recipe | None:
+        """What the set-up says; what is wrong with it is told in place."""
+        wrong = self.setup.problem()
+        if wrong:
+            self.problem.show_note(wrong)
+            return None
+        try:
+            recipe = self.setup.recipe()
+        except CkptviewerError as error:
+            self.problem.show_error(error)
+            return None
+        self.problem.hide()
+        return recipe
+
+    def _start(self, task: Task) -> None:
+        if self.validating.is_running:
+            self.told.emit("One at a time: Esc cancels what runs.")
+            return
+        self._last = task
+        self.validating.start(task)
+
+    def _start_last(self) -> None:
+        """Try again, with the set-up as it is now."""
+        last = self._last
+        if last is None:
+            return
+        if last.aim is Aim.INSPECT:
+            self.inspect()
+        elif last.impact is not None:
+            self.measure_impact(last.impact)
+        else:
+            self.run()
+
+    def _ask(self, consent: Consent) -> None:
+        from ckptviewer.ui.dialogs.approval_dialog import ApprovalDialog
+
+        dialog = ApprovalDialog(consent, self._appearance, self)
+        dialog.agreed.connect(lambda kept: self.validating.go_on(consent, remember=kept))
+        dialog.rejected.connect(lambda: self.problem.show_note("Nothing was run."))
+        self.dialog = dialog
+        dialog.open()
+
+    def _begin(self, task: Task) -> None:
+        self.problem.hide()
+        self.setup.setEnabled(False)
+        self.stages.begin(_TITLES[task.aim], _FOOT)
+        self._stack.setCurrentWidget(self.stages)
+
+    def _end(self) -> None:
+        self.stages.finish()
+        self.setup.setEnabled(True)
+        self._stack.setCurrentWidget(self.tabs)
+
+    def _show_finished(self, finished: Finished) -> None:
+        self._end()
+        self._finished = finished
+        report, outcome = finished.report, finished.report.outcome
+        self._note_log(outcome)
+        self.overview.show_finished(finished)
+        self._show_outcome(outcome)
+        if report.against:
+            self.agreement.show_report(report)
+        self._show_tab(self.agreement, bool(report.against))
+        self.earlier.show_earlier(finished.earlier)
+        self._show_tab(self.earlier, True)
+        self._show_tab(self.overview, True)
+        self.tabs.setCurrentWidget(self.overview)
+        self.told.emit(self.overview.head.text())
+        self.complete.emit()
+
+    def _show_outcome(self, outcome: Outcome) -> None:
+        """What was found, be the validation finished or not."""
+        self._shown = outcome
+        for side, panel in self.restored.items():
+            found = outcome.restored.get(side)
+            if found is not None:
+                panel.show_restored(found, outcome.model)
+            self._show_tab(panel, found is not None)
+        title = "Restored A" if "b" in outcome.restored else "Restored"
+        self.tabs.setTabText(self.tabs.indexOf(self.restored["a"]), title)
+        backs = [outcome.read_back[side] for side in ("a", "b") if side in outcome.read_back]
+        if backs:
+            self.read_back.show_read_back(backs)
+        self._show_tab(self.read_back, bool(backs))
+        measured = outcome.measurements.get("a")
+        if measured is not None:
+            self.classes.show_measured(measured)
+            self.examples.show_measured(measured)
+        self._show_tab(self.classes, bool(measured and measured.classes))
+        self._show_tab(self.examples, bool(measured and measured.worst))
+        if outcome.model is not None:
+            self._show_info(outcome.model, outcome.restored.get("a"))
+
+    def _show_info(self, info: ModelInfo, restored: Restored | None) -> None:
+        self.setup.show_info(info)
+        keys = {e.name: e.key for e in restored.bound} if restored is not None else {}
+        self.impact.show_model(info, keys, with_other=bool(self.setup.against.path))
+        self._show_tab(self.impact, bool(self.setup.data_paths) and bool(info.variables))
+
+    def _show_inspected(self, outcome: Outcome) -> None:
+        self._end()
+        self._note_log(outcome)
+        if outcome.model is not None:
+            self._show_info(outcome.model, None)
+            self.told.emit(self.setup.model_note.text())
+
+    def _show_ranked(self, outcome: Outcome) -> None:
+        self._end()
+        self._note_log(outcome)
+        self.impact.show_impact(outcome.impact)
+        self.tabs.setCurrentWidget(self.impact)
+        self.complete.emit()
+
+    def _show_failure(self, error: BaseException) -> None:
+        self._end()
+        self._log = (getattr(error, "log_path", ""), getattr(error, "log_tail", ""))
+        outcome = getattr(error, "outcome", None)
+        if outcome is not None and outcome.restored:
+            self._show_tab(self.overview, False)
+            self._show_outcome(outcome)
+        self.problem.show_error(error)
+        self.failed.emit(self.problem.text())
+
+    def _show_cancelled(self) -> None:
+        self._end()
+        self.problem.show_note("Cancelled: the model\u2019s process was ended.")
+
+    def _note_log(self, outcome: Outcome) -> None:
+        self._log = (outcome.log_path, "")
+
+    def _look(self, model: str) -> None:
+        for page in (self.overview, self.impact, *self.restored.values()):
+            self._show_tab(page, False)
+        if model:
+            self.restore.show_unknown("Looking at the model\u2026")
+            self.validating.look(self._path, model)
+        else:
+            self.validating.forget_model()
+            self.restore.show_unknown(_NO_MODEL, _NO_MODEL_MORE)
+
+    def _show_looked(self, looked: Looked) -> None:
+        self.setup.show_looked(looked)
+        if looked.expected is not None and looked.told is not None:
+            self.restore.show_report(looked.expected, looked.told)
+        else:
+            more = f"{looked.why} Run the validation: nothing is left unsaid then."
+            self.restore.show_unknown("Only the loaded model can tell what binds.", more)
+        self.tabs.setCurrentWidget(self.restore)
+
+    def _show_no_model(self, error: BaseException) -> None:
+        self.setup.show_model_problem(_line(error))
+        self.restore.show_unknown("There is no model to restore into.", _line(error))
+
+    def _see(self, _path: str) -> None:
+        paths = self.setup.data_paths
+        if paths:
+            self.validating.see(paths)
+        else:
+            self.validating.forget_data()
+
+    def _show_seen(self, seen: SeenData) -> None:
+        self.setup.show_seen(seen)
+
+    def _take_recipe(self, recipe: Recipe) -> None:
+        same = os.path.abspath(recipe.checkpoint) == os.path.abspath(self._path)
+        self.setup.show_recipe(recipe)
+        if not same:
+            self.problem.show_note(
+                f"The recipe is for {recipe.checkpoint}; it runs on the checkpoint that is open."
+            )
+
+    def _look_around(self) -> None:
+        path = self._path
+        self.validating.find(lambda _cancel: likely_files(path), self._propose)
+        pool = self._jobs.workers
+
+        def find(cancel: CancelToken) -> list[Interpreter]:
+            from ckptviewer.validation.interpreters import find_interpreters
+
+            return find_interpreters(near=[path], pool=pool, cancel=cancel)
+
+        self.validating.find(find, self.setup.show_interpreters)
+
+    def _propose(self, likely: LikelyFiles) -> None:
+        self.setup.propose(likely)
+        self.enter_if_shown()
+
+    def enter_if_shown(self) -> None:
+        """Take the focus where nothing else of the page has it."""
+        focused = self.focusWidget()
+        if self.isVisible() and (focused is None or focused is self.setup.model):
+            self.enter()
+
+    def _take_python(self, path: str) -> None:
+        self._settings.set("python", path)
+        self._settings.save()
+
+    def _hear_progress(self, event: Any) -> None:
+        self.stages.hear(event)
+
+    # How it is made.
+
+    def _show_tab(self, page: QWidget, shown: bool) -> None:
+        self.tabs.setTabVisible(self.tabs.indexOf(page), shown)
+
+    def _connect(self) -> None:
+        work, setup = self.validating, self.setup
+        setup.model_chosen.connect(self._look)
+        setup.data_chosen.connect(self._see)
+        setup.python_chosen.connect(self._take_python)
+        setup.inspect_wanted.connect(self.inspect)
+        setup.run_wanted.connect(self.run)
+        work.looked.connect(self._show_looked)
+        work.not_looked.connect(self._show_no_model)
+        work.seen.connect(self._show_seen)
+        work.not_seen.connect(lambda error: setup.show_data_problem(_line(error)))
+        work.consent_wanted.connect(self._ask)
+        work.begun.connect(self._begin)
+        work.heard.connect(self._hear_progress)
+        work.finished.connect(self._show_finished)
+        work.inspected.connect(self._show_inspected)
+        work.ranked.connect(self._show_ranked)
+        work.failed.connect(self._show_failure)
+        work.cancelled.connect(self._show_cancelled)
+        self.stages.cancel_wanted.connect(work.cancel)
+        self.problem.log_wanted.connect(self.show_log)
+        self.problem.again_wanted.connect(self._start_last)
+        self.overview.log_wanted.connect(self.show_log)
+        self.overview.restore_wanted.connect(lambda: self.tabs.setCurrentWidget(self.restore))
+        self.impact.measure_wanted.connect(self.measure_impact)
+        self.impact.essential.connect(self.export_wanted)
+        self.impact.copied.connect(self.told)
+        for panel in (self.restore, *self.restored.values()):
+            panel.copied.connect(self.told)
+
+    def _lay_out(self) -> None:
+        right = QWidget()
+        right.setObjectName("page")
+        right.setMinimumWidth(420)
+        column = QVBoxLayout(right)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.problem)
+        pages = QWidget()
+        self._stack = QStackedLayout(pages)
+        self._stack.addWidget(self.tabs)
+        self._stack.addWidget(self.stages)
+        column.addWidget(pages, 1)
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setHandleWidth(1)
+        splitter.setChildrenCollapsible(False)
+        self.setup.setMinimumWidth(300)
+        splitter.addWidget(self.setup)
+        splitter.addWidget(right)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([360, 920])
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(splitter)
+
+    def _make_tabs(self) -> QTabWidget:
+        tabs = QTabWidget()
+        tabs.setDocumentMode(True)
+        for page, title in (
+            (self.restore, "Will it restore?"),
+            (self.overview, "Result"),
+            (self.classes, "Classes"),
+            (self.examples, "Worst examples"),
+            (self.read_back, "Read-back"),
+            (self.agreement, "A and B"),
+            (self.restored["a"], "Restored"),
+            (self.restored["b"], "Restored B"),
+            (self.impact, "Impact"),
+            (self.earlier, "Earlier"),
+        ):
+            at = tabs.addTab(page, title)
+            tabs.setTabVisible(at, page is self.restore)
+        return tabs
+
+    def _make_tools(self) -> list[QWidget]:
+        button = QToolButton()
+        button.setObjectName("flat")
+        button.setText("Recipe \u25be")
+        button.setAccessibleName("Recipe")
+        button.setToolTip("Save this set-up, take another, or run it elsewhere")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(button)
+        for text, do in (
+            ("Open a recipe\u2026", self.choose_recipe),
+            ("Save as recipe\u2026", self.ask_for_recipe),
+            ("Copy as command line", self.copy_command),
+        ):
+            menu.addAction(text).triggered.connect(lambda _=False, do=do: do())
+        button.setMenu(menu)
+        return [button]
+
+
+def _line(error: BaseException) -> str:
+    what, where, remedy = error_text(error)
+    sentence = f"{what[:1].upper()}{what[1:]}".rstrip(".") + "."
+    return " ".join(filter(None, (sentence, remedy if remedy else where)))

@@ -1,0 +1,386 @@
+"""Validating in the background: looking at files, asking for consent, running the worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.ui.jobs import Job, Jobs, Report
+from ckptviewer.ui.restore_words import Told, told_by_files
+
+if TYPE_CHECKING:
+    from ckptviewer.analysis.restore_report import RestoreReport
+    from ckptviewer.validation.datasets import Dataset
+    from ckptviewer.validation.history import Earlier
+    from ckptviewer.validation.protocol import DataSpec, Event, ImpactSpec, ModelSpec, Outcome
+    from ckptviewer.validation.recipe import Recipe
+    from ckptviewer.validation.report import ValidationReport
+    from ckptviewer.validation.risks import Review
+    from ckptviewer.validation.validating import Validation
+
+RANDOM = "random"
+_WORKERS = 2
+
+
+class Aim(StrEnum):
+    """What a worker is started for."""
+
+    VALIDATE = "Validating"
+    INSPECT = "Looking into the model"
+    IMPACT = "Measuring the impact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be run. gain_runs: as of `validate`. impact: what to change, for that aim."""
+
+    aim: Aim
+    recipe: Recipe
+    gain_runs: int = 0
+    impact: ImpactSpec | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a model's files tell. expected: None where they do not tell of the restore, and `why`
+    says why. told: the same for the window."""
+
+    text: str
+    spec: ModelSpec
+    expected: RestoreReport | None
+    told: Told | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenData:
+    """Data that was looked at."""
+
+    paths: tuple[str, ...]
+    spec: DataSpec
+    dataset: Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """Asks whether a task may run. remembered: whether it was consented to before."""
+
+    task: Task
+    review: Review
+    python: str
+    validation: Validation | None
+    remembered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A validation that came to its end."""
+
+    task: Task
+    report: ValidationReport
+    earlier: tuple[Earlier, ...]
+
+
+class Validating(QObject):
+    """Does the work of a validation's page; one task at a time.
+
+    looked, not_looked: at a model: a Looked, or the error. seen, not_seen: data: a SeenData, or the
+    error. consent_wanted: a Consent; `go_on` takes it back. begun: the Task that runs now.
+    heard: an event of the worker. finished: a Finished. inspected, ranked: an Outcome.
+    failed: the error, with what there is of an outcome in it. cancelled: it was.
+    """
+
+    looked = Signal(object)
+    not_looked = Signal(object)
+    seen = Signal(object)
+    not_seen = Signal(object)
+    consent_wanted = Signal(object)
+    begun = Signal(object)
+    heard = Signal(object)
+    finished = Signal(object)
+    inspected = Signal(object)
+    ranked = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._looking: Job[Any] | None = None
+        self._seeing: Job[Any] | None = None
+        self._running: Job[Any] | None = None
+        self._others: list[Job[Any]] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a task is being checked or run."""
+        return self._running is not None
+
+    # Looking at files; nothing of a model is run.
+
+    def look(self, checkpoint: str, model: str) -> None:
+        """Look at what the text names as a model, and tell what would bind."""
+        self.forget_model()
+        job = self._jobs.start("Looking at the model", lambda _c, _r: look(checkpoint, model))
+        self._looking = job
+        job.succeeded.connect(self.looked)
+        job.failed.connect(self.not_looked)
+
+    def forget_model(self) -> None:
+        """What is being looked at is not wanted any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+
+    def see(self, paths: Sequence[str], target: str = "") -> None:
+        """Look at data."""
+        self.forget_data()
+        wanted = tuple(paths)
+        job = self._jobs.start("Looking at the data", lambda _c, _r: see(wanted, target))
+        self._seeing = job
+        job.succeeded.connect(self.seen)
+        job.failed.connect(self.not_seen)
+
+    def forget_data(self) -> None:
+        """The data that is being looked at is not wanted any more."""
+        if self._seeing is not None:
+            self._seeing.cancel()
+            self._seeing = None
+
+    def find(self, work: Callable[[CancelToken], Any], then: Callable[[Any], None]) -> None:
+        """Do something aside that may fail without harm, and hand its result over."""
+        job = self._jobs.start("Looking around", lambda cancel, _report: work(cancel))
+        self._others.append(job)
+        job.succeeded.connect(then)
+        job.ended.connect(self._others.remove)
+
+    # Running.
+
+    def start(self, task: Task) -> None:
+        """Check all that can be without running anything, and ask for consent."""
+        if self.is_running:
+            return
+        job = self._jobs.start("Checking", lambda cancel, _report: check(task, cancel))
+        self._take(job)
+        job.succeeded.connect(self._ask)
+
+    def go_on(self, consent: Consent, *, remember: bool) -> None:
+        """The user agrees; remember: for this very content."""
+        if self.is_running:
+            return
+        task = consent.task
+        work = partial(self._perform, consent, remember and not consent.remembered)
+        job: Job[Any] = self._jobs.start(task.aim.value, work)
+        self._take(job)
+        self.begun.emit(task)
+        result = {
+            Aim.VALIDATE: self.finished,
+            Aim.INSPECT: self.inspected,
+            Aim.IMPACT: self.ranked,
+        }[task.aim]
+        job.succeeded.connect(result)
+
+    def cancel(self) -> None:
+        """End what runs; its process is gone within a second."""
+        if self._running is not None:
+            self._running.cancel()
+
+    def stop(self) -> None:
+        """Nothing is wanted any more."""
+        self.forget_model()
+        self.forget_data()
+        self.cancel()
+        for job in list(self._others):
+            job.cancel()
+
+    def _take(self, job: Job[Any]) -> None:
+        self._running = job
+        # First of all: whoever hears of the end may start the next.
+        job.succeeded.connect(self._let_go)
+        job.failed.connect(self._let_go)
+        job.cancelled.connect(self._let_go)
+        job.failed.connect(self.failed)
+        job.cancelled.connect(self.cancelled)
+
+    def _let_go(self, _result: object = None) -> None:
+        self._running = None
+
+    def _ask(self, consent: Consent) -> None:
+        if consent.remembered:
+            self.go_on(consent, remember=False)
+        else:
+            self.consent_wanted.emit(consent)
+
+    def _perform(
+        self, consent: Consent, remember: bool, cancel: CancelToken, report: Report
+    ) -> Finished | Outcome:
+        if remember:
+            from ckptviewer.validation.approvals import Approvals
+
+            # Where it cannot be remembered it is asked for again, that is all.
+            with suppress(CkptviewerError, ValueError):
+                Approvals().remember(consent.review.digest, consent.task.recipe.model.path)
+
+        def hear(event: Event) -> None:
+            self._jobs.deliver(partial(self._hear, cancel, event))
+
+        if consent.task.aim is not Aim.VALIDATE:
+            return _ask_worker(consent.task, cancel, report, hear)
+        return self._validate(consent, cancel, report, hear)
+
+    def _validate(
+        self,
+        consent: Consent,
+        cancel: CancelToken,
+        report: Report,
+        hear: Callable[[Event], None],
+    ) -> Finished:
+        from ckptviewer.validation.validating import remember, validate
+
+        assert consent.validation is not None
+        made = validate(
+            consent.validation,
+            self._jobs.workers,
+            _WORKERS,
+            cancel=cancel,
+            report=report,
+            on_event=hear,
+            gain_runs=consent.task.gain_runs,
+        )
+        cancel.raise_if_cancelled()
+        earlier = remember(made, consent.task.recipe)
+        return Finished(task=consent.task, report=made, earlier=tuple(earlier))
+
+    def _hear(self, cancel: CancelToken, event: Event) -> None:
+        if not cancel.cancelled:
+            self.heard.emit(event)
+
+
+# In a thread.
+
+
+def look(checkpoint: str, model: str) -> Looked:
+    """What the text names as a model, and what would bind. Raises CkptviewerError."""
+    from ckptviewer.analysis.restore import simulate_restore
+    from ckptviewer.formats.resolve import open_checkpoint
+    from ckptviewer.validation.protocol import ModelKind
+    from ckptviewer.validation.requesting import model_spec
+
+    spec = model_spec(model)
+    if spec.kind in (ModelKind.FACTORY, ModelKind.META_GRAPH):
+        return Looked(text=model, spec=spec, expected=None, why=only_loaded(spec.path))
+    try:
+        with open_checkpoint(checkpoint) as ours, open_checkpoint(spec.path) as theirs:
+            report = simulate_restore(ours, theirs)
+    except CkptviewerError as error:
+        return Looked(text=model, spec=spec, expected=None, why=f"{_sentence(error.what)}")
+    return Looked(text=model, spec=spec, expected=report, told=told_by_files(report))
+
+
+def only_loaded(model: str) -> str:
+    """Why the files alone do not tell what binds to this model; "" where they may."""
+    if model.endswith(".meta"):
+        return "The graph restores by tf.train.Saver, and names its variables when it is loaded."
+    place, colon, function = model.rpartition(":")
+    if colon and function.isidentifier() and (place.endswith(".py") or os.sep not in place):
+        return "What a Python function returns is known only when it has run."
+    return ""
+
+
+def simulate(checkpoint: str, model: str) -> tuple[RestoreReport, Told]:
+    """What restoring into a model, or into what wrote a checkpoint, would do.
+
+    Raises CkptviewerError.
+    """
+    from ckptviewer.analysis.restore import simulate_restore
+    from ckptviewer.formats.resolve import open_checkpoint
+
+    with open_checkpoint(checkpoint) as ours, open_checkpoint(model) as theirs:
+        report = simulate_restore(ours, theirs)
+    return report, told_by_files(report)
+
+
+def see(paths: Sequence[str], target: str = "") -> SeenData:
+    """What is in the data. Raises CkptviewerError."""
+    from dataclasses import replace
+
+    from ckptviewer.validation.datasets import inspect_data, kind_of
+    from ckptviewer.validation.protocol import DataKind, DataSpec
+
+    if list(paths) == [RANDOM] and not os.path.exists(RANDOM):
+        spec = DataSpec(kind=DataKind.RANDOM)
+    else:
+        spec = DataSpec(kind=kind_of(paths), paths=tuple(paths), target=target)
+    dataset = inspect_data(spec)
+    if dataset.compression != spec.compression:
+        spec = replace(spec, compression=dataset.compression)
+        dataset = inspect_data(spec)
+    return SeenData(paths=tuple(paths), spec=spec, dataset=dataset)
+
+
+def check(task: Task, cancel: CancelToken) -> Consent:
+    """All that can be checked without running the model. Raises CkptviewerError."""
+    from ckptviewer.validation.approvals import Approvals
+    from ckptviewer.validation.launcher import default_python
+    from ckptviewer.validation.risks import review_model
+    from ckptviewer.validation.validating import prepare
+
+    validation = prepare(task.recipe) if task.aim is not Aim.INSPECT else None
+    review = review_model(task.recipe.model, cancel)
+    return Consent(
+        task=task,
+        review=review,
+        python=task.recipe.python or default_python() or "",
+        validation=validation,
+        remembered=Approvals().is_approved(review.digest),
+    )
+
+
+def _ask_worker(
+    task: Task, cancel: CancelToken, report: Report, hear: Callable[[Event], None]
+) -> Outcome:
+    """Inspect the model, or rank the impact of its variables. Raises WorkerError, Cancelled."""
+    import shutil
+    import tempfile
+    from contextlib import ExitStack
+    from dataclasses import replace
+    from pathlib import Path
+
+    from ckptviewer.formats.resolve import open_checkpoint
+    from ckptviewer.validation import launcher
+    from ckptviewer.validation.protocol import ImpactMethod, InspectRequest, Request
+    from ckptviewer.validation.requesting import request_of
+    from ckptviewer.validation.validating import limits_of
+
+    recipe = task.recipe
+    with ExitStack() as stack:
+        request: Request = InspectRequest(model=recipe.model)
+        if task.impact is not None:
+            directory = Path(tempfile.mkdtemp(prefix="ckptviewer-"))
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+            takes_other = task.impact.method is ImpactMethod.OTHER and recipe.against
+            a = stack.enter_context(open_checkpoint(recipe.checkpoint))
+            b = stack.enter_context(open_checkpoint(recipe.against)) if takes_other else None
+            whole = request_of(recipe, a, b, directory, cancel=cancel, report=report)
+            request = replace(whole, impact=task.impact)
+        return launcher.run(
+            request,
+            python=recipe.python or None,
+            limits=limits_of(recipe),
+            cancel=cancel,
+            report=report,
+            on_event=hear,
+        )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
