@@ -201,6 +201,8 @@ def _style_sheet(theme: Theme) -> str:
     QListWidget::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QPushButton#primary {{ background: {theme.accent}; color: {theme.base};
         border-color: {theme.accent}; font-weight: 600; }}
+    QPushButton#primary:disabled {{ background: {theme.track}; color: {theme.muted};
+        border-color: {theme.track}; }}
     QLineEdit {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
         padding: 5px 9px; selection-background-color: {theme.accent};
         selection-color: {theme.base}; }}
