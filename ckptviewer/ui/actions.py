@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
 
 from ckptviewer import __version__
 from ckptviewer.checkpoint.text import elide_middle
+from ckptviewer.ui.models_at_hand import choose_model, show_validation
 from ckptviewer.ui.panels.view import View
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ class Actions(QObject):
         file_menu.addSeparator()
         self.compare = self._add(file_menu, "Com&pare with\u2026", window.choose_other, "Ctrl+D")
         self.export = self._add(file_menu, "&Export\u2026", window.export, "Ctrl+E")
+        self.validate = self._add(
+            file_menu, "&Validate\u2026", partial(show_validation, window), "Ctrl+Shift+V"
+        )
+        self.restore = self._add(
+            file_menu, "&Will it restore?\u2026", partial(choose_model, window), "Ctrl+Shift+R"
+        )
         training = self._add(file_menu, "&Training run\u2026", window.run_offer.show, "Ctrl+T")
         training.setToolTip("All checkpoints of this training (Ctrl+T)")
         training.setVisible(False)
@@ -84,7 +91,7 @@ class Actions(QObject):
         browser.table.addActions(
             [copy_rows, copy_keys, copy_python, _separator(self), expand, collapse]
         )
-        browser.offer([self.compare, self.export, training])
+        browser.offer([self.compare, self.export, self.validate, training])
         window.top_bar.open_button.setMenu(self._opening_menu(file_menu))
 
     def show_view(self, view: View | None) -> None:
@@ -100,7 +107,7 @@ class Actions(QObject):
             bar.insertMenu(self._help_menu.menuAction(), self._view_menu)
         for action in self.of_browser:
             action.setEnabled(view is self._window.browser)
-        for action in (self.compare, self.export):
+        for action in (self.compare, self.export, self.validate, self.restore):
             action.setEnabled(view is not None and self._window.session is not None)
 
     def _add(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
@@ -30,6 +31,7 @@ from ckptviewer.checkpoint.tree import ViewBy
 from ckptviewer.ui.actions import Actions
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.models_at_hand import show_restore
 from ckptviewer.ui.panels.browser import Browser
 from ckptviewer.ui.panels.drop_zones import DropZones, Zone
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage, WelcomePage
@@ -459,6 +461,11 @@ class MainWindow(QMainWindow):
         return [
             Zone("Open it", "in the place of what is open", self.open_path),
             Zone("Compare with it", f"A is {name}, B what you drop", self.compare_with),
+            Zone(
+                "Will it restore?",
+                f"what of {name} binds to a model that you drop; nothing is run",
+                partial(show_restore, self),
+            ),
         ]
 
     def closeEvent(self, event: QCloseEvent) -> None:
