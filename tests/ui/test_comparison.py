@@ -137,13 +137,13 @@ def test_a_status_is_filtered_by_a_click_and_by_the_filter_box(
 
 def test_sorting_puts_what_changed_most_first(compare: Compare) -> None:
     _, view = compare(EARLY, demo_checkpoint())
-    view._sort.choose("relative L2")
+    view.bar.sort.choose("relative L2")
     model = model_of(view)
     changes = [model.change(row) for row in range(model.rowCount())]
     numbers = [change for change in changes if change is not None]
     assert len(numbers) > 20
     assert numbers == sorted(numbers, reverse=True)
-    view._sort.choose("tree")
+    view.bar.sort.choose("tree")
     assert not model.is_flat
 
 
@@ -237,7 +237,7 @@ def test_a_tolerance_makes_near_things_the_same(
     window, view = compare(a, b)
     assert statuses(view) == {"x": Status.CHANGED}
     with qtbot.waitSignal(window.compared, timeout=TIMEOUT_MS):
-        view._tolerance.choose("1e-6")
+        view.bar.tolerance.choose("1e-6")
     assert statuses(view) == {"x": Status.SAME}
     assert model_of(view).verdict_text(0) == "equal within tolerance"
 
@@ -345,7 +345,7 @@ def test_the_command_line_that_is_copied_says_the_same(
 ) -> None:
     window, view = compare(*pair)
     with qtbot.waitSignal(window.compared, timeout=TIMEOUT_MS):
-        view._tolerance.choose("1e-6")
+        view.bar.tolerance.choose("1e-6")
     view.reporting.copy_command()
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[0] == "ckptviewer"

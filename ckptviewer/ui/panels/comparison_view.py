@@ -10,12 +10,10 @@ from typing import Any
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import (
-    QHBoxLayout,
     QLabel,
     QMenu,
     QSplitter,
     QStackedLayout,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -24,27 +22,23 @@ from ckptviewer.analysis.comparison import ComparisonOptions
 from ckptviewer.analysis.difference import Tolerance
 from ckptviewer.analysis.saved_comparison import SavedComparison
 from ckptviewer.analysis.thresholds import Thresholds
-from ckptviewer.checkpoint.text import elide_middle
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.comparing import Comparing
 from ckptviewer.ui.jobs import Job, Jobs, error_text
 from ckptviewer.ui.measuring import Measuring
 from ckptviewer.ui.models.delta_rows import DeltaRowsModel
-from ckptviewer.ui.open_comparison import MEASURES, OpenComparison
+from ckptviewer.ui.open_comparison import OpenComparison
 from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE, SETTLE_MS
+from ckptviewer.ui.panels.comparison_bar import AS_TREE, ComparisonBar
 from ckptviewer.ui.panels.comparison_overview import ComparisonOverview
+from ckptviewer.ui.panels.comparison_tools import ComparisonTools
 from ckptviewer.ui.panels.delta_panel import DeltaPanel
 from ckptviewer.ui.panels.delta_table import DeltaTable
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage
-from ckptviewer.ui.panels.status_chips import StatusChips
 from ckptviewer.ui.panels.view import View
-from ckptviewer.ui.panels.widgets import ChoiceButton
 from ckptviewer.ui.reporting import Reporting
 from ckptviewer.ui.session import Session, open_session
-
-AS_TREE = "tree"
-_TOLERANCES = ("0", "1e-8", "1e-6", "1e-5", "1e-4", "1e-3", "1e-2")
 
 
 class ComparisonView(View):
@@ -77,13 +71,9 @@ class ComparisonView(View):
         self.comparing = Comparing(jobs)
         self._measuring_own, self._measuring_other = measuring, Measuring(jobs)
         self.reporting = Reporting(jobs, self)
-        self._name_a, self._name_b = QToolButton(), QToolButton()
-        self._tools = self._make_tools()
-        self.chips = StatusChips()
-        self._sort = ChoiceButton("Sort", [AS_TREE, *MEASURES], AS_TREE)
-        self._tolerance = ChoiceButton("Tolerance", _TOLERANCES, "0")
-        self._tolerance.setToolTip("Absolute tolerance: what is no further apart is the same")
-        self._options_button = self._make_options()
+        self._tools = ComparisonTools(self.reporting.fill_menu, self)
+        self.bar = ComparisonBar()
+        self.chips = self.bar.chips
         self.table = DeltaTable(appearance, jobs.courtesy)
         self.table.setAccessibleName("Compared variables")
         self.overview = ComparisonOverview(appearance)
@@ -103,7 +93,7 @@ class ComparisonView(View):
         return f"{_name(self._paths()[0])} \u21c4 {_name(self._paths()[1])}"
 
     def tools(self) -> Sequence[QWidget]:
-        return self._tools
+        return self._tools.widgets
 
     def fill_menu(self, menu: QMenu) -> None:
         for text, shortcut, do in (
@@ -279,7 +269,7 @@ class ComparisonView(View):
         model.modelReset.connect(self._in_sight.start)
         model.rowsInserted.connect(self._in_sight.start)
         self.table.show_model(model)
-        self._sort_by(self._sort.choice)
+        self._sort_by(self.bar.sort.choice)
         self._apply()
         self._stack.setCurrentWidget(self._splitter)
         self._side.setCurrentWidget(self.overview)
@@ -300,7 +290,7 @@ class ComparisonView(View):
     def _finish(self) -> None:
         model = self.table.delta_model()
         if model is not None and model.is_flat:
-            self._sort_by(self._sort.choice)
+            self._sort_by(self.bar.sort.choice)
         self._refresh(finished=True)
         self.complete.emit()
 
@@ -395,11 +385,8 @@ class ComparisonView(View):
         self._measuring_other.prefer(self.compared.rows_of_side(rows, sides[1]))
 
     def _show_names(self) -> None:
-        paths = self._paths()
-        for letter, button, path in zip("AB", (self._name_a, self._name_b), paths, strict=True):
-            button.setText(f"{letter}  {elide_middle(_name(path), 36)}")
-            button.setToolTip(path)
-            button.setAccessibleName(f"{letter}: {path}")
+        a, b = self._paths()
+        self._tools.show_names((_name(a), _name(b)), (a, b))
         self.retitled.emit()
 
     # How it is made.
@@ -413,9 +400,14 @@ class ComparisonView(View):
             measuring.measured.connect(self._show_measured)
         self.table.verticalScrollBar().valueChanged.connect(self._in_sight.start)
         self.table.selection_changed.connect(self._show_selection)
+        self._tools.swap_wanted.connect(self.swap)
+        self._tools.choose_wanted.connect(self.choose_wanted)
+        self.bar.switched.connect(lambda name, on: self.change(**{name: on}))
+        self.bar.rules_wanted.connect(self.ask_for_rules)
+        self.bar.thresholds_wanted.connect(self.ask_for_thresholds)
         self.chips.chosen.connect(lambda _statuses: self._apply())
-        self._sort.chosen.connect(self._sort_by)
-        self._tolerance.chosen.connect(self.set_tolerance)
+        self.bar.sort.chosen.connect(self._sort_by)
+        self.bar.tolerance.chosen.connect(self.set_tolerance)
         self.overview.chosen.connect(self._go_to)
         self.overview.thresholds_wanted.connect(self.ask_for_thresholds)
         self.panel.match_wanted.connect(self.ask_for_match)
@@ -433,15 +425,6 @@ class ComparisonView(View):
             self._opening.cancel()
 
     def _lay_out(self) -> None:
-        strip = QWidget()
-        strip.setObjectName("strip")
-        strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        row = QHBoxLayout(strip)
-        row.setContentsMargins(8, 5, 8, 5)
-        row.setSpacing(4)
-        row.addWidget(self.chips, 1)
-        for button in (self._sort, self._tolerance, self._options_button):
-            row.addWidget(button)
         self._nothing = QLabel("No variable matches.  Esc clears the filter.")
         self._nothing.setObjectName("muted")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -451,7 +434,7 @@ class ComparisonView(View):
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(strip)
+        column.addWidget(self.bar)
         column.addWidget(self.table, 1)
         column.addWidget(self._nothing)
         right = QWidget()
@@ -471,46 +454,6 @@ class ComparisonView(View):
         self._stack = QStackedLayout(self)
         for page in (self._opening_page, self._problem, self._splitter):
             self._stack.addWidget(page)
-
-    def _make_tools(self) -> list[QWidget]:
-        swap = QToolButton()
-        swap.setText("\u21c4")
-        swap.setToolTip("Swap A and B (Ctrl+Shift+X)")
-        swap.setAccessibleName("Swap A and B")
-        swap.clicked.connect(self.swap)
-        self._name_b.clicked.connect(self.choose_wanted)
-        report = QToolButton()
-        report.setObjectName("flat")
-        report.setText("Report \u25be")
-        report.setAccessibleName("Report")
-        report.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(report)
-        self.reporting.fill_menu(menu)
-        report.setMenu(menu)
-        return [self._name_a, swap, self._name_b, report]
-
-    def _make_options(self) -> QToolButton:
-        button = QToolButton()
-        button.setObjectName("flat")
-        button.setText("Options \u25be")
-        button.setAccessibleName("Options of the comparison")
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(button)
-        for text, name in (
-            ("The model's variables only", "model_only"),
-            ("Read what is equal by checksum, too", "values"),
-            ("Compare metadata, too", "include_metadata"),
-        ):
-            action = menu.addAction(text)
-            action.setCheckable(True)
-            action.toggled.connect(lambda on, name=name: self.change(**{name: on}))
-        menu.addSeparator()
-        menu.addAction("Rename rules\u2026").triggered.connect(lambda _=False: self.ask_for_rules())
-        menu.addAction("Thresholds\u2026").triggered.connect(
-            lambda _=False: self.ask_for_thresholds()
-        )
-        button.setMenu(menu)
-        return button
 
 
 def _name(path: str) -> str:
