@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.collector import collection_paused
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
 from ckptviewer.export.plan import Dropped, ExportPlan, Kept
+from ckptviewer.ui.session import FROZEN_ABOVE
 
 if TYPE_CHECKING:
     from ckptviewer.export.choices import Choices
@@ -35,7 +37,7 @@ class Planned:
     outcomes: what becomes of each row. kept: rows that are kept.
     counts, written: of each group that has any, how many are kept and what they will take.
     casts, renamed: what is written in another dtype, or under another key.
-    expected_bytes: what the files will take.
+    expected_bytes: what the files will take, as near as it can be told.
     """
 
     plan: ExportPlan
@@ -54,7 +56,10 @@ def make_planned(
 ) -> Planned:
     """The plan for these choices, after ticks that were made since. Raises as `make_plan`."""
     with collection_paused():  # for 200,000 variables it makes a million objects, which all stay
-        return _planned(checkpoint, tree, with_ticks(tree, choices, ticks))
+        planned = _planned(checkpoint, tree, with_ticks(tree, choices, ticks))
+        if len(tree.variables) > FROZEN_ABOVE:
+            gc.freeze()  # the collector need not look at them either; they go with the plan
+        return planned
 
 
 def _planned(checkpoint: Checkpoint, tree: VariableTree, choices: Choices) -> Planned:
@@ -75,8 +80,18 @@ def _planned(checkpoint: Checkpoint, tree: VariableTree, choices: Choices) -> Pl
         written=_written(tree, outcomes, kept),
         casts=plan.casts,
         renamed=[each for each in plan.kept if each.key != each.key_written],
-        expected_bytes=plan.expected_bytes,
+        expected_bytes=_expected_bytes(checkpoint, plan),
     )
+
+
+def _expected_bytes(checkpoint: Checkpoint, plan: ExportPlan) -> int:
+    """The plan's estimate, which is on the safe side; nearer where the source shows how it is."""
+    count = len(checkpoint.variables)
+    if plan.format != checkpoint.format_name or not count:
+        return plan.expected_bytes
+    beside = plan.bytes_before - sum([variable.stored_bytes for variable in checkpoint.variables])
+    near = plan.written_bytes + max(0, beside) * len(plan.kept) // count
+    return min(near, plan.expected_bytes)
 
 
 def with_ticks(tree: VariableTree, choices: Choices, ticks: Iterable[Tick]) -> Choices:

@@ -222,26 +222,35 @@ def test_presets_begin_anew(qtbot: QtBot, begin: Begin, bundle: Path) -> None:
     assert view.target.path.text().endswith("-selection")
 
 
-def test_the_balance_is_that_of_the_plan(qtbot: QtBot, begin: Begin, bundle: Path) -> None:
+@pytest.mark.parametrize("cast", ["as stored", "float16"])
+def test_the_balance_is_that_of_the_plan_and_of_what_is_written(
+    qtbot: QtBot, begin: Begin, bundle: Path, cast: str
+) -> None:
     view = begin(bundle)
+    with open_checkpoint(bundle) as checkpoint:
+        whole = sum(variable.stored_bytes for variable in checkpoint.variables)
 
     def expect() -> None:
-        assert view.planning.current is not None
+        planned = view.planning.current
+        assert planned is not None
         with open_checkpoint(bundle) as checkpoint:
-            plan = make_plan(checkpoint, view.planning.current.choices)
-        before, after = plan.bytes_before, plan.expected_bytes
-        assert view.balance.title.text() == f"{size_text(before)} to {size_text(after)}"
-        assert view.balance.bar.share == after / before
+            plan = make_plan(checkpoint, planned.choices)
+        beside = (plan.bytes_before - whole) * len(plan.kept) // len(checkpoint.variables)
+        after = plan.written_bytes + beside
+        assert view.balance.title.text() == f"{size_text(plan.bytes_before)} to {size_text(after)}"
+        assert view.balance.bar.share == after / plan.bytes_before
 
     expect()
     first = view.balance.title.text()
     view.model.toggle((group_of(view, "digits"),))
     assert view.balance.title.text() != first
     expect()
-    view.options.cast.choose("float16")
+    view.options.cast.choose(cast)
     expect()
-    view.options.choose_format("safetensors")
-    expect()
+    settle(view, qtbot)
+    foretold = view.balance.bar.share
+    receipt = export(view, qtbot).receipt
+    assert receipt.bytes_after / receipt.bytes_before == pytest.approx(foretold, abs=0.03)
 
 
 def test_patterns_narrow_it_and_bad_ones_are_told_beside_them(

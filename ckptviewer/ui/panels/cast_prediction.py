@@ -23,6 +23,7 @@ class CastPrediction(QFrame):
         self.setObjectName("card")
         self.outlook: Outlook | None = None
         self._numbers = FactGrid(3, appearance)
+        self._facts: list[tuple[str, str, str]] = []
         self.note = Note()
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
@@ -82,7 +83,9 @@ class CastPrediction(QFrame):
                 "leave these out of the cast, or take bfloat16, whose range is that of float32"
             )
         self._show(self._numbers, f"{note}.")
-        self._numbers.show_facts(facts)
+        if facts != self._facts:
+            self._facts = facts
+            self._numbers.show_facts(facts)
         self.outlook = outlook
 
     def _show(self, shown: QWidget | None, note: str) -> None:

@@ -43,6 +43,7 @@ from ckptviewer.ui.proposals import has_object_graph, parse_patterns, roles_in
 
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.renaming import RenameRule
+    from ckptviewer.ui.theme import Theme
 
 SETTLE_MS = 200
 AS_STORED = "as stored"
@@ -104,6 +105,7 @@ class ExportOptions(QWidget):
         self._rules: tuple[RenameRule, ...] = ()
         self._has_graph = has_object_graph(checkpoint)
         has_averages = Role.MOVING_AVERAGE in roles_in(checkpoint)
+        self._shown: tuple[tuple[Finding, ...], Theme] | None = None
         self.preset = choices.preset
         self.presets = QButtonGroup(self)
         self._preset_note = Note()
@@ -184,6 +186,11 @@ class ExportOptions(QWidget):
 
     def show_findings(self, findings: Sequence[Finding], *, needs_confirmation: bool) -> None:
         """Show what to know before it is written, each beside what it comes from."""
+        self.confirm.setVisible(needs_confirmation)
+        shown_now = (tuple(findings), self._appearance.theme)
+        if shown_now == self._shown:  # cards that are made anew flicker
+            return
+        self._shown = shown_now
         for cards in self.cards.values():
             clear_layout(cards)
         for finding in findings:
@@ -191,7 +198,6 @@ class ExportOptions(QWidget):
                 shown = replace(finding, remedy=_REMEDIES.get(finding.code, finding.remedy))
                 place = self.cards[_PLACES.get(finding.code, "")]
                 place.addWidget(FindingCard(shown, self._appearance))
-        self.confirm.setVisible(needs_confirmation)
 
     def show_ticks(self, count: int) -> None:
         """Say how many ticks are the user's own."""
