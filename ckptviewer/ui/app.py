@@ -257,8 +257,9 @@ def _print_message(_kind: QtMsgType, _context: QMessageLogContext, message: str)
 
 
 def _load_plots(_cancel: CancelToken, _report: Report) -> None:
-    """Import the plots before the first one is wanted."""
+    """Import the plots, and the page of an export, before the first one is wanted."""
     import_module("pyqtgraph")
+    import_module("ckptviewer.ui.panels.export_view")
 
 
 def _load_later(app: QApplication, window: MainWindow) -> None:
