@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import SIGNAL, QObject, Qt, Signal, SignalInstance
@@ -161,17 +162,23 @@ class Jobs(QObject):
         then: Callable[[Result], None],
         failed: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """Have something small done in a thread, without a word: nobody need see or cancel it."""
+        """Have something small done in a thread, without a word: nobody need see or cancel it.
+
+        Nothing is delivered once the window has been closed.
+        """
+
+        def hand_over(deliver: Callable[[Any], None], value: object) -> None:
+            if not self._is_shut:
+                deliver(value)
 
         def perform() -> None:
             try:
                 result = work()
             except Exception as error:
-                failure = error
                 if failed is not None:
-                    self.deliver(lambda: failed(failure))
+                    self.deliver(partial(hand_over, failed, error))
             else:
-                self.deliver(lambda: then(result))
+                self.deliver(partial(hand_over, then, result))
 
         if not self._is_shut:
             self._pool.submit(perform)
