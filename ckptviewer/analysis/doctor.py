@@ -36,6 +36,7 @@ from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.errors import (
+    COPY_CHECKPOINT,
     ChangedFileError,
     ChecksumError,
     CkptviewerError,
@@ -46,8 +47,6 @@ from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.text import count_text, plural
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.nearby import Listing
-
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
 def examine(
@@ -238,7 +237,7 @@ class _Pass:
                     code="checksum-mismatch",
                     severity=Severity.ERROR,
                     message=f"{key}: {error.what}.",
-                    remedy=error.remedy or _COPY_AGAIN,
+                    remedy=error.remedy or COPY_CHECKPOINT,
                     variable=key,
                 )
 
@@ -261,7 +260,7 @@ def _unreadable(key: str, what: str, remedy: str) -> Finding:
         code="unreadable-variable",
         severity=Severity.ERROR,
         message=f"{key} cannot be read: {what}.",
-        remedy=remedy or _COPY_AGAIN,
+        remedy=remedy or COPY_CHECKPOINT,
         variable=key,
     )
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+COPY_FILE = "Copy the file again from where it was saved."
+COPY_CHECKPOINT = "Copy the checkpoint again from where it was saved."
+COPY_SAVED_MODEL = "Copy the SavedModel again from where it was saved."
+"""The remedy for what was damaged, or cut short, on the way."""
+
 
 class CkptviewerError(Exception):
     """Root of all errors that this package raises on purpose.

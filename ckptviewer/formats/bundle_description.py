@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, CkptviewerError, DamagedFileError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY, Columns, columns_by_name
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.tf_bundle import BundleCheckpoint, BundleContents
 from ckptviewer.storage.byte_source import LocalFile
-
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
 class BundleDescription(NamedTuple):
@@ -44,7 +42,7 @@ def describe_bundle(contents: BundleContents, findings: list[Finding]) -> Bundle
                     severity=Severity.ERROR,
                     message=f"The object graph cannot be read: {error.what}; "
                     "names and roles are told from the keys.",
-                    remedy=_COPY_AGAIN,
+                    remedy=COPY_CHECKPOINT,
                     variable=OBJECT_GRAPH_KEY,
                 )
             )
@@ -87,7 +85,7 @@ def _with_meta(
                 severity=Severity.WARNING,
                 message=f"{os.path.basename(path)} cannot be read: {error.what}; "
                 "which variables are trainable is not known.",
-                remedy=_COPY_AGAIN,
+                remedy=COPY_CHECKPOINT,
             )
         )
         return BundleDescription(columns_by_name(*entries), facts)

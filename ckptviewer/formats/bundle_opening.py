@@ -8,7 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.collector import collection_paused
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError, PathNotFoundError
+from ckptviewer.checkpoint.errors import (
+    COPY_CHECKPOINT,
+    CkptviewerError,
+    DamagedFileError,
+    PathNotFoundError,
+)
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import Columns
 from ckptviewer.checkpoint.text import natural_keys, plural, size_text
@@ -24,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 _MOST_NAMED = 20
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
 def open_bundle(index: str) -> BundleCheckpoint:
@@ -68,7 +72,7 @@ def _read_index(source: LocalFile, findings: list[Finding]) -> BundleContents:
             pairs = [pair for pair in pairs if pair[0]]
         parsed = parse_entries(pairs)
     except DamagedFileError as error:
-        raise DamagedFileError(error.what, where=source.name, remedy=_COPY_AGAIN) from error
+        raise DamagedFileError(error.what, where=source.name, remedy=COPY_CHECKPOINT) from error
     raw = list(parsed)
     slice_rows = [row for row, key in enumerate(raw) if key[:1] == b"\0"]
     slices = parsed.arranged([raw[row] for row in slice_rows], slice_rows)
@@ -95,12 +99,12 @@ def _read_pairs(table: Table, findings: list[Finding]) -> list[Entry]:
                     severity=Severity.ERROR,
                     message=f"{error.where or table.source.name}: {error.what}; "
                     "the variables that it lists are not shown",
-                    remedy=_COPY_AGAIN,
+                    remedy=COPY_CHECKPOINT,
                 )
             )
     if not pairs and findings:
         raise DamagedFileError(
-            "no block of this index is intact", where=table.source.name, remedy=_COPY_AGAIN
+            "no block of this index is intact", where=table.source.name, remedy=COPY_CHECKPOINT
         )
     return pairs
 
@@ -119,7 +123,7 @@ def _guess_header(prefix: str, findings: list[Finding], source: LocalFile) -> He
                 code="damaged-index",
                 severity=Severity.ERROR,
                 message=f"{source.name}: its header is missing; little-endian values are assumed",
-                remedy=_COPY_AGAIN,
+                remedy=COPY_CHECKPOINT,
             )
         )
     return Header(shards=max(counts, default=1), big_endian=False, version=0)
@@ -244,7 +248,7 @@ def _report(
                 code="unreadable-variable",
                 severity=Severity.ERROR,
                 message=f"{key} cannot be read: its {problems[shards[0]].what}.",
-                remedy=_COPY_AGAIN,
+                remedy=COPY_CHECKPOINT,
                 variable=key,
             )
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ckptviewer.checkpoint.errors import ChecksumError, DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, ChecksumError, DamagedFileError
 from ckptviewer.formats.sstable import mask, read_varint
 
 
@@ -76,7 +76,7 @@ def variants_crc(data: bytes, count: int, where: str) -> int:
     raise DamagedFileError(
         "its elements do not make up the bytes that are stored",
         where=where,
-        remedy="Copy the checkpoint again from where it was saved.",
+        remedy=COPY_CHECKPOINT,
     )
 
 

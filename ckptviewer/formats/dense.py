@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Region
 from ckptviewer.checkpoint.errors import (
+    COPY_CHECKPOINT,
     DamagedFileError,
     OpaqueVariableError,
     UnreadableFileError,
@@ -27,7 +28,6 @@ LARGEST_RANK = 64  # NumPy's own limit
 _MOST_CORNERS = 1 << 21
 _MOST_SPARE = 4
 _spare: list[NDArray[np.uint8]] = []
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
 def box_of(region: Region | None, shape: tuple[int, ...]) -> Box:
@@ -79,7 +79,7 @@ def new_array(shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.ndarray
         return np.empty(shape, dtype)
     except ValueError as error:
         raise DamagedFileError(
-            "its shape is larger than any memory", where=where, remedy=_COPY_AGAIN
+            "its shape is larger than any memory", where=where, remedy=COPY_CHECKPOINT
         ) from error
     except MemoryError as error:
         raise UnreadableFileError(

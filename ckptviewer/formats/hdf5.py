@@ -11,7 +11,12 @@ from math import prod
 from struct import error, unpack_from
 from typing import NamedTuple
 
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError, TruncatedFileError
+from ckptviewer.checkpoint.errors import (
+    COPY_FILE,
+    CkptviewerError,
+    DamagedFileError,
+    TruncatedFileError,
+)
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.formats.hdf5_metadata import (
     ATTRIBUTE,
@@ -55,7 +60,6 @@ _MAX_SPAN = 1 << 60
 _MAX_ITEM_BYTES = 1 << 30
 _MAX_ALIASES = 10_000
 _UNTOUCHED_BYTES = 64 << 20
-_COPY_AGAIN = "Copy the file again from where it was saved."
 _LAYOUTS = frozenset((COMPACT, CONTIGUOUS, CHUNKED))
 _UNKNOWN = Type("unknown", 0, kind="opaque")
 
@@ -285,7 +289,7 @@ class Hdf5File:
                     severity=Severity.ERROR,
                     message=f"The group {path} cannot be read: {reason}; "
                     "not all variables in it are shown.",
-                    remedy=_COPY_AGAIN,
+                    remedy=COPY_FILE,
                 )
             )
             return
@@ -303,7 +307,7 @@ class Hdf5File:
                     severity=Severity.ERROR,
                     message=f"{self.source.name} ends at byte {self.source.size:,}, and should at "
                     f"{end:,}; {hit:,} of the variables found in it cannot be read.",
-                    remedy=_COPY_AGAIN,
+                    remedy=COPY_FILE,
                 )
             )
 
@@ -312,7 +316,7 @@ class Hdf5File:
             return cause
         reason = cause.what if isinstance(cause, CkptviewerError) else "its header is damaged"
         return DamagedFileError(
-            f"nothing in it can be listed: {reason}", where=self.source.name, remedy=_COPY_AGAIN
+            f"nothing in it can be listed: {reason}", where=self.source.name, remedy=COPY_FILE
         )
 
 

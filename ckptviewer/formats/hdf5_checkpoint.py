@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
-from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.errors import COPY_FILE, CkptviewerError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import Description
 from ckptviewer.checkpoint.text import natural_keys, shape_text
@@ -153,6 +153,6 @@ def _unreadable(key: str, dataset: Dataset) -> Finding:
         code="unreadable-variable",
         severity=Severity.ERROR,
         message=f"{key} cannot be read: {dataset.problem}.",
-        remedy="Copy the file again from where it was saved.",
+        remedy=COPY_FILE,
         variable=key,
     )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from struct import Struct, error
 from typing import NamedTuple
 
-from ckptviewer.checkpoint.errors import DamagedFileError, NotACheckpointError
+from ckptviewer.checkpoint.errors import COPY_FILE, DamagedFileError, NotACheckpointError
 from ckptviewer.storage.byte_source import ByteSource
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -26,7 +26,6 @@ _PAGE_BITS = 14
 _PAGE = 1 << _PAGE_BITS
 _MAX_PAGES = 2048
 _MAX_BLOCKS = 1000
-_COPY_AGAIN = "Copy the file again from where it was saved."
 
 _ONE = Struct("<Q")
 _TWO = Struct("<QQ")
@@ -120,7 +119,7 @@ class Metadata:
 
     def damaged(self, what: str) -> DamagedFileError:
         """An error about this file."""
-        return DamagedFileError(what, where=self.name, remedy=_COPY_AGAIN)
+        return DamagedFileError(what, where=self.name, remedy=COPY_FILE)
 
     def view(self, address: int, length: int) -> tuple[bytes, int]:
         """Bytes that hold `length` bytes of the file from `address`, and where they begin in them.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Region
 from ckptviewer.checkpoint.dtypes import numpy_dtype
-from ckptviewer.checkpoint.errors import DamagedFileError, OpaqueVariableError
+from ckptviewer.checkpoint.errors import COPY_FILE, DamagedFileError, OpaqueVariableError
 from ckptviewer.formats.dense import Box, box_of, box_shape, dense_chunks, read_dense
 from ckptviewer.formats.hdf5 import Dataset, Hdf5File
 from ckptviewer.formats.hdf5_metadata import UNDEFINED
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 _TREE_NODE = Struct("<4sBBH16x")
-_COPY_AGAIN = "Copy the file again from where it was saved."
 # A whole array is only made where the file is big enough to bear it; chunks come in any case.
 _FREE_BYTES = 128 << 20
 _SLAB_BYTES = 64 << 20
@@ -110,7 +109,7 @@ class DatasetValues:
         if dataset.problem:
             if dataset.layout.kind == CONTIGUOUS and dataset.layout.size == dataset.dense_bytes:
                 self._source.require(self._file.base + dataset.layout.address, dataset.dense_bytes)
-            raise DamagedFileError(dataset.problem, where=self._where, remedy=_COPY_AGAIN)
+            raise DamagedFileError(dataset.problem, where=self._where, remedy=COPY_FILE)
         if dataset.type.kind in ("string", "vlen-string"):
             return np.dtype(f"S{dataset.type.size}")
         if dataset.type.kind == "opaque" or dataset.type.dtype.startswith("void"):

@@ -12,6 +12,7 @@ from typing import Any
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import (
+    COPY_FILE,
     CkptviewerError,
     DamagedFileError,
     MissingShardError,
@@ -37,7 +38,6 @@ CONFIG = "config.json"
 METADATA = "metadata.json"
 WEIGHTS = "model.weights.h5"
 NPZ_WEIGHTS = "model.weights.npz"
-_COPY_AGAIN = "Copy the file again from where it was saved."
 
 _Opener = Callable[[str], ByteSource | None]
 """Gives a part of the archive by its name, None where there is none."""
@@ -113,9 +113,7 @@ def _open(path: Path, part: _Opener, findings: list[Finding], stored_bytes: int)
                 where=str(path),
                 remedy="Save the model with its weights in HDF5, as Keras does by default.",
             )
-        raise MissingShardError(
-            f"the archive has no {WEIGHTS}", where=str(path), remedy=_COPY_AGAIN
-        )
+        raise MissingShardError(f"the archive has no {WEIGHTS}", where=str(path), remedy=COPY_FILE)
     file = Hdf5File(weights)
     contents = file.walk()
     version = metadata.get("keras_version")
@@ -160,7 +158,7 @@ def _json(
                 severity=Severity.ERROR,
                 message=f"{name} cannot be read: {error.what}; names and what is trainable are "
                 "told from the weights alone.",
-                remedy=_COPY_AGAIN,
+                remedy=COPY_FILE,
             )
         )
         return {}
@@ -175,7 +173,7 @@ def _findings_of(archive: Archive, path: Path) -> list[Finding]:
                 severity=Severity.ERROR,
                 message=f"{path.name} ends before its directory, as after a copy that was cut "
                 "short; what it holds up to there is shown.",
-                remedy=_COPY_AGAIN,
+                remedy=COPY_FILE,
             )
         )
     if archive.repeated:

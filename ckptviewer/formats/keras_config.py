@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_FILE, DamagedFileError
 from ckptviewer.checkpoint.text import plural
 
 MAX_JSON_BYTES = 64 << 20
@@ -30,7 +30,7 @@ def bounded_json(data: bytes | str, where: str) -> Any:
         raise DamagedFileError(
             f"its JSON text cannot be read: {error}",
             where=where,
-            remedy="Copy the file again from where it was saved.",
+            remedy=COPY_FILE,
         ) from error
 
 

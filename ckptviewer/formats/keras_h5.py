@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_FILE, CkptviewerError, DamagedFileError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.text import plural
 from ckptviewer.formats.hdf5 import Contents, Hdf5File
@@ -135,7 +135,7 @@ def _attributes(
                 severity=Severity.ERROR,
                 message=f"The attributes of {group or 'the file'} cannot be read: {error.what}; "
                 "names and the order of layers may be missing.",
-                remedy="Copy the file again from where it was saved.",
+                remedy=COPY_FILE,
             )
         )
         return {}
@@ -155,7 +155,7 @@ def _json(
                 severity=Severity.ERROR,
                 message=f"The attribute {name} cannot be read: {error.what}; what is trainable is "
                 "not known.",
-                remedy="Copy the file again from where it was saved.",
+                remedy=COPY_FILE,
             )
         )
         return None
@@ -223,6 +223,6 @@ def _missing(names: LegacyNames, contents: Contents) -> list[Finding]:
             severity=Severity.ERROR,
             message=f"The file lists {plural(len(missing), 'weight')} that it does not have, "
             f"{missing[0]} the first.",
-            remedy="Copy the file again from where it was saved.",
+            remedy=COPY_FILE,
         )
     ]

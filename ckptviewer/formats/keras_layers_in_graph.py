@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, DamagedFileError
 from ckptviewer.checkpoint.variable import Role, Variable
 from ckptviewer.formats.keras_layout import LAYERS, Node
 from ckptviewer.formats.object_messages import Parts, read_parts
@@ -60,7 +60,7 @@ class GraphLayers:
         if not 0 <= number < len(children):
             raise DamagedFileError(
                 f"the object graph leads to object {number}, and has {len(children)}",
-                remedy="Copy the checkpoint again from where it was saved.",
+                remedy=COPY_CHECKPOINT,
             )
         return [(child.local_name, child.node_id) for child in children[number] or ()]
 

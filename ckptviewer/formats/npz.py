@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.errors import (
+    COPY_FILE,
     CkptviewerError,
     DamagedFileError,
     OpaqueVariableError,
@@ -29,7 +30,6 @@ from ckptviewer.storage.byte_source import ByteSource, LocalFile
 if TYPE_CHECKING:
     import numpy as np
 
-_COPY_AGAIN = "Copy the file again from where it was saved."
 _LARGEST_UNPACKED_BYTES = 1 << 30  # of what is unpacked at once, if it grows that much
 _LARGEST_GROWTH = 100
 _BLOCK_BYTES = 64 << 20
@@ -62,7 +62,7 @@ class NpzFormat(Format):
             return NpzCheckpoint(source, *opened)
         except DamagedFileError as error:
             raise type(error)(
-                error.what, where=error.where or source.name, remedy=error.remedy or _COPY_AGAIN
+                error.what, where=error.where or source.name, remedy=error.remedy or COPY_FILE
             ) from error
         finally:
             source.release()
@@ -198,7 +198,7 @@ class NpzCheckpoint(Checkpoint):
             raise AssertionError("a variable without an entry")
         if entry.problem is not None:
             raise type(entry.problem)(
-                entry.problem.what, where=variable.key, remedy=entry.problem.remedy or _COPY_AGAIN
+                entry.problem.what, where=variable.key, remedy=entry.problem.remedy or COPY_FILE
             )
         if kind_of(entry.header.dtype) is Kind.OPAQUE:
             raise OpaqueVariableError(
@@ -242,7 +242,7 @@ def _for_people(values: np.ndarray, variable: Variable) -> np.ndarray:
         raise DamagedFileError(
             "its texts have characters that Unicode does not know",
             where=variable.key,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_FILE,
         ) from error
     out.reshape(-1)[:] = texts
     return out

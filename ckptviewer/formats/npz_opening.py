@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ckptviewer.checkpoint.dtypes import BY_NAME
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError, TruncatedFileError
+from ckptviewer.checkpoint.errors import (
+    COPY_FILE,
+    CkptviewerError,
+    DamagedFileError,
+    TruncatedFileError,
+)
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import describe_by_name
 from ckptviewer.checkpoint.text import natural_sorted, plural
@@ -26,7 +31,6 @@ from ckptviewer.storage.byte_source import ByteSource, LocalFile
 ONLY_KEY = "arr_0"
 """The key of a file's only array: what `numpy.savez` calls an array that was given no name."""
 
-_COPY_AGAIN = "Copy the file again from where it was saved."
 _FIRST_BYTES = 512  # enough for both headers of nearly all members
 _UNKNOWN = NpyHeader("unknown", "", 0, False, (), 0)
 
@@ -149,7 +153,7 @@ def _size_problem(header: NpyHeader, size: int) -> CkptviewerError | None:
     if end <= size:
         return None
     return TruncatedFileError(
-        f"its values end at byte {end:,} of an array file that has {size:,}", remedy=_COPY_AGAIN
+        f"its values end at byte {end:,} of an array file that has {size:,}", remedy=COPY_FILE
     )
 
 
@@ -231,6 +235,6 @@ def _error(code: str, message: str, variable: str | None = None) -> Finding:
         code=code,
         severity=Severity.ERROR,
         message=message,
-        remedy=_COPY_AGAIN,
+        remedy=COPY_FILE,
         variable=variable,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, DamagedFileError
 from ckptviewer.formats.object_slots import Slots
 from ckptviewer.formats.object_walk import Children
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
 
 _VALUE = "VARIABLE_VALUE"
-_REMEDY = "Copy the checkpoint again from where it was saved."
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ def read_parts(serialized: bytes, keys: Sequence[str]) -> Parts:
     except DecodeError as error:
         raise DamagedFileError(
             "the object graph is no message of its kind",
-            remedy=_REMEDY,
+            remedy=COPY_CHECKPOINT,
         ) from error
     row_of = dict(zip(keys, range(len(keys)), strict=True))
     parts = Parts([], {}, {}, [], Slots(), {})
@@ -93,7 +92,7 @@ def _read_slots(
             raise DamagedFileError(
                 f"the object graph has a slot of object {owner} in object {slot}, "
                 f"and {count} objects",
-                remedy=_REMEDY,
+                remedy=COPY_CHECKPOINT,
             )
         if slot != owner and slot in parts.values and slot not in parts.slots.owners:
             parts.slots.add(slot, owner, reference.slot_name)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, DamagedFileError
 
 if TYPE_CHECKING:
     from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
@@ -141,7 +141,7 @@ def _edges(graph: ObjectGraph) -> list[list[int]]:
         if found and not 0 <= min(found) <= max(found) < count:
             raise DamagedFileError(
                 f"object {number} of the object graph leads to one of {count} that is not there",
-                remedy="Copy the checkpoint again from where it was saved.",
+                remedy=COPY_CHECKPOINT,
             )
         edges.append(found)
     return edges

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, DamagedFileError
 from ckptviewer.checkpoint.slot_names import is_average_scope
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ _TENSORFLOW_1 = 128 | 256
 _PATH_BYTES_AT_LEAST = 4 << 20
 _PATH_BYTES_PER_BYTE = 24
 _MAX_LIST_USES = 8
-_REMEDY = "Copy the checkpoint again from where it was saved."
 
 
 @dataclass(slots=True)
@@ -215,7 +214,9 @@ class Walker:
         """Stop before a chain of thousands of objects makes paths that fill the memory."""
         self._path_budget -= prefix * len(children)
         if self._path_budget < 0:
-            raise DamagedFileError("the object graph is nested beyond reason", remedy=_REMEDY)
+            raise DamagedFileError(
+                "the object graph is nested beyond reason", remedy=COPY_CHECKPOINT
+            )
 
     def _learn(self, name: str) -> int:
         if name.isdecimal():
@@ -324,5 +325,5 @@ class Walker:
 def _no_such_node(number: int, count: int) -> DamagedFileError:
     return DamagedFileError(
         f"the object graph refers to object {number} and has {count} of them",
-        remedy=_REMEDY,
+        remedy=COPY_CHECKPOINT,
     )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, kind_of, numpy_dtype
 from ckptviewer.checkpoint.errors import (
+    COPY_FILE,
     CkptviewerError,
     DamagedFileError,
     OpaqueVariableError,
@@ -41,7 +42,6 @@ LARGEST_HEADER_BYTES = 100_000_000  # the reference reader's limit
 _LARGEST_ENTRY_BYTES = 1 << 16
 _LARGEST_METADATA_BYTES = 1 << 24
 _SHOWN_METADATA = 50
-_COPY_AGAIN = "Copy the file again from where it was saved."
 _SAVE_AGAIN = "Save it again with the safetensors library."
 
 _DTYPES = {
@@ -146,7 +146,7 @@ def open_file(source: LocalFile) -> SafetensorsCheckpoint:
     try:
         entries, metadata = parse_header(source.read(8, length))
     except DamagedFileError as error:
-        raise DamagedFileError(error.what, where=source.name, remedy=_COPY_AGAIN) from error
+        raise DamagedFileError(error.what, where=source.name, remedy=COPY_FILE) from error
     data_start = 8 + length
     entries, findings = check_layout(entries, source.size - data_start, data_start)
     keys = natural_sorted(list(entries), key=str)
@@ -176,7 +176,7 @@ def _header_length(source: LocalFile) -> int:
         raise TruncatedFileError(
             f"it has {source.size} bytes, and the length of its header alone takes 8",
             where=source.name,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_FILE,
         )
     length = int.from_bytes(source.read(0, 8), "little")
     if length > LARGEST_HEADER_BYTES:
@@ -184,13 +184,13 @@ def _header_length(source: LocalFile) -> int:
             f"its header is said to have {length:,} bytes, and {LARGEST_HEADER_BYTES:,} are the "
             "most that the format allows",
             where=source.name,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_FILE,
         )
     if 8 + length > source.size:
         raise TruncatedFileError(
             f"its header is said to end at byte {8 + length:,}, and the file at {source.size:,}",
             where=source.name,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_FILE,
         )
     return length
 
@@ -365,7 +365,7 @@ def _error(code: str, message: str, variable: str | None = None) -> Finding:
         code=code,
         severity=Severity.ERROR,
         message=message,
-        remedy=_COPY_AGAIN,
+        remedy=COPY_FILE,
         variable=variable,
     )
 
@@ -435,6 +435,6 @@ class SafetensorsCheckpoint(Checkpoint):
                 remedy="Its stored bytes can still be copied.",
             )
         if entry.problem:
-            raise DamagedFileError(entry.problem, where=variable.key, remedy=_COPY_AGAIN)
+            raise DamagedFileError(entry.problem, where=variable.key, remedy=COPY_FILE)
         native = numpy_dtype(entry.dtype)
         return entry, native.newbyteorder("<") if native.isbuiltin == 1 else native

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
-from ckptviewer.checkpoint.errors import CkptviewerError, PathNotFoundError
+from ckptviewer.checkpoint.errors import COPY_SAVED_MODEL, CkptviewerError, PathNotFoundError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.text import plural
 from ckptviewer.checkpoint.variable import Variable
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
-_COPY_AGAIN = "Copy the SavedModel again from where it was saved."
 _SHOWN_ASSETS = 20
 
 
@@ -264,7 +263,7 @@ def _fingerprint(directory: Path, findings: list[Finding]) -> Mapping[str, str]:
                 code="damaged-fingerprint",
                 severity=Severity.WARNING,
                 message=f"fingerprint.pb cannot be read: {error.what}.",
-                remedy=_COPY_AGAIN,
+                remedy=COPY_SAVED_MODEL,
             )
         )
         return {}
@@ -303,7 +302,7 @@ def _told_versions(directory: Path, taken: str) -> list[Finding]:
 
 
 def _error(code: str, message: str) -> Finding:
-    return Finding(code=code, severity=Severity.ERROR, message=message, remedy=_COPY_AGAIN)
+    return Finding(code=code, severity=Severity.ERROR, message=message, remedy=COPY_SAVED_MODEL)
 
 
 class SavedModelCheckpoint(Checkpoint):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.dtypes import BY_NUMBER
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_SAVED_MODEL, DamagedFileError
 from ckptviewer.checkpoint.text import natural_sorted
 from ckptviewer.formats.saved_model_text import looks_like_text, parse_text
 from ckptviewer.formats.wire import Span, fields, spans
@@ -34,7 +34,6 @@ _LARGEST_PART_BYTES = 1 << 28
 _MOST_META_GRAPHS = 1000
 _INIT_SIGNATURE = "__saved_model_init_op"  # not one that a person calls
 _REF_OFFSET = 100  # DT_FLOAT_REF is DT_FLOAT + 100
-_COPY_AGAIN = "Copy the SavedModel again from where it was saved."
 
 
 class SavedVariable(NamedTuple):
@@ -84,10 +83,10 @@ def read_model_graphs(source: ByteSource) -> list[ModelGraph]:
                     raise DamagedFileError("it has thousands of meta graphs")
     except DamagedFileError as error:
         raise type(error)(
-            error.what, where=error.where or source.name, remedy=error.remedy or _COPY_AGAIN
+            error.what, where=error.where or source.name, remedy=error.remedy or COPY_SAVED_MODEL
         ) from error
     if not graphs:
-        raise DamagedFileError("it has no meta graph", where=source.name, remedy=_COPY_AGAIN)
+        raise DamagedFileError("it has no meta graph", where=source.name, remedy=COPY_SAVED_MODEL)
     return graphs
 
 

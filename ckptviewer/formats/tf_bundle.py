@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, kind_of, numpy_dtype
 from ckptviewer.checkpoint.errors import (
+    COPY_CHECKPOINT,
     ChecksumError,
     CkptviewerError,
     DamagedFileError,
@@ -46,8 +47,6 @@ from ckptviewer.storage.byte_source import LocalFile
 
 if TYPE_CHECKING:
     import numpy as np
-
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
 def shard_path(prefix: str, shard: int, shards: int) -> str:
@@ -365,13 +364,13 @@ class BundleCheckpoint(Checkpoint):
                 data, prod(part.shape), part.checksum, self._contents.header.big_endian
             )
         except DamagedFileError as error:
-            raise type(error)(error.what, where=variable.key, remedy=_COPY_AGAIN) from error
+            raise type(error)(error.what, where=variable.key, remedy=COPY_CHECKPOINT) from error
         flat = np.empty(len(strings), object)
         flat[:] = strings
         return flat
 
     def _damaged(self, variable: Variable, what: str) -> DamagedFileError:
-        return DamagedFileError(what, where=variable.key, remedy=_COPY_AGAIN)
+        return DamagedFileError(what, where=variable.key, remedy=COPY_CHECKPOINT)
 
     def _verify(self, variable: Variable, entry: BundleEntry, crc: int) -> None:
         if mask(crc) != entry.checksum:

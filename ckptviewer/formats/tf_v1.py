@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
 from ckptviewer.checkpoint.dtypes import Kind, kind_of, numpy_dtype
 from ckptviewer.checkpoint.errors import (
+    COPY_CHECKPOINT,
     CkptviewerError,
     DamagedFileError,
     OpaqueVariableError,
@@ -33,8 +34,6 @@ from ckptviewer.storage.byte_source import LocalFile
 
 if TYPE_CHECKING:
     import numpy as np
-
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 
 
 class TfV1Format(Format):
@@ -204,7 +203,7 @@ class V1Checkpoint(Checkpoint):
             return tensor_values(value_of(part), variable.dtype, prod(part.shape))
         except (DamagedFileError, OpaqueVariableError) as error:
             raise type(error)(
-                error.what, where=variable.key, remedy=error.remedy or _COPY_AGAIN
+                error.what, where=variable.key, remedy=error.remedy or COPY_CHECKPOINT
             ) from error
 
     def _readable(self, variable: Variable) -> V1Tensor:
@@ -217,7 +216,7 @@ class V1Checkpoint(Checkpoint):
                 f"dtype {tensor.dtype} has no values that can be shown", where=variable.key
             )
         if tensor.problem:
-            raise DamagedFileError(tensor.problem, where=variable.key, remedy=_COPY_AGAIN)
+            raise DamagedFileError(tensor.problem, where=variable.key, remedy=COPY_CHECKPOINT)
         return tensor
 
 

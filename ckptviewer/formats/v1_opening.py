@@ -10,6 +10,7 @@ from math import prod
 from typing import NamedTuple
 
 from ckptviewer.checkpoint.errors import (
+    COPY_CHECKPOINT,
     CkptviewerError,
     PathNotFoundError,
     UnreadableFileError,
@@ -22,7 +23,6 @@ from ckptviewer.formats.ordered_code import Extent, encode_slice_key
 from ckptviewer.formats.v1_tables import Place, TensorMeta, V1Table, read_table
 from ckptviewer.storage.byte_source import LocalFile
 
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})", re.DOTALL)
 _MOST_SLICES = 2048  # of a tensor that is cut along several axes at once
 
@@ -266,7 +266,7 @@ def _described(
                 severity=Severity.WARNING,
                 message=f"{os.path.basename(path)} cannot be read: {error.what}; "
                 "which variables are trainable is not known.",
-                remedy=_COPY_AGAIN,
+                remedy=COPY_CHECKPOINT,
             )
         )
         return describe_by_name(entries), None
@@ -311,6 +311,6 @@ def _error(code: str, message: str, variable: str | None = None) -> Finding:
         code=code,
         severity=Severity.ERROR,
         message=message,
-        remedy=_COPY_AGAIN,
+        remedy=COPY_CHECKPOINT,
         variable=variable,
     )

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ckptviewer.checkpoint.dtypes import BY_NUMBER
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, DamagedFileError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.formats.ordered_code import Extent
 from ckptviewer.formats.shapes import checked_shape
@@ -24,7 +24,6 @@ from ckptviewer.storage.byte_source import ByteSource
 if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
 
-_COPY_AGAIN = "Copy the checkpoint again from where it was saved."
 _TRAILER_BYTES = 5
 _RESTART_INTERVAL = 16  # of every table that TensorFlow writes
 _SMALL_BLOCK_BYTES = 512 << 10  # read at once to be walked; of larger ones only the entries' heads
@@ -135,7 +134,9 @@ def read_table(source: ByteSource) -> V1Table:
         tensors, producer = _parse_meta(memoryview(meta))
     except DamagedFileError as error:
         raise DamagedFileError(
-            f"its list of tensors is damaged: {error.what}", where=source.name, remedy=_COPY_AGAIN
+            f"its list of tensors is damaged: {error.what}",
+            where=source.name,
+            remedy=COPY_CHECKPOINT,
         ) from error
     return V1Table(
         source=source, tensors=tensors, places=places, producer=producer, findings=findings
@@ -244,7 +245,7 @@ def _unverified_meta(source: ByteSource) -> bytes:
             return _meta_bytes(source, Place(BlockHandle(0, 0), first.start, first.size))
     except (DamagedFileError, StopIteration):
         pass
-    raise DamagedFileError("its list of tensors is lost", where=source.name, remedy=_COPY_AGAIN)
+    raise DamagedFileError("its list of tensors is lost", where=source.name, remedy=COPY_CHECKPOINT)
 
 
 def _parse_meta(record: memoryview) -> tuple[list[TensorMeta], int]:
@@ -314,4 +315,4 @@ def _parse_slice(message: bytes) -> tuple[Extent, ...]:
 
 
 def _error(code: str, message: str) -> Finding:
-    return Finding(code=code, severity=Severity.ERROR, message=message, remedy=_COPY_AGAIN)
+    return Finding(code=code, severity=Severity.ERROR, message=message, remedy=COPY_CHECKPOINT)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from ckptviewer.checkpoint.errors import (
+    COPY_FILE,
     ChecksumError,
     CkptviewerError,
     DamagedFileError,
@@ -29,7 +30,6 @@ _ENCRYPTED, _SIZES_FOLLOW = 0x1, 0x8
 _LARGEST_DIRECTORY_BYTES = 64 << 20
 _LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows more than this
 _STEP_BYTES = 256 << 10
-_COPY_AGAIN = "Copy the file again from where it was saved."
 
 
 class ZipMember(NamedTuple):
@@ -75,7 +75,7 @@ def read_directory(source: ByteSource) -> list[ZipMember]:
         raise DamagedFileError(
             "the directory at the end of this archive is missing or damaged",
             where=source.name,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_FILE,
         ) from error
 
 
@@ -179,7 +179,7 @@ class MemberBytes(ByteSource):
                 f"its bytes do not match their checksum (stored {self._member.crc:08x}, "
                 f"found {self._crc:08x})",
                 where=self.name,
-                remedy=f"The file was damaged after it was written. {_COPY_AGAIN}",
+                remedy=f"The file was damaged after it was written. {COPY_FILE}",
             )
 
 
@@ -241,7 +241,7 @@ class InflatedBytes(MemberBytes):
         return DamagedFileError(
             what,
             where=self.name,
-            remedy=f"The file was damaged after it was written. {_COPY_AGAIN}",
+            remedy=f"The file was damaged after it was written. {COPY_FILE}",
         )
 
 

@@ -10,6 +10,7 @@ from struct import Struct, error
 from typing import NamedTuple
 
 from ckptviewer.checkpoint.errors import (
+    COPY_FILE,
     CkptviewerError,
     DamagedFileError,
     NotACheckpointError,
@@ -28,7 +29,6 @@ _MAX_DIRECTORY_BYTES = 1 << 20
 # Deflated members are unpacked into memory: no more than that, or this many times the archive.
 _FREE_BYTES = 128 << 20
 _MAX_EXPANSION = 16
-_COPY_AGAIN = "Copy the file again from where it was saved."
 
 
 class Member(NamedTuple):
@@ -127,7 +127,7 @@ def _scan(source: ByteSource) -> Archive:
         raise DamagedFileError(
             "the archive's directory is lost, and no member can be found",
             where=source.name,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_FILE,
         )
     return Archive(members, (), is_complete=False)
 
@@ -159,7 +159,7 @@ def data_offset(archive: ByteSource, member: Member) -> int:
         raise DamagedFileError(
             f"there is no member {member.name} at byte {member.header_offset:,}",
             where=archive.name,
-            remedy=_COPY_AGAIN,
+            remedy=COPY_FILE,
         )
     return member.header_offset + _LOCAL.size + int(name_size) + int(extra_size)
 
