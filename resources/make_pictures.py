@@ -2,9 +2,10 @@
 
     python resources/make_pictures.py [--out DIRECTORY] [NAME...]
 
-Each picture is a window of 1280 by 800 pixels that shows the demo, brought into the state by its
+Each picture is a window of 1280 by 800 pixels that shows the demo, brought into its state by its
 own public methods. The demo is copied to a directory of its own below the temporary one, whose path
-may be seen in the picture.
+may be seen in the picture. Those of a validation and of a run need the `test` extra: a model is run
+by TensorFlow, and the demo's training is done again and saved more often.
 """
 
 from __future__ import annotations
@@ -16,16 +17,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
-from PySide6.QtCore import QEventLoop, QObject, QTimer, SignalInstance
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import (
+    QEventLoop,
+    QObject,
+    QTimer,
+    QtMsgType,
+    SignalInstance,
+    qInstallMessageHandler,
+)
+from PySide6.QtWidgets import QApplication, QDialog
 
 from ckptviewer.export.choices import Preset
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.main_window import MainWindow
+from ckptviewer.ui.models_at_hand import show_validation
+from ckptviewer.ui.panels.export_view import ExportView
+from ckptviewer.ui.panels.run_view import RunView
+from ckptviewer.ui.panels.validation_view import ValidationView
 from ckptviewer.ui.settings import Settings
 
 RESOURCES = Path(__file__).resolve().parent
@@ -36,6 +49,23 @@ SETTLE_MS = 400
 
 EARLY, LATE = "digits.ckpt-40", "digits.ckpt-600"
 KERNEL = "digits/hidden/kernel"
+RUN_STEPS = range(40, 601, 40)
+RECIPE = """\
+version = 1
+checkpoint = "digits.ckpt-600"
+require = ["accuracy>=0.95"]
+
+[model]
+kind = "keras"
+path = "digits.keras"
+
+[data]
+kind = "npz"
+paths = ["digits-validation.npz"]
+
+[metrics]
+names = ["accuracy"]
+"""
 
 
 class Studio(QObject):
@@ -98,7 +128,75 @@ def show_export(studio: Studio, demo: Path) -> None:
     window = studio.window
     studio.after(window.opened, lambda: window.open_path(os.fspath(demo / LATE)))
     window.export()
+    assert isinstance(window.view, ExportView)
     window.view.options.choose_preset(Preset.INFERENCE)
+
+
+def show_verdict(studio: Studio, demo: Path) -> None:
+    """A validation that was run."""
+    window = studio.window
+    recipe = demo / "digits.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    environment = demo / ".venv"  # where it is on this machine is nobody's business
+    environment.symlink_to(sys.prefix, target_is_directory=True)
+    python = environment / Path(sys.executable).relative_to(sys.prefix)
+    window.settings.set("python", os.fspath(python))
+    studio.after(window.opened, lambda: window.open_path(os.fspath(demo / LATE)))
+    show_validation(window)
+    view = window.view
+    assert isinstance(view, ValidationView)
+    studio.settle()
+    view.open_recipe(os.fspath(recipe))
+    studio.settle()
+    agreeing = QTimer(studio, interval=100)
+    agreeing.timeout.connect(agree)
+    agreeing.start()
+    studio.after(view.complete, view.run)
+    agreeing.stop()
+
+
+def agree() -> None:
+    """Say yes to the question whether the demo's model may run."""
+    dialog = QApplication.activeModalWidget()
+    if isinstance(dialog, QDialog):
+        dialog.accept()
+
+
+def show_run(studio: Studio, demo: Path) -> None:
+    """The demo's training, saved every forty steps."""
+    window = studio.window
+    directory = demo / "training"
+    directory.mkdir()
+    training = get_context("spawn").Process(target=train_again, args=(directory,))
+    training.start()
+    training.join()
+    studio.after(window.opened, lambda: window.open_path(os.fspath(directory)))
+    studio.settle()
+    assert isinstance(window.view, RunView)
+    window.select_variable(KERNEL)
+
+
+def train_again(directory: Path) -> None:
+    """Train the demo's model, saving often; in a process of its own, for TensorFlow's sake."""
+    sys.path.insert(0, os.fspath(RESOURCES))
+    import keras
+    import make_demo
+    import numpy as np
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(make_demo.SEED)
+    training, _ = make_demo.load()
+    model = make_demo.build_model()
+    generator = np.random.default_rng(make_demo.SEED)
+    manager = tf.train.CheckpointManager(
+        make_demo.checkpoint_of(model),
+        os.fspath(directory),
+        max_to_keep=None,
+        checkpoint_name=make_demo.NAME,
+    )
+    for step in RUN_STEPS:
+        make_demo.train(model, training, RUN_STEPS.step, generator)
+        manager.save(checkpoint_number=step)
 
 
 SCENES: dict[str, tuple[Callable[[Studio, Path], None], str]] = {
@@ -106,6 +204,8 @@ SCENES: dict[str, tuple[Callable[[Studio, Path], None], str]] = {
     "window-dark": (show_checkpoint, "dark"),
     "comparison": (show_comparison, "light"),
     "export": (show_export, "light"),
+    "validation": (show_verdict, "light"),
+    "run": (show_run, "light"),
 }
 """Name of a picture: what it shows, and the theme."""
 
@@ -121,6 +221,18 @@ def copied_demo() -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
+def keep_apart(directory: Path) -> None:
+    """Keep what the user's program remembers out of the pictures, and as it is."""
+    os.environ["CKPTVIEWER_CACHE"] = os.fspath(directory / "results.sqlite")
+    os.environ["CKPTVIEWER_HISTORY"] = os.fspath(directory / "validations.sqlite")
+    os.environ["CKPTVIEWER_APPROVALS"] = os.fspath(directory / "approvals.json")
+
+
+def print_message(_kind: QtMsgType, _context: object, message: str) -> None:
+    if "This plugin does not support" not in message:  # what off-screen drawing need not do
+        print(message, file=sys.stderr)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Draw the pictures of README and docs.")
     parser.add_argument("--out", type=Path, default=RESOURCES / "pictures")
@@ -130,9 +242,11 @@ def main() -> int:
         if name not in SCENES:
             parser.error(f"there is no picture {name!r}")
     options.out.mkdir(parents=True, exist_ok=True)
+    qInstallMessageHandler(print_message)
     app = QApplication(sys.argv[:1])
     app.setQuitOnLastWindowClosed(False)
-    with copied_demo() as demo:
+    with copied_demo() as demo, tempfile.TemporaryDirectory() as memory:
+        keep_apart(Path(memory))
         for name in options.name or SCENES:
             show, theme = SCENES[name]
             studio = Studio(app, theme)
