@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -167,7 +167,8 @@ class RunMemory:
     ) -> Iterator[Progress]:
         """Fill `table`, which is of these entries; yields how far it has come.
 
-        first: keys to begin with where there is much to read. Raises Cancelled.
+        first: keys to begin with where there is much to read; none are known: the model's, which
+        are shown first. Raises Cancelled.
         """
         with self._busy:
             yield from self._follow(entries, table, executor, first, cache, cancel)
@@ -190,9 +191,12 @@ class RunMemory:
             base = next((at for at in range(start - 1, -1, -1) if entries[at].sound), start)
             size = sum(entry.size_bytes for entry in entries[base:end])
             fresh: dict[int, list[Event]] = {}
-            passes: list[Callable[[str], bool] | None] = [None]
-            if first and size > FIRST_BYTES:
-                passes = [lambda key: key in first, lambda key: key not in first]
+            passes: list[Callable[[Variable], bool] | None] = [None]
+            if size > FIRST_BYTES:
+                passes = [
+                    partial(_is_among, first, wanted=True),
+                    partial(_is_among, first, wanted=False),
+                ]
             for wanted in passes:
                 chosen = _Chosen(wanted)
                 timeline = Timeline(entries[base:end], choose=chosen, cache=cache, cancel=cancel)
@@ -212,18 +216,22 @@ class RunMemory:
 class _Chosen:
     """A timeline's choice of variables that remembers what there was to choose from."""
 
-    def __init__(self, wanted: Callable[[str], bool] | None) -> None:
+    def __init__(self, wanted: Callable[[Variable], bool] | None) -> None:
         self._wanted = wanted
         self._all: tuple[Variable, ...] = ()
 
     def __call__(self, variables: Sequence[Variable]) -> Sequence[Variable]:
         self._all = tuple(variables)
         wanted = self._wanted
-        return [each for each in variables if wanted is None or wanted(each.key)]
+        return [each for each in variables if wanted is None or wanted(each)]
 
     def whole(self, event: ColumnListed) -> ColumnListed:
         """The column with all of its variables: those that come later are there, too."""
         return event if event.error is not None else replace(event, variables=self._all)
+
+
+def _is_among(first: frozenset[str], variable: Variable, *, wanted: bool) -> bool:
+    return (variable.key in first if first else variable.role in MODEL_ROLES) is wanted
 
 
 def _column_names(entries: Sequence[CheckpointEntry]) -> list[tuple[str, str]]:

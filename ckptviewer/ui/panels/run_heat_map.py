@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtCore import QLineF, QPoint, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QImage,
     QKeyEvent,
     QLinearGradient,
     QMouseEvent,
@@ -33,6 +34,7 @@ _HEADER = 26
 _LABELS = 250
 _LEAST_WIDTH, _MOST_WIDTH = 8, 44
 _SHADES = 65
+_BAD, _UNREADABLE, _ABSENT, _UNKNOWN = range(_SHADES, _SHADES + 4)
 _LEAST_UPDATE = 1e-4
 _LETTERS_FROM = 11
 
@@ -58,7 +60,7 @@ class RunHeatMap(QAbstractScrollArea):
         self.series = Series.NORM
         self.rows: Sequence[int] = ()
         self.current: Cell | None = None
-        self._shades: list[QColor] = []
+        self._shades: Any = None
         self._shaded_for = ""
         self.setFrameShape(self.Shape.NoFrame)
         self.setAccessibleName("Heat map of all variables over all checkpoints")
@@ -160,37 +162,21 @@ class RunHeatMap(QAbstractScrollArea):
         table = known.table
         values = table.matrix(self.series, keys)
         bad = table.matrix(Series.NAN, keys)
-        shares = shares_of(values, self.series)
         width = self._width()
         columns = range(*self._columns_in_sight())
-        shades = self._ramp()
-        letters: list[tuple[QRectF, str, str]] = []
+        codes, letters = self._codes(keys, values, bad)
         painter.save()
         painter.setClipRect(QRect(_LABELS, _HEADER, self.viewport().width(), self.height()))
-        gap = 1.0 if width > 5 else 0.0
-        for at in range(len(rows)):
-            key = keys[at]
-            for column in columns:
-                place = self.place_of(Cell(first + at, column)).adjusted(0, 0, -gap, -1)
-                if bad[at, column] > 0:
-                    painter.fillRect(place, QColor(theme.error))
-                    letters.append((place, "N", theme.base))
-                elif not math.isnan(shares[at, column]):
-                    painter.fillRect(place, shades[round(shares[at, column] * (_SHADES - 1))])
-                    if self.series is Series.UPDATE and values[at, column] == 0:
-                        letters.append((place, "=", theme.muted))
-                elif column in table.errors or (column, key) in table.errors:
-                    painter.fillRect(place, QColor(theme.track))
-                    letters.append((place, "!", theme.warning))
-                elif not table.has(key, column):
-                    letters.append((place, "\u00b7", theme.muted))
-                else:
-                    painter.fillRect(place, QColor(theme.raised))
+        if codes.size:
+            self._paint_cells(painter, codes, first, columns)
+        gap = 1.0
         painter.setFont(self._appearance.badge_font)
         if width >= _LETTERS_FROM:
-            for place, letter, colour in letters:
-                painter.setPen(QColor(colour))
-                painter.drawText(place, Qt.AlignmentFlag.AlignCenter, letter)
+            for at, column, letter, colour in letters:
+                if column in columns:
+                    painter.setPen(QColor(colour))
+                    place = self.place_of(Cell(first + at, column)).adjusted(0, 0, -gap, -gap)
+                    painter.drawText(place, Qt.AlignmentFlag.AlignCenter, letter)
         if self.current is not None:
             painter.setPen(QColor(theme.text))
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -198,6 +184,72 @@ class RunHeatMap(QAbstractScrollArea):
         painter.restore()
         self._paint_labels(painter, known, first, rows)
         self._paint_header(painter, known, columns)
+
+    def _codes(
+        self, keys: Sequence[str], values: np.ndarray, bad: np.ndarray
+    ) -> tuple[np.ndarray, list[tuple[int, int, str, str]]]:
+        """Which colour of the palette each cell has, and the letters: row, column, text, colour."""
+        import numpy as np
+
+        assert self.known is not None
+        table, theme = self.known.table, self._appearance.theme
+        shares = shares_of(values, self.series)
+        gaps = np.isnan(shares)
+        codes = np.where(gaps, 0.0, np.rint(shares * (_SHADES - 1))).astype(np.uint8)
+        letters = []
+        for at, column in np.argwhere(gaps | (bad > 0)).tolist():
+            key = keys[at]
+            code, letter, colour = _UNKNOWN, "", ""
+            if bad[at, column] > 0:
+                code, letter, colour = _BAD, "N", theme.base
+            elif column in table.errors or (column, key) in table.errors:
+                code, letter, colour = _UNREADABLE, "!", theme.warning
+            elif not table.has(key, column):
+                code, letter, colour = _ABSENT, "\u00b7", theme.muted
+            codes[at, column] = code
+            if letter:
+                letters.append((at, column, letter, colour))
+        if self.series is Series.UPDATE:
+            still = np.argwhere((values == 0) & ~(bad > 0)).tolist()
+            letters += [(at, column, "=", theme.muted) for at, column in still]
+        return codes, letters
+
+    def _paint_cells(
+        self, painter: QPainter, codes: np.ndarray, first: int, columns: range
+    ) -> None:
+        """All cells are one picture, and the lines between them one call: each call costs."""
+        import numpy as np
+
+        theme = self._appearance.theme
+        pixels = np.ascontiguousarray(self._palette()[codes])
+        height, width = codes.shape
+        image = QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
+        top_left = self.place_of(Cell(first, 0)).topLeft()
+        bottom_right = self.place_of(Cell(first + height - 1, width - 1)).bottomRight()
+        area = QRectF(top_left, bottom_right)
+        painter.drawImage(area, image)
+        painter.setPen(QColor(theme.base))
+        down = [
+            QLineF(x, area.top(), x, area.bottom())
+            for x in (self.place_of(Cell(first, column)).right() - 0.5 for column in columns)
+        ]
+        across = [
+            QLineF(area.left(), y, area.right(), y)
+            for y in (area.top() + (at + 1) * _ROW - 0.5 for at in range(height))
+        ]
+        painter.drawLines(across + down)
+
+    def _palette(self) -> np.ndarray:
+        """The colour of each code, as 0xffrrggbb."""
+        import numpy as np
+
+        theme = self._appearance.theme
+        if self._shaded_for != theme.name:
+            self._shaded_for = theme.name
+            more = [QColor(name) for name in (theme.error, theme.track, theme.base, theme.raised)]
+            shades = [*ramp_of(theme.base, theme.bar, theme.text), *more]
+            self._shades = np.array([shade.rgb() for shade in shades], np.uint32)
+        return self._shades
 
     def _paint_labels(
         self, painter: QPainter, known: Known, first: int, rows: Sequence[int]
@@ -239,13 +291,6 @@ class RunHeatMap(QAbstractScrollArea):
             painter.drawText(
                 QRectF(middle - size, 0, 2 * size, _HEADER), Qt.AlignmentFlag.AlignCenter, text
             )
-
-    def _ramp(self) -> list[QColor]:
-        theme = self._appearance.theme
-        if self._shaded_for != theme.name:
-            self._shaded_for = theme.name
-            self._shades = ramp_of(theme.base, theme.bar, theme.text)
-        return self._shades
 
     # Where things are.
 
