@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -71,11 +72,18 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Remove what no rule keeps; 1 where the answer was no."""
-    from ckptviewer.checkpoint.errors import CkptviewerError
+    from ckptviewer.checkpoint.errors import CkptviewerError, PathNotFoundError
+    from ckptviewer.formats.resolve import local_path
     from ckptviewer.runs.removal import execute_removal
     from ckptviewer.runs.retention import Policy, plan_retention
     from ckptviewer.runs.run import find_run, with_steps_inside
 
+    if not os.path.isdir(local_path(options.directory)):
+        raise PathNotFoundError(
+            "it is no directory; nothing was removed",
+            where=options.directory,
+            remedy="Give the directory that the checkpoints were saved in.",
+        )
     found = with_steps_inside(find_run(options.directory))
     unknown = set(options.keep) - {entry.name for entry in found.checkpoints}
     if unknown:

@@ -8,11 +8,9 @@ found before, and what is half removed is no checkpoint to it any more.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ckptviewer.checkpoint.errors import (
     ChangedFileError,
@@ -24,12 +22,17 @@ from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.formats.checkpoint_state import (
     STATE_FILE_NAME,
     CheckpointState,
-    locate_latest,
-    read_checkpoint_state,
     render_checkpoint_state,
 )
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.runs.members import state_of
+from ckptviewer.runs.naming_states import (
+    inner_directories,
+    is_entry,
+    named_by,
+    named_inside,
+    state_in,
+)
 from ckptviewer.runs.retention import RemovalPlan
 from ckptviewer.storage.atomic import NewFile, Staging
 
@@ -64,7 +67,8 @@ def execute_removal(
     _require_unchanged(plan)
     if not plan.removed:
         return Removal(removed=(), bytes_freed=0, to_trash=to_trash)
-    rewritten = _rewrite_state(plan)
+    states = _States(plan)
+    rewritten = states.rewrite_without(plan.removed)
     done: list[CheckpointEntry] = []
     for entry in plan.removed:
         if cancel is not None:
@@ -76,12 +80,14 @@ def execute_removal(
             remove(_in_removal_order(entry))
             _drop_empty_directories(entry, plan.run.path)
         except OSError as error:
+            with suppress(CkptviewerError, OSError):  # what stays is listed again
+                states.rewrite_without([e for e in plan.removed if not os.path.lexists(e.opens_by)])
             what = f"{len(done)} of {len(plan.removed)} checkpoints are removed, and"
             raise UnwritableFileError(
                 f"{what} this one could not be: {error.strerror or error}",
                 where=entry.path,
                 remedy="Check the permissions of the directory."
-                + (" Where there is no trash, remove for good." if to_trash else ""),
+                + (" Where there is no trash, remove for good (--delete)." if to_trash else ""),
             ) from error
         done.append(entry)
     return Removal(
@@ -105,10 +111,12 @@ def _require_unchanged(plan: RemovalPlan) -> None:
                     where=known.path,
                     remedy="Look at the run again.",
                 )
-    state, _ = _state(plan.run.path)
-    named = _named_by(state, plan.run.path) if state else None
+    state = state_in(plan.run.path)
+    named = named_by(state, plan.run.path) if state else None
+    inside = named_inside(plan.removed)
     for entry in plan.removed:
-        if entry.named_latest or (named is not None and _is(entry, named)):
+        is_named = entry.named_latest or entry.name in inside
+        if is_named or (named is not None and is_entry(entry, named)):
             raise ChangedFileError(
                 f"the file `{STATE_FILE_NAME}` names it as the latest; nothing was removed",
                 where=entry.path,
@@ -116,62 +124,57 @@ def _require_unchanged(plan: RemovalPlan) -> None:
             )
 
 
-def _state(directory: str) -> tuple[CheckpointState | None, str]:
-    """The state file's content, None where there is none that can be read; and its path."""
-    path = os.path.join(directory, STATE_FILE_NAME)
-    try:
-        return read_checkpoint_state(Path(path)), path
-    except CkptviewerError:  # not there, or nobody can read it: it stays as it is
-        return None, path
+class _States:
+    """The state files that list what goes: rewritten first, and again where removing fails."""
+
+    def __init__(self, plan: RemovalPlan) -> None:
+        """What they list is looked up now, while all of it is there."""
+        self._states: dict[str, tuple[CheckpointState, list[str]]] = {}
+        for directory in (plan.run.path, *inner_directories(plan.removed)):
+            state = state_in(directory)
+            if state is not None and state.all_model_checkpoint_paths:
+                paths = state.all_model_checkpoint_paths
+                names = [_entry_named(each, directory, plan.removed) for each in paths]
+                self._states[directory] = (state, names)
+
+    def rewrite_without(self, removed: Sequence[CheckpointEntry]) -> bool:
+        """Take what goes out of each list, each in one step; whether there was any of it."""
+        gone = {entry.name for entry in removed}
+        changed = False
+        for directory, (state, names) in self._states.items():
+            new = _without(state, [name not in gone for name in names])
+            if new != state_in(directory):
+                _write_state(directory, new)
+                changed = True
+        return changed
 
 
-def _named_by(state: CheckpointState, directory: str) -> str | None:
-    located, _ = locate_latest(state, Path(directory))
-    return None if located is None else os.fspath(located)
+def _entry_named(recorded: str, directory: str, entries: Sequence[CheckpointEntry]) -> str:
+    """The name of the entry that a state lists so; empty where it is none of these."""
+    located = named_by(CheckpointState(model_checkpoint_path=recorded), directory)
+    if located is None:
+        return ""
+    return next((entry.name for entry in entries if is_entry(entry, located)), "")
 
 
-def _is(entry: CheckpointEntry, prefix: str) -> bool:
-    """Whether `prefix`, as a state names it, is this entry."""
-    text = re.sub(r"-\?{5,}-of-\d{5,}$", "", prefix)
-    directory, base = os.path.split(text)
-    for path in (entry.path, entry.opens_by):
-        with suppress(OSError):
-            other, name = os.path.split(path)
-            if name == base and os.path.samefile(other or ".", directory or "."):
-                return True
-    return False
-
-
-def _rewrite_state(plan: RemovalPlan) -> bool:
-    """Take what goes out of the state file's list, in one step; whether there was any of it."""
-    directory = plan.run.path
-    state, path = _state(directory)
-    if state is None or not state.all_model_checkpoint_paths:
-        return False
-    stays = [not _names_removed(each, plan) for each in state.all_model_checkpoint_paths]
-    if all(stays):
-        return False
+def _without(state: CheckpointState, stays: Sequence[bool]) -> CheckpointState:
     times: tuple[float, ...] = state.all_model_checkpoint_timestamps
     if len(times) == len(stays):
         times = tuple(time for time, stay in zip(times, stays, strict=True) if stay)
     paths = zip(state.all_model_checkpoint_paths, stays, strict=True)
-    new = replace(
+    return replace(
         state,
         all_model_checkpoint_paths=tuple(each for each, stay in paths if stay),
         all_model_checkpoint_timestamps=times,
     )
-    with Staging(path) as staging:
+
+
+def _write_state(directory: str, state: CheckpointState) -> None:
+    with Staging(os.path.join(directory, STATE_FILE_NAME)) as staging:
         with NewFile(os.path.join(staging.path, STATE_FILE_NAME)) as file:
-            file.write(render_checkpoint_state(new).encode("utf-8", "surrogateescape"))
+            file.write(render_checkpoint_state(state).encode("utf-8", "surrogateescape"))
             file.flush()
         staging.publish([file.path], replace_last=True)
-    return True
-
-
-def _names_removed(recorded: str, plan: RemovalPlan) -> bool:
-    alone = CheckpointState(model_checkpoint_path=recorded)
-    located = _named_by(alone, plan.run.path)
-    return located is not None and any(_is(entry, located) for entry in plan.removed)
 
 
 def _in_removal_order(entry: CheckpointEntry) -> list[str]:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from ckptviewer.checkpoint.errors import CkptviewerError, PathNotFoundError
 from ckptviewer.formats.checkpoint_state import STATE_FILE_NAME
 from ckptviewer.runs.entry import CheckpointEntry, Condition, Run
+from ckptviewer.runs.naming_states import named_inside
 from ckptviewer.runs.step_names import UNLABELLED
 
 _LESS_IS_BETTER = re.compile(
@@ -96,9 +97,12 @@ def plan_retention(run: Run, policy: Policy) -> RemovalPlan:
         reasons[entry.name].append(reason)
     if not any(reasons.values()) and sound:
         reasons[sound[-1].name].append("the newest, as no rule keeps any")
+    inside = named_inside(run.checkpoints)
     for entry in run.checkpoints:
         if entry.name in policy.keep_names:
             reasons[entry.name].append("ticked")
+        if entry.name in inside:
+            reasons[entry.name].append(_NAMED_INSIDE)
         reasons[entry.name] += _protection(entry, sound)
     removed = [entry for entry in run.checkpoints if not reasons[entry.name]]
     return _plan(run, reasons, removed)
@@ -114,14 +118,18 @@ def plan_removal(run: Run, names: Iterable[str]) -> RemovalPlan:
     if unknown:
         raise PathNotFoundError(f"there is no checkpoint {min(unknown)!r} in it", where=run.path)
     reasons: dict[str, list[str]] = {}
+    inside = named_inside(run.checkpoints)
     for entry in run.checkpoints:
         reasons[entry.name] = [] if entry.name in wanted else ["not chosen"]
+        if entry.name in inside:
+            reasons[entry.name].append(_NAMED_INSIDE)
         if entry.named_latest:
             reasons[entry.name].append(_NAMED)
     return _plan(run, reasons, [e for e in run.checkpoints if not reasons[e.name]])
 
 
 _NAMED = f"model_checkpoint_path of the file `{STATE_FILE_NAME}` names it"
+_NAMED_INSIDE = f"model_checkpoint_path of the file `{STATE_FILE_NAME}` beside it names it"
 
 
 def _by_rules(

@@ -51,7 +51,19 @@ def find_run(path: str | os.PathLike[str], *, cancel: CancelToken | None = None)
             remedy="Give the directory that the checkpoints were saved in.",
         )
     members = look_at(directory).members
+    if not os.path.lexists(asked) and not _begins_any(asked, members):
+        raise PathNotFoundError(
+            "there is no such directory, and no checkpoint beside it has a name that begins so",
+            where=asked,
+            remedy="Give the directory that the checkpoints were saved in.",
+        )
     return run_of(directory, members, latest_checkpoint(asked), cancel=cancel)
+
+
+def _begins_any(prefix: str, members: Iterable[Member]) -> bool:
+    # One that was deleted has a number of its own.
+    base = os.path.basename(prefix).rstrip("0123456789")
+    return any(os.path.basename(member.path).startswith(base) for member in members)
 
 
 def run_of(
