@@ -23,89 +23,127 @@ _MOST_WORKERS = 8
 _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 _DESCRIPTION = """\
-Load a model in a process of its own, restore the checkpoint into it, read every variable back,
-run validation data, and judge. With --against a second checkpoint is restored as well, and the two
-have to agree: in the mean and deviation of every variable, and in what the model then predicts.
-This runs the model's code: --yes says that you agree. Exit status: 0 the verdict is pass, 1 fail,
-2 it could not be validated."""
+Load a model in a process of its own, restore the checkpoint into it, read every
+variable back, run validation data, and give a verdict. With --against a second
+checkpoint is restored as well, and the two have to agree: in the mean and the
+standard deviation of every variable, and in what the model predicts.
+
+This runs the model's code: it is asked for first, and --yes says yes. With
+--dry-run nothing is run: the files tell what a restore would bind."""
+
+_EPILOG = """\
+examples:
+  ckptviewer validate model.ckpt-9000 --model model.keras --dry-run
+  ckptviewer validate model.ckpt-9000 --model model.keras --data test.npz
+  ckptviewer validate a.ckpt --model saved_model --data random --against b.ckpt
+  ckptviewer validate --recipe model.toml --yes
+
+Exit status: 0 the verdict is pass; 1 it is fail; 2 it could not be validated.
+With --dry-run: 0 all of the model would get its values; 1 not all of it."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the command line."""
     parser = subparsers.add_parser(
         "validate",
-        help="restore a checkpoint into its model, run data, and give a verdict",
+        help="restore into the model, run data, and give a verdict",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="CKPT", nargs="?", help="any path of the checkpoint")
     for name, metavar, text in (
-        ("model", "M", "SavedModel, .keras, .h5, .meta, or FILE.py:FUNCTION, MODULE:FUNCTION"),
         ("against", "CKPT2", "a second checkpoint, to agree with the first"),
-        ("recipe", "FILE", "take all of it from a recipe; options given beside it count more"),
+        ("recipe", "FILE", "take all from a recipe; options beside it count more"),
         ("save-recipe", "FILE", "write what was run as a recipe, .toml or .json"),
-        ("signature", "NAME", "of a SavedModel; by default serving_default"),
-        ("custom-objects", "FILE.py", "classes and functions that a Keras model needs"),
-        ("python", "EXE", "interpreter of the environment that the model was made in"),
     ):
         parser.add_argument(f"--{name}", metavar=metavar, help=text)
-    _add_data_options(parser)
     parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="run nothing: tell from the files what would bind; M may be a checkpoint, too",
+    )
+    parser.add_argument("--yes", action="store_true", help="run the model's code without asking")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    _add_model_options(parser)
+    _add_data_options(parser)
+    _add_verdict_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the model, and where it runs")
+    for name, metavar, text in (
+        ("model", "M", "SavedModel, .keras, .h5, .meta, FILE.py:FUNCTION or MODULE:FUNCTION"),
+        ("signature", "NAME", "of a SavedModel (default: serving_default)"),
+        ("custom-objects", "FILE.py", "classes and functions that a Keras model needs"),
+        ("python", "EXE", "interpreter of the environment that the model was trained in"),
+    ):
+        group.add_argument(f"--{name}", metavar=metavar, help=text)
+    group.add_argument(
+        "--unsafe", action="store_true", help="let Keras load code from the model's file (Lambda)"
+    )
+    group.add_argument(
+        "--time-limit", metavar="SECONDS", type=_number, help="for all of it (default 1800)"
+    )
+    group.add_argument(
+        "--memory-limit",
+        metavar="SIZE",
+        type=_size,
+        help="for the model's process, such as 4G (default: 90 %% of the machine's)",
+    )
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        action="append",
+        metavar="D",
+        help=".npz (x and y), two .npy files, .csv, TFRecord, a folder with a folder of images for "
+        "each class, or `random`; repeatable",
+    )
+    group.add_argument(
+        "--input",
+        action="append",
+        metavar="INPUT=KEY",
+        help="the key of the data for an input; repeatable",
+    )
+    group.add_argument("--target", metavar="KEY", help="the key of the truth (default: y)")
+    for name, text in (
+        ("batch-size", "examples at a time (default 32)"),
+        ("limit", "at most so many examples"),
+    ):
+        group.add_argument(f"--{name}", metavar="N", type=_count, help=text)
+    for name, text in (("scale", "multiply inputs by this"), ("offset", "then add this")):
+        group.add_argument(f"--{name}", metavar="X", type=_number, help=text)
+
+
+def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the verdict")
+    group.add_argument(
         "--metric",
         action="append",
         metavar="NAME",
-        help="of keras.metrics, or loss; may be given again",
+        help="measure a metric of keras.metrics, or loss; repeatable",
     )
-    parser.add_argument(
+    group.add_argument(
         "--require",
         action="append",
         metavar="METRIC>=X",
-        help="a metric to reach; also <=, > and <",
+        help="require a metric; also <=, > and <; repeatable",
     )
     for name, metavar, text in (
-        ("agreement-threshold", "SHARE", "predictions have to agree on more than this (0.99)"),
-        ("statistics-threshold", "X", "means and deviations may differ by less than this (1e-5)"),
-        ("time-limit", "SECONDS", "for all of it (1800)"),
+        ("agreement-threshold", "SHARE", "predictions agree on more than this (default 0.99)"),
+        ("statistics-threshold", "X", "means and deviations differ by less (default 1e-5)"),
     ):
-        parser.add_argument(f"--{name}", metavar=metavar, type=_number, help=text)
-    parser.add_argument(
+        group.add_argument(f"--{name}", metavar=metavar, type=_number, help=text)
+    group.add_argument(
         "--gains",
         metavar="N",
         type=_count,
         help="run both checkpoints N times in turn: what --against gained in size, time and memory",
     )
-    parser.add_argument(
-        "--memory-limit", metavar="SIZE", type=_size, help="of the model's process, as 4G"
-    )
-    parser.add_argument(
-        "--unsafe", action="store_true", help="let Keras load code from the model's file (Lambda)"
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="run nothing: tell from the files alone what would bind; M may be a checkpoint, too",
-    )
-    parser.add_argument("--yes", action="store_true", help="run the model's code without asking")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.set_defaults(run=run)
-
-
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        action="append",
-        metavar="D",
-        help="npz (x and y), npy pair, CSV, TFRecord, a folder of images by class, or `random`; "
-        "may be given again",
-    )
-    parser.add_argument(
-        "--input", action="append", metavar="INPUT=KEY", help="the key of the data for an input"
-    )
-    parser.add_argument("--target", metavar="KEY", help="the key of the truth (y)")
-    for name, text in (("batch-size", "examples at a time (32)"), ("limit", "at most so many")):
-        parser.add_argument(f"--{name}", metavar="N", type=_count, help=text)
-    for name, text in (("scale", "multiply inputs by this"), ("offset", "then add this")):
-        parser.add_argument(f"--{name}", metavar="X", type=_number, help=text)
 
 
 def run(options: argparse.Namespace) -> int:
