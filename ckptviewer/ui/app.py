@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import signal
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 GOOD, COULD_NOT = 0, 2
 SWITCH_SECONDS = 0.0001
+_COLLECTIONS_BETWEEN_FULL_ONES = 1000
 PLOTS_AFTER_MS = 400
 _FILES_OF_A_BUNDLE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
@@ -139,8 +141,7 @@ def run_app(
     app.setApplicationName("ckptviewer")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("ckptviewer")
-    # Python passes its lock on every 5 ms by default; the event loop must not wait that long.
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune_python()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C in the terminal ends it
     for_picture = options.screenshot is not None
     # A picture must not depend on, nor change, what the user's own windows remember.
@@ -203,6 +204,17 @@ class CrashTelling(QObject):
 
     def _forget(self) -> None:
         self._dialog = None
+
+
+def tune_python() -> None:
+    """Keep Python's own pauses out of the event loop.
+
+    By default its lock is passed on every 5 ms, and its collector goes over all objects whenever a
+    quarter of them are new: with thousands of variables these are pauses of a tenth of a second.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, _COLLECTIONS_BETWEEN_FULL_ONES)
 
 
 class Company(QObject):
@@ -290,12 +302,14 @@ class Picture(QObject):
             window.opened.connect(self._note_open)
         window.failed.connect(self._give_up)
         window.jobs.ended.connect(lambda _job: QTimer.singleShot(0, self._draw_if_complete))
+        window.run_offer.settled.connect(self._draw_if_complete)
 
     def _note_open(self) -> None:
         self._is_open = True
 
     def _draw_if_complete(self) -> None:
-        if not self._is_open or self._window.jobs.running:
+        window = self._window
+        if not self._is_open or window.jobs.running or window.run_offer.is_busy:
             return
         self._is_open = False
         self.draw_soon()

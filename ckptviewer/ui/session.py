@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.statistics import Statistics
 
 MOST_KEPT_STATISTICS = 100
-FROZEN_ABOVE = 50_000
+FROZEN_ABOVE = 5_000
 
 
 class Session:

@@ -15,12 +15,12 @@ def main(path: str, other: str | None = None) -> None:
     from PySide6.QtCore import QEventLoop, Qt, QTimer
     from PySide6.QtWidgets import QApplication
 
-    from ckptviewer.ui.app import SWITCH_SECONDS
+    from ckptviewer.ui.app import tune_python
     from ckptviewer.ui.appearance import Appearance
     from ckptviewer.ui.main_window import MainWindow
     from ckptviewer.ui.settings import Settings
 
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune_python()
     app = QApplication([])
     window = MainWindow(Appearance(app, "light"), Settings())
     window.show()

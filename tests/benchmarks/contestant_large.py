@@ -18,13 +18,13 @@ def main(path: str) -> None:
     from PySide6.QtCore import QEventLoop
     from PySide6.QtWidgets import QApplication
 
-    from ckptviewer.ui.app import SWITCH_SECONDS
+    from ckptviewer.ui.app import tune_python
     from ckptviewer.ui.appearance import Appearance
     from ckptviewer.ui.main_window import MainWindow
     from ckptviewer.ui.settings import Settings
 
     app = QApplication([])
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune_python()
     window = MainWindow(Appearance(app, "light"), Settings())
     window.show()
     opened: list[bool] = []
