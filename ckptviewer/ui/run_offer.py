@@ -15,17 +15,21 @@ if TYPE_CHECKING:
 class RunOffer(QObject):
     """Looks around what was opened. offered: whether there is a run to be shown.
 
+    is_busy: it is being looked, or the run that is shown is not complete; settled: it is over.
+
     A directory that was opened itself, and has more than one checkpoint, is shown as a run at once;
     its latest checkpoint is open below, one step back.
     """
 
     offered = Signal(bool)
+    settled = Signal()
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
         self._window = window
         self.directory = ""
         self._shown_for = ""
+        self.is_busy = False
         self._state: dict[str, Any] = {}
         window.opened.connect(self._look)
         window.failed.connect(lambda _text: self._look_where_it_failed())
@@ -69,7 +73,12 @@ class RunOffer(QObject):
         window = self._window
         assert window.session is not None
         asked, path = window.session.asked, window.session.checkpoint.path
-        window.jobs.ask(lambda: _run_around(asked, path), lambda found: self._offer(asked, found))
+        self.is_busy = True
+        window.jobs.ask(
+            lambda: _run_around(asked, path),
+            lambda found: self._offer(asked, found),
+            lambda _error: self._settle(),
+        )
 
     def _look_where_it_failed(self) -> None:
         window = self._window
@@ -79,14 +88,21 @@ class RunOffer(QObject):
 
     def _offer(self, asked: str, found: tuple[str, bool]) -> None:
         window = self._window
-        if window.asked != asked:
+        if window.asked != asked:  # another one is being opened
             return
         self.directory, is_asked = found
         self.offered.emit(bool(self.directory))
         page = window.pages.currentWidget()
         was_shown, self._shown_for = self._shown_for == asked, asked
         if is_asked and not was_shown and page in (window.browser, window.problem):
-            self.show_directory(self.directory)
+            view = self.show_directory(self.directory)
+            view.complete.connect(self._settle)
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        self.is_busy = False
+        self.settled.emit()
 
 
 def _run_around(asked: str, path: str) -> tuple[str, bool]:
