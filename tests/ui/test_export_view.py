@@ -264,9 +264,8 @@ def test_patterns_narrow_it_and_bad_ones_are_told_beside_them(
     why = view.model.outcome_text(row_of(view, "net/layer_0/kernel"))
     assert why == "excluded by the pattern layer_[0-5]"
     view.options.leave_out.setText("/layer_[/")
-    settle(view, qtbot)
-    assert "no regular expression" in view.options.patterns_problem.said
     view.target.button.click()
+    assert "no regular expression" in view.options.patterns_problem.said
     assert "no regular expression" in view.target.problem.said
     assert not view.exporting.is_running
 
@@ -545,7 +544,12 @@ def test_many_variables_are_planned_in_the_background(
     assert not view.planning.is_settled
     view.target.button.click()
     assert not view.exporting.is_running
-    gate.release()
+    with qtbot.waitSignal(view.exported, timeout=TIMEOUT_MS) as told:
+        gate.release()
+    assert {each.key for each in told.args[0].receipt.kept} == {
+        "head/kernel",
+        "net/layer_0/kernel",
+    }
     settle(view, qtbot)
     assert threading.main_thread() not in threads
     assert len(threads) == 2  # what was wanted meanwhile was planned in one go

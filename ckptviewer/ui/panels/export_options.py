@@ -174,6 +174,12 @@ class ExportOptions(QWidget):
         """What is typed and wrong; empty where all can be used."""
         return self.patterns_problem.said or self._rename_problem()
 
+    def finish_typing(self) -> None:
+        """Take what is typed at once."""
+        if self._settle.isActive():
+            self._settle.stop()
+            self._take_texts()
+
     def choose_format(self, name: str) -> None:
         """Choose a format by its name."""
         self.format.choose(_TITLES[name])

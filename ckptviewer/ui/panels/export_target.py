@@ -152,6 +152,11 @@ class ExportTarget(QWidget):
         self.overwrite.setFocus()
         self.show_problem("Tick that it may be replaced, or choose another name.")
 
+    def finish_typing(self) -> None:
+        """Look at once at what is typed."""
+        if self._settle.isActive():
+            self._look()
+
     def look_again(self) -> None:
         """Something may be there now that was not."""
         self._look()

@@ -63,6 +63,7 @@ class ExportView(View):
         self._jobs, self._session = jobs, session
         self._filtering: Job[list[int] | None] | None = None
         self._last_tick: Tick | None = None
+        self._is_wanted = False
         choices = proposed_choices(session.checkpoint)
         self.planning = Planning(jobs, session, choices)
         self.predicting = Predicting(jobs, session)
@@ -75,11 +76,12 @@ class ExportView(View):
         self.options = ExportOptions(appearance, session.checkpoint, choices)
         self.target = ExportTarget(jobs, appearance, session)
         self.result = ExportResult(appearance)
-        self._facts = ElidedLabel()
+        self._name, self._facts = QLabel(), ElidedLabel()
         self._keep_shown = flat_button("Keep what is shown", "Tick all that the filter leaves")
         self._drop_shown = flat_button("Drop it", "Take the ticks away of all that it leaves")
         self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
         self._lay_out(appearance)
+        self._name.setText(self.title())
         self._connect()
         appearance.changed.connect(self._dress)
         self.planning.choose(choices)
@@ -87,6 +89,9 @@ class ExportView(View):
     # As a view.
 
     def title(self) -> str:
+        done = self.result.done
+        if done is not None and self._side.currentWidget() is self.result:
+            return f"Exported {os.path.basename(done.receipt.destination)}"
         return f"Export {os.path.basename(self._session.checkpoint.path.rstrip('/'))}"
 
     def fill_menu(self, menu: QMenu) -> None:
@@ -154,14 +159,19 @@ class ExportView(View):
             self.table.show_item(items[0])
 
     def export(self) -> None:
-        """Write what is planned, unless something has to be said first."""
+        """Write what is planned, once it is, unless something has to be said first."""
+        if self._side.currentWidget() is self.result or self.exporting.is_running:
+            return
+        self.options.finish_typing()
+        self.target.finish_typing()
         planned = self.planning.current
         problem = self._problem()
         if problem:
             self.target.show_problem(problem)
             return
+        self._is_wanted = not (self.planning.is_settled and self.target.is_settled)
         target = self.target.target
-        if planned is None or target is None or self.exporting.is_running:
+        if planned is None or target is None or self._is_wanted:
             return
         overwrite = bool(target.files) and self.target.overwrite.isChecked()
         if target.files and not overwrite:
@@ -184,7 +194,7 @@ class ExportView(View):
         if self.options.problem:
             return self.options.problem
         if not self.planning.is_settled or not self.target.is_settled:
-            return "One moment: the plan is being made."
+            return ""  # whoever has to wait for the plan is asked when it is there
         if planned is None or target is None:
             return self.target.problem.said or "There is no plan that could be carried out."
         if not planned.plan.kept:
@@ -199,6 +209,11 @@ class ExportView(View):
             )
         return ""
 
+    def _go_on(self) -> None:
+        """What was waited for is there, perhaps."""
+        if self._is_wanted and self.planning.is_settled and self.target.is_settled:
+            self.export()
+
     def _plan_anew(self) -> None:
         self.planning.choose_but_ticks(self.options.choices())
 
@@ -209,13 +224,14 @@ class ExportView(View):
             keys = (self._session.tree.variables[row].key for row in rows)
             choices = replace(choices, selected=frozenset(keys))
         self.options.confirm.setChecked(False)
+        self._is_wanted = False
         self.planning.choose(choices)
 
     def _forget_ticks(self) -> None:
         self.planning.choose(self.options.choices())
 
     def _tick(self, tick: Tick) -> None:
-        self._last_tick = tick
+        self._last_tick, self._is_wanted = tick, False
         self.planning.tick(tick)
         if not self.planning.is_settled and self.planning.current is not None:
             self._show_balance(self.planning.current)
@@ -240,6 +256,7 @@ class ExportView(View):
         )
         self.predicting.predict(planned)
         self._tell_futile_tick(planned)
+        self._go_on()
 
     def _show_balance(self, planned: Planned) -> None:
         """Show what a plan saves, with ticks that are not planned yet as far as they tell."""
@@ -258,6 +275,7 @@ class ExportView(View):
             self.told.emit(f"{state} all the same: {outcome.reason}.")
 
     def _show_no_plan(self, error: BaseException) -> None:
+        self._is_wanted = False
         self.balance.show_nothing()
         self.predicting.predict(None)
         self.target.button.setEnabled(False)
@@ -283,6 +301,8 @@ class ExportView(View):
         self.model.lock(True)
         self.result.show_done(done)
         self._side.setCurrentWidget(self.result)
+        self._name.setText(self.title())
+        self.retitled.emit()
         name = os.path.basename(done.receipt.destination)
         self.told.emit(f"Exported {plural(len(done.receipt.kept), 'variable')} to {name}")
         self.exporting.measure(done)
@@ -306,6 +326,8 @@ class ExportView(View):
         self.model.lock(False)
         self.target.look_again()
         self._side.setCurrentWidget(self._choosing)
+        self._name.setText(self.title())
+        self.retitled.emit()
         self.table.enter()
 
     def _show_matches(self, rows: list[int] | None) -> None:
@@ -346,6 +368,7 @@ class ExportView(View):
         self.options.prediction.read_wanted.connect(self.predicting.read_all)
         self.target.suffix_typed.connect(self.options.choose_format)
         self.target.export_wanted.connect(self.export)
+        self.target.looked.connect(self._go_on)
         self.target.cancel_wanted.connect(self.cancel)
         self.exporting.progressed.connect(self._show_progress)
         self.exporting.done.connect(self._show_done)
@@ -417,12 +440,11 @@ class ExportView(View):
         row = QHBoxLayout(strip)
         row.setContentsMargins(12, 6, 8, 6)
         row.setSpacing(14)
-        name = QLabel(self.title())
-        name.setTextFormat(Qt.TextFormat.PlainText)
-        name.setObjectName("title")
-        name.setFont(appearance.bold_font)
+        self._name.setTextFormat(Qt.TextFormat.PlainText)
+        self._name.setObjectName("title")
+        self._name.setFont(appearance.bold_font)
         self._facts.setObjectName("muted")
-        row.addWidget(name)
+        row.addWidget(self._name)
         row.addWidget(self._facts, 1)
         buttons: list[QToolButton] = [self._keep_shown, self._drop_shown]
         for button in buttons:
