@@ -53,11 +53,12 @@ def makers(modules: list[ast.Module]) -> dict[str, int]:
 
 def codes_in_use() -> set[str]:
     modules = trees()
-    by_argument = makers(modules)
+    of_any = makers(modules)
     codes: set[str] = set()
     for module in modules:
+        by_argument = of_any | makers([module])  # two modules may have functions of one name
         for node in ast.walk(module):
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.Call) and called(node) != "Risk":
                 for keyword in node.keywords:
                     if keyword.arg == "code":
                         codes.update(constants(keyword.value))
