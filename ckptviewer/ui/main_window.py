@@ -251,6 +251,7 @@ class MainWindow(QMainWindow):
             view.start_from(self.browser.table.selected_items())
         view.open_wanted.connect(self.open_path)
         view.compare_wanted.connect(self.compare_with)
+        view.reopen_wanted.connect(self._open_again)
         self.show_view(view)
 
     def _show_comparison(self, path: str, saved: SavedComparison | None = None) -> None:
