@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QFrame,
@@ -19,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.checkpoint.text import plural
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import FactList, scrolled, section_label, wrapped_label
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ApprovalDialog(QDialog):
                 *(("Also runs", path) for path in review.files[1:] if path.endswith(".py")),
             ]
         )
-        self.remember = QCheckBox("Do not ask again for this very content")
+        self.remember = TickBox("Do not ask again for this very content", appearance)
         self.remember.setToolTip("Any change to these files asks again")
         self.remember.setEnabled(bool(review.digest))
         self.remember.setChecked(bool(review.digest) and not review.is_risky)

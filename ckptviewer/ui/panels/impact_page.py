@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QGuiApplication, QPainter
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QSplitter,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -21,6 +24,7 @@ from ckptviewer.checkpoint.text import number_text, plural
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.table_rows import Cell, Heading, Row
 from ckptviewer.ui.panels.result_table import ResultTable
+from ckptviewer.ui.panels.tick_box import BOX, paint_box
 from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button, wrapped_label
 
 if TYPE_CHECKING:
@@ -65,6 +69,7 @@ class ImpactPage(QWidget):
         self.tree = QTreeWidget()
         self.tree.setAccessibleName("Groups to change")
         self.tree.setHeaderHidden(True)
+        self.tree.setItemDelegate(_Boxes(appearance, self.tree))
         self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.tree.itemChanged.connect(lambda _item, _column: self._count())
         self._note = wrapped_label("", "muted")
@@ -206,6 +211,33 @@ class ImpactPage(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)
+
+
+class _Boxes(QStyledItemDelegate):
+    """Paints the boxes as those of the variable tree are painted."""
+
+    def __init__(self, appearance: Appearance, parent: QTreeWidget) -> None:
+        super().__init__(parent)
+        self._appearance, self._tree = appearance, parent
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        super().paint(painter, option, index)
+        self.initStyleOption(option, index)
+        where = self._tree.style().subElementRect(
+            QStyle.SubElement.SE_ItemViewItemCheckIndicator, option, self._tree
+        )
+        theme = self._appearance.theme
+        selected = option.state & QStyle.StateFlag.State_Selected
+        painter.fillRect(where, QColor(theme.selected if selected else theme.base))
+        state = Qt.CheckState(index.data(Qt.ItemDataRole.CheckStateRole))
+        box = QRectF(0, 0, BOX, BOX)
+        box.moveCenter(QRectF(where).center())
+        paint_box(painter, box, state, theme)
 
 
 def _fill(

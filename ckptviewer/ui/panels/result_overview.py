@@ -62,7 +62,7 @@ class ResultOverview(QWidget):
         inner.setContentsMargins(16, 12, 16, 12)
         inner.addLayout(self._checks)
         self.failing = ResultTable(
-            "Variables that fail", _FAILING, (200, 100, 92, 92, 200), appearance
+            "Variables that fail", _FAILING, (200, 110, 104, 104, 220), appearance
         )
         self.metrics = ResultTable("Metrics", (Heading(text="Metric"),), (200,), appearance)
         self._metrics_place = QVBoxLayout()
@@ -105,6 +105,7 @@ class ResultOverview(QWidget):
         rows = list(_failing_rows(report))
         self.failing.show_rows(rows)
         self.failing.fit_height(10)
+        self.failing.setColumnHidden(4, not any(row.cells[4].text for row in rows))
         self.failing.setVisible(bool(rows))
         self._show_metrics(report, finished.earlier)
         self._facts.show_facts(_facts(report.outcome))
@@ -187,9 +188,9 @@ def verdict_sentence(report: ValidationReport) -> str:
     failed = [_name(check, report) for check in report.checks if not check.passes]
     if not failed:
         return "Fail: there was nothing to check."
-    count = len({name for check in report.checks for name in check.failing})
+    count = len({row.what for row in _failing_rows(report)})
     listed = failed[0] if len(failed) == 1 else f"{', '.join(failed[:-1])} and {failed[-1]}"
-    named = f"; {plural(count, 'variable')} named below" if any(_failing_rows(report)) else ""
+    named = f"; {plural(count, 'variable')} named below" if count else ""
     return f"Fail: {listed} {'does' if len(failed) == 1 else 'do'} not hold{named}."
 
 
@@ -223,7 +224,7 @@ def _failing_rows(report: ValidationReport) -> Iterator[Row]:
             why = reasons.get(name, "")
             if check.name == "statistics" and name in numbers:
                 row = numbers[name]
-                mean, std = _number(row.mean_difference), _number(row.std_difference)
+                mean, std = _number(row.mean_difference, 5), _number(row.std_difference, 5)
                 why = row.problem
                 if row.problem:
                     mean = std = Cell("")
@@ -260,14 +261,18 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
         yield f"Examples{of}", f"{found.examples:,}", ""
         if found.latency_seconds is not None:
             tip = f"Median of batches of {found.batch_size}, without the first"
-            yield f"Latency of a batch{of}", f"{found.latency_seconds * 1e3:.3g} ms", tip
+            yield f"Latency of a batch{of}", _time(found.latency_seconds), tip
         if found.throughput:
             yield f"Throughput{of}", f"{found.throughput:,.0f} / s", "Examples, without the first"
         if found.first_batch_seconds is not None:
             tip = "With tracing and compiling"
-            yield f"First batch{of}", f"{found.first_batch_seconds * 1e3:.3g} ms", tip
+            yield f"First batch{of}", _time(found.first_batch_seconds), tip
         if found.nonfinite_outputs:
             yield f"NaN or Inf{of}", plural(found.nonfinite_outputs, "output"), ""
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def _number(value: float | None, digits: int = 6) -> Cell:

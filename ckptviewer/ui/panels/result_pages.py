@@ -131,7 +131,7 @@ class ReadBackPage(_Page):
             Heading(text="Read back"),
             *_numbers("Mean", "in the file", "Std", "in the file", "Skewness", "Kurtosis"),
         ]
-        widths = (180, 190, 84, 84, 84, 84, 84, 84)
+        widths = (170, 180, 92, 92, 86, 86, 88, 88)
         super().__init__(ResultTable("Variables read back", headings, widths, appearance))
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
 
@@ -157,10 +157,9 @@ class ReadBackPage(_Page):
         rows.sort(key=lambda row: bool(row.kind))
         self.table.show_rows(rows)
         equal = sum(bool(row.kind) for row in rows)
-        self.say(
-            f"{equal} of {plural(len(rows), 'variable')} hold, byte for byte, what the file has "
-            "(after a cast, where the model has another dtype)."
-        )
+        of = " of A and B" if len(read_backs) > 1 else ""
+        hold = f"{equal} of {plural(len(rows), 'variable')}{of} hold, byte for byte,"
+        self.say(f"{hold} what the file has (after a cast, where the model has another dtype).")
 
 
 class AgreementPage(QWidget):

@@ -127,10 +127,8 @@ class Number(QSpinBox):
         self.setValue(value)
         self.setSpecialValueText(word)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self.setGroupSeparatorShown(True)
-        edit = self.lineEdit()
-        edit.setStyleSheet("border: none; padding: 0 2px; background: transparent;")
+        self.setObjectName("number")
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()

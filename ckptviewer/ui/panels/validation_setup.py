@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
-    QCheckBox,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.likely_files import LikelyFiles
 from ckptviewer.ui.panels.path_box import PathBox
 from ckptviewer.ui.panels.setup_parts import (
@@ -32,6 +32,7 @@ from ckptviewer.ui.panels.setup_parts import (
     Section,
     browse_button,
 )
+from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import flat_button, scrolled
 from ckptviewer.ui.validating import RANDOM, Looked, SeenData
 
@@ -67,7 +68,7 @@ class ValidationSetup(QWidget):
     run_wanted = Signal()
     ready = Signal(bool)
 
-    def __init__(self, checkpoint: str) -> None:
+    def __init__(self, checkpoint: str, appearance: Appearance) -> None:
         super().__init__()
         self._checkpoint = checkpoint
         self._base: Recipe | None = None
@@ -82,7 +83,7 @@ class ValidationSetup(QWidget):
         self.inspect.clicked.connect(lambda _=False: self.inspect_wanted.emit())
         self.signature = Choice("Signature")
         self.custom_objects = QLineEdit()
-        self.safe_mode = QCheckBox("Safe mode: no code from the model\u2019s file")
+        self.safe_mode = TickBox("Safe mode: no code from the model\u2019s file", appearance)
         self.safe_mode.setChecked(True)
         self.data = PathBox("Validation data", "npz, npy, CSV, TFRecord, a folder", _NO_DATA)
         self.data_note = FieldNote()
@@ -94,7 +95,7 @@ class ValidationSetup(QWidget):
         self.metrics_note = FieldNote()
         self.against = PathBox("Second checkpoint (B)", "a checkpoint to agree with", _NO_OTHER)
         self.agreement, self.statistics = QLineEdit("0.99"), QLineEdit("1e-5")
-        self.gains = QCheckBox("Measure what B gained in size, time and memory")
+        self.gains = TickBox("Measure what B gained in size and time", appearance)
         self.python = PathBox("Python", "the Python of your training environment")
         self.python_note = FieldNote()
         self.seconds = Number("Time limit in seconds", 0, 10_000_000, 0, "30 minutes")
@@ -169,8 +170,10 @@ class ValidationSetup(QWidget):
         from ckptviewer.validation.datasets import describe
 
         self._seen = seen
-        wrong = [f"{each.message} {each.remedy}".strip() for each in seen.dataset.findings]
-        self.data_note.say(describe(seen.dataset), " ".join(wrong))
+        found = [(e.severity, f"{e.message} {e.remedy}".strip()) for e in seen.dataset.findings]
+        wrong = [text for severity, text in found if severity == "error"]
+        told = [text for severity, text in found if severity != "error"]
+        self.data_note.say(" ".join((describe(seen.dataset), *told)), " ".join(wrong))
         self._show_inputs()
 
     def show_data_problem(self, what: str) -> None:
@@ -315,7 +318,7 @@ class ValidationSetup(QWidget):
 
     def _tell_ready(self) -> None:
         called = self._called()
-        if called is not None and self._seen is not None and not self.data_note.has_problem:
+        if called is not None and self._seen is not None and self._seen.dataset.sound:
             self._check_fit(self._seen, called)
         problem = self.problem()
         self.run.setEnabled(not problem)
@@ -331,10 +334,7 @@ class ValidationSetup(QWidget):
         wrong = [
             f"{each.message} {each.remedy}" for each in check_inputs(seen.dataset, spec, called)
         ]
-        if seen.dataset.sound:
-            self._fit = " ".join(wrong)
-            self.inputs.setToolTip(self._fit)
-            self.data_note.say(" ".join(filter(None, (describe(seen.dataset), self._fit))))
+        self.data_note.say(describe(seen.dataset), " ".join(wrong))
 
     def _take_model(self, path: str) -> None:
         self._looked = self._info = None

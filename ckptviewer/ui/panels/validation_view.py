@@ -88,7 +88,7 @@ class ValidationView(View):
         self._shown: Outcome | None = None
         self._last: Task | None = None
         self.validating = Validating(jobs)
-        self.setup = ValidationSetup(self._path)
+        self.setup = ValidationSetup(self._path, appearance)
         self.setup.python.set_path(settings.get("python", ""), tell=False)
         self.restore = RestorePanel(appearance)
         self.restore.show_unknown(_NO_MODEL, _NO_MODEL_MORE)
