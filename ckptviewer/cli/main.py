@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from ckptviewer import __version__
 from ckptviewer.checkpoint.errors import CkptviewerError
@@ -75,8 +76,16 @@ def _complain(message: str) -> int:
     return COULD_NOT
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that complains in one line, as everything here does."""
+
+    def error(self, message: str) -> NoReturn:
+        text = printable(" ".join(message.split()))
+        self.exit(COULD_NOT, f"{self.prog}: error: {text}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ckptviewer",
         usage=_USAGE,
         description=_DESCRIPTION,

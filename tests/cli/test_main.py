@@ -70,6 +70,10 @@ def test_wrong_arguments_end_with_2(
     assert ended.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
+    if arguments[0] in SUBCOMMANDS:
+        (line,) = err.splitlines()
+        assert line.startswith("ckptviewer")
+        assert line.endswith("--help")
     assert "error: " in err.splitlines()[-1]
     assert "Traceback" not in err
 
