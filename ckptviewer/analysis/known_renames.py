@@ -296,7 +296,8 @@ def _pair_by_common_end(
 
 
 def _whole(names: dict[int, Name]) -> dict[int, Name]:
-    return {row: name for row, name in names.items() if len(name) == 1}
+    """Names without scopes; a mere number is a place in a list, and no name."""
+    return {row: name for row, name in names.items() if len(name) == 1 and not name[0].isdigit()}
 
 
 def _deepest(partners: Sequence[int], names: dict[int, Name]) -> int:

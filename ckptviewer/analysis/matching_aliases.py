@@ -57,6 +57,24 @@ def _find(
             if own is not None and own != row and _says_more(own, row, variables, partners):
                 aliases[row] = own
                 break
+    _find_repeated_lists(variables, listed, aliases)
+
+
+def _find_repeated_lists(
+    variables: Sequence[Variable], listed: Mapping[int, Content], aliases: dict[int, int]
+) -> None:
+    """What no name tells: a content that the list of all holds as often as the other lists do."""
+    taken = set(aliases.values())
+    in_all: dict[Content, list[int]] = {}
+    in_others: dict[Content, list[int]] = {}
+    for row, content in listed.items():
+        if row not in aliases and row not in taken:
+            lists = in_all if list_rank(variables[row].key) == _ALL else in_others
+            lists.setdefault(content, []).append(row)
+    for content, rows in in_all.items():
+        others = in_others.get(content, [])
+        if len(rows) == len(others):
+            aliases.update(zip(rows, others, strict=True))
 
 
 def _originals(

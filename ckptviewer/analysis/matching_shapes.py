@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ckptviewer.analysis.known_renames import canonical
+from ckptviewer.analysis.known_renames import canonical, list_rank
 from ckptviewer.analysis.matching_checksums import peek_region
 from ckptviewer.analysis.pairing import Pairing, Reason
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
@@ -51,7 +51,7 @@ def pair_by_shape(pairing: Pairing) -> int:
     # What has the same last part goes first: a bias with a bias.
     for by_leaf in (True, False):
         count += _pair_groups(pairing, by_leaf, throughout, peeks)
-    return count
+    return count + _pair_listed(pairing)
 
 
 def _pair_by_first_values(pairing: Pairing, free_a: Sequence[int], free_b: Sequence[int]) -> int:
@@ -73,6 +73,49 @@ def _pair_by_first_values(pairing: Pairing, free_a: Sequence[int], free_b: Seque
         labels.append({row: first for row, first in firsts.items() if first is not None})
     why = "the same role and shape, and the same first values, found once on either side"
     return pairing.pair_unique(labels[0], labels[1], Reason.SHAPE, 0.6, why)
+
+
+def _pair_listed(pairing: Pairing) -> int:
+    """Pair in order what begins with the same values, constants too, with entries of lists.
+
+    A key like `variables/7` does not say that it is another variable, as a path would.
+    """
+    free_a, free_b = pairing.free_a(), pairing.free_b()
+    if not free_a or not free_b or max(len(free_a), len(free_b)) > _MAX_PEEKS:
+        return 0
+    groups_a = _alike_groups(pairing.a, pairing.of_a, free_a)
+    groups_b = _alike_groups(pairing.b, pairing.of_b, free_b)
+    why = "the same role, shape and first values as an entry of a list that tells no name"
+    count = 0
+    for label, rows_a in groups_a.items():
+        rows_b = groups_b.get(label, [])
+        if len(rows_a) == len(rows_b) and (
+            _are_listed(pairing.of_a, rows_a) or _are_listed(pairing.of_b, rows_b)
+        ):
+            pairing.add_all(zip(rows_a, rows_b, strict=True), Reason.SHAPE, 0.4, why)
+            count += len(rows_a)
+    return count
+
+
+def _are_listed(variables: Sequence[Variable], rows: Sequence[int]) -> bool:
+    return all(list_rank(variables[row].key) for row in rows)
+
+
+def _alike_groups(
+    checkpoint: Checkpoint, variables: Sequence[Variable], rows: Sequence[int]
+) -> dict[tuple[Role, tuple[int, ...], bytes], list[int]]:
+    """Rows by role, shape and first values; without what cannot be read."""
+    groups: dict[tuple[Role, tuple[int, ...], bytes], list[int]] = {}
+    for row in rows:
+        variable = variables[row]
+        if kind_of(variable.dtype) in (Kind.OPAQUE, Kind.STRING) or not variable.in_model:
+            continue
+        try:
+            first = _wide(_peek(checkpoint, variable)).tobytes()
+        except CkptviewerError:
+            continue
+        groups.setdefault((variable.role, variable.shape, first), []).append(row)
+    return groups
 
 
 def _first_values(checkpoint: Checkpoint, variable: Variable) -> object:
