@@ -61,12 +61,12 @@ def _all_seen(table: TimelineTable) -> Iterator[_Seen]:
     variables = table.variables
     keys = [variable.key for variable in variables]
     norms = table.matrix(Series.NORM, keys)
-    nans = table.matrix(Series.NAN, keys)
+    not_finite = table.not_finite(keys)
     updates = table.matrix(Series.UPDATE, keys)
     trained = np.array([variable.role in _TRAINED for variable in variables], bool)
     moving = (updates[trained] > 0).any(axis=0) if len(updates) else np.empty(0, bool)
     for row, variable in enumerate(variables):
-        bad = _first_bad(table, variable.key, nans[row])
+        bad = _first_bad(table, variable.key, not_finite[row])
         if bad is not None:
             yield bad
         if variable.role not in _TRAINED:
@@ -86,21 +86,20 @@ def _all_seen(table: TimelineTable) -> Iterator[_Seen]:
             yield _Seen(code="layer-frozen", column=frozen, variable=variable)
 
 
-def _first_bad(table: TimelineTable, key: str, nans: NDArray[np.float64]) -> _Seen | None:
+def _first_bad(table: TimelineTable, key: str, counts: NDArray[np.float64]) -> _Seen | None:
     """The first step with NaN or an infinity."""
-    for column in range(len(nans)):
-        point = table.point(key, column)
-        if point.nan > 0 or point.inf > 0:
-            parts = [
-                f"{count_text(int(count))} {name}"
-                for count, name in ((point.nan, "NaN"), (point.inf, "Inf"))
-                if count > 0
-            ]
-            text = f"{' and '.join(parts)} of {count_text(int(point.elements))} values"
-            return _Seen(
-                code="nan-appears", column=column, variable=table.variable(key), detail=text
-            )
-    return None
+    columns = np.flatnonzero(counts > 0)
+    if not len(columns):
+        return None
+    column = int(columns[0])
+    point = table.point(key, column)
+    parts = [
+        f"{count_text(int(count))} {name}"
+        for count, name in ((point.nan, "NaN"), (point.inf, "Inf"))
+        if count > 0
+    ]
+    text = f"{' and '.join(parts)} of {count_text(int(point.elements))} values"
+    return _Seen(code="nan-appears", column=column, variable=table.variable(key), detail=text)
 
 
 def _first_dead(norms: NDArray[np.float64]) -> int | None:
@@ -119,6 +118,9 @@ def _first_dead(norms: NDArray[np.float64]) -> int | None:
 
 def _first_exploded(norms: NDArray[np.float64]) -> tuple[int, float] | None:
     known = np.flatnonzero(~np.isnan(norms))
+    values = norms[known]
+    if not len(known) or values.max() <= EXPLODING_RATIO * values.min():
+        return None  # no median is less than the least: this spares most variables the medians
     for at in range(1, len(known)):
         median = float(np.median(norms[known[:at]]))
         value = float(norms[known[at]])

@@ -107,6 +107,11 @@ class TimelineTable:
         rows = self._order() if keys is None else [self._row_of[key] for key in keys]
         return _cells(series, self._points[rows], self._pairs[rows])
 
+    def not_finite(self, keys: Iterable[str]) -> Matrix:
+        """How many NaN and infinities each cell has: a row for each key, all columns."""
+        points = self._points[[self._row_of[key] for key in keys]]
+        return np.asarray(points[..., _FIELDS["nan"]] + points[..., _FIELDS["inf"]])
+
     def together(self, series: Series, keys: Iterable[str]) -> Matrix:
         """Several variables taken as one vector, a group or a role: a float64 for each column.
 
