@@ -28,8 +28,8 @@ MOST_RECENT_SHOWN = 6
 _FIRST_STEPS = (
     "Drop a checkpoint here: any of its files, its directory, or a directory of a whole training.",
     "Type in the filter box to find variables, and click one to see its values.",
-    "Drop a second checkpoint onto the first to compare them.",
-    "Nothing in a file is run, and nothing in it is changed; Ctrl+K lists all there is to do.",
+    "Drop a second checkpoint onto it to compare them, or a model to see whether it restores.",
+    "Opening a file runs nothing in it and changes nothing; Ctrl+K lists all there is to do.",
 )
 
 
