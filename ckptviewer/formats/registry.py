@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib import import_module
 from pathlib import Path
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.storage.byte_source import LocalFile
 
 
 class Confidence(IntEnum):
@@ -61,6 +63,24 @@ class Format(ABC):
         What is damaged but can be listed becomes findings of the checkpoint; raises a
         CkptviewerError (DamagedFileError, ...) where nothing can be shown.
         """
+
+
+def match_by(judge: Callable[[LocalFile], tuple[Confidence, str, Path]], path: Path) -> Match:
+    """What `judge` says of the open file at `path`, and of which path; NO where it cannot be read.
+
+    judge: as a format's own; raises CkptviewerError for what is no file of its kind.
+    """
+    try:
+        source = LocalFile(path)
+    except (CkptviewerError, ValueError) as error:
+        return Match(confidence=Confidence.NO, reason=str(error), path=path)
+    try:
+        confidence, reason, found = judge(source)
+    except CkptviewerError as error:
+        confidence, reason, found = Confidence.NO, error.what, path
+    finally:
+        source.release()
+    return Match(confidence=confidence, reason=reason, path=found)
 
 
 _FORMATS = (

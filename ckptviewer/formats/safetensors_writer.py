@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.errors import UnwritableFileError
 from ckptviewer.formats.bundle_writer import Tensor
-from ckptviewer.formats.safetensors import LARGEST_HEADER_BYTES
+from ckptviewer.formats.safetensors_header import LARGEST_HEADER_BYTES
 from ckptviewer.formats.tensor_bytes import byte_count, dense_bytes, files_there, refuse_shards
 from ckptviewer.storage.atomic import NewFile
 
