@@ -216,6 +216,13 @@ def test_files_that_the_architecture_names_exist() -> None:
     assert packages <= set(re.findall(r"`(\w+)/`", text))
 
 
+def test_environment_variables_are_those_that_are_looked_at() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("ckptviewer/**/*.py"))
+    known = set(re.findall(r"CKPTVIEWER_[A-Z]+", sources))
+    pages = "".join(text_of(page) for page in (*FRONT, *PAGES))
+    assert set(re.findall(r"CKPTVIEWER_[A-Z]+", pages)) - {"CKPTVIEWER_CORPUS"} == known
+
+
 def test_files_that_contributing_names_exist() -> None:
     for name in re.findall(r"`([\w/]+/[\w.]+\.py)`", text_of(ROOT / "CONTRIBUTING.md")):
         assert (ROOT / name).exists() or (ROOT / "ckptviewer" / name).exists(), name
