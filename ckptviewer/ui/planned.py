@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.collector import collection_paused
+from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
 from ckptviewer.export.plan import Dropped, ExportPlan, Kept
 from ckptviewer.ui.session import FROZEN_ABOVE
@@ -112,7 +113,12 @@ def with_ticks(tree: VariableTree, choices: Choices, ticks: Iterable[Tick]) -> C
         return choices
     says = decider(replace(choices, ticks={}))
     by_key = {variable.key: variable for variable in tree.variables if variable.key in wanted}
-    kept = {key: keep for key, keep in wanted.items() if says(by_key[key])[0] is not keep}
+    kept = {
+        key: keep
+        for key, keep in wanted.items()
+        # The graph is kept whatever a preset says, and dropped by a tick alone.
+        if says(by_key[key])[0] is not keep or (key == OBJECT_GRAPH_KEY and not keep)
+    }
     return replace(choices, ticks=kept)
 
 

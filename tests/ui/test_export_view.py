@@ -14,6 +14,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QAbstractItemModelTester
+from PySide6.QtWidgets import QInputDialog
 from pytestqt.qtbot import QtBot
 
 from ckptviewer.checkpoint.text import size_text
@@ -286,6 +287,14 @@ def test_renames_are_previewed_and_collisions_refused(
     settle(view, qtbot)
     assert view.target.button.isEnabled()
     assert view.options.rename_note.isHidden()
+    view.select_variable("net/layer_1/bias")
+    view.ask_for_name()
+    dialog = view.findChild(QInputDialog)
+    assert dialog is not None
+    dialog.setTextValue("first.bias")
+    dialog.accept()
+    settle(view, qtbot)
+    assert view.options.renamed.text() == "net/layer_1/bias  →  first.bias"
 
 
 def test_the_loss_of_a_cast_is_told_before_and_holds_after(
@@ -425,8 +434,40 @@ def test_a_source_that_is_damaged_meanwhile_is_told(
     assert not index_of(bundle.with_name(f"{bundle.name}-inference")).exists()
 
 
+def test_what_is_known_to_be_damaged_says_so(qtbot: QtBot, begin: Begin, bundle: Path) -> None:
+    data = data_of(bundle)
+    data.write_bytes(data.read_bytes()[:-100])
+    view = begin(bundle)
+    damaged = [
+        row
+        for row, variable in enumerate(view.model.tree.variables)
+        if variable.key in view._session.problems
+    ]
+    assert damaged
+    view.model.tick(damaged, True)
+    assert all("cannot be exported" in view.model.outcome_text(row) for row in damaged)
+    with qtbot.waitSignal(view.failed, timeout=TIMEOUT_MS):
+        view.target.button.click()
+    view.model.tick(damaged, False)
+    settle(view, qtbot)
+    assert export(view, qtbot).receipt.verified
+
+
+def test_reloading_reads_the_source_again(qtbot: QtBot, begin: Begin, small: Path) -> None:
+    view = begin(small)
+    window = view.window()
+    assert isinstance(window, MainWindow)
+    np.savez(small, other=np.ones(3))
+    with qtbot.waitSignal(window.opened, timeout=TIMEOUT_MS):
+        window.reload()
+    assert window.session is not None
+    assert [variable.key for variable in window.session.checkpoint.variables] == ["other"]
+    assert window.view is window.browser
+
+
+@pytest.mark.parametrize("by", ["button", "escape"])
 def test_it_is_cancelled_in_the_page(
-    qtbot: QtBot, begin: Begin, small: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, begin: Begin, small: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     view = begin(small)
     verify = execute_module._verified
@@ -443,7 +484,11 @@ def test_it_is_cancelled_in_the_page(
     view.model.toggle((0,))
     assert view.planning.is_settled
     with qtbot.waitSignal(view.exporting.cancelled, timeout=TIMEOUT_MS):
-        view.target.cancel.click()
+        if by == "button":
+            view.target.cancel.click()
+        else:
+            qtbot.keyClick(view.window(), Qt.Key.Key_Escape)
+        assert view.exporting.is_running  # until its thread has let go of the files
         gate.release()
     assert view.target.problem.said == "Cancelled; nothing was written."
     assert view.options.isEnabled()

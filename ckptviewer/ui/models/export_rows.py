@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -51,13 +51,14 @@ class ExportRowsModel(VariableRowsModel):
 
     ticked = Signal(object)
 
-    def __init__(self, tree: VariableTree) -> None:
+    def __init__(self, tree: VariableTree, problems: Mapping[str, str] | None = None) -> None:
+        """problems: as for VariableRowsModel."""
         self.planned: Planned | None = None
         self.is_locked = False
         self._expected: dict[int, bool] = {}
         self._kept_of_matches: Planned | None = None
         self._match_kept: dict[Group, int] = {}
-        super().__init__(tree)
+        super().__init__(tree, problems)
 
     def show_planned(self, planned: Planned) -> None:
         """Show another plan."""
@@ -110,7 +111,11 @@ class ExportRowsModel(VariableRowsModel):
 
     def outcome_text(self, row: int) -> str:
         """Why a variable (a row of the checkpoint's list) is kept or dropped."""
-        return self.planned.outcomes[row].reason if self.planned is not None else ""
+        reason = self.planned.outcomes[row].reason if self.planned is not None else ""
+        problem = self.problems.get(self.tree.variables[row].key)
+        if problem and self._is_kept(row):
+            return f"\u2715 {problem}: it cannot be exported ({reason})"
+        return reason
 
     def new_name(self, item: Item) -> str:
         """What a variable is written as, where that is another name; else empty."""

@@ -174,6 +174,11 @@ class ExportOptions(QWidget):
         """What is typed and wrong; empty where all can be used."""
         return self.patterns_problem.said or self._rename_problem()
 
+    def add_rule(self, rule: RenameRule) -> None:
+        """Put another rename rule below those that are there."""
+        lines = [line for line in self.rename.toPlainText().splitlines() if line.strip()]
+        self.rename.setPlainText("\n".join([*lines, str(rule)]))
+
     def finish_typing(self) -> None:
         """Take what is typed at once."""
         if self._settle.isActive():

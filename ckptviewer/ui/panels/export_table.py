@@ -26,10 +26,10 @@ from ckptviewer.ui.panels.variable_table import VariableTable
 
 _GAP = 8
 _WIDTHS = {
-    ExportColumn.SHAPE: 116,
-    ExportColumn.DTYPE: 82,
+    ExportColumn.SHAPE: 112,
+    ExportColumn.DTYPE: 80,
     ExportColumn.SIZE: 110,
-    ExportColumn.WHY: 238,
+    ExportColumn.WHY: 216,
 }
 _WIDER_DTYPE = 134
 

@@ -6,10 +6,11 @@ import os
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeySequence
+from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
+    QInputDialog,
     QLabel,
     QMenu,
     QSplitter,
@@ -21,9 +22,10 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.checkpoint.errors import NameCollisionError, TargetExistsError
 from ckptviewer.checkpoint.progress import Progress
-from ckptviewer.checkpoint.text import count_text, plural
+from ckptviewer.checkpoint.text import count_text, elide_middle, plural
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.export.choices import Preset
+from ckptviewer.export.command import pair_rule
 from ckptviewer.export.plan import Kept
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.exporting import Done, Exporting
@@ -47,15 +49,17 @@ from ckptviewer.ui.session import Session
 class ExportView(View):
     """Puts an export of the window's checkpoint together, carries it out, and tells of it.
 
-    open_wanted, compare_wanted: path of what was written. exported: a Done. failed: in words.
+    open_wanted, compare_wanted: path of what was written. reopen_wanted: the source is to be read
+    again. exported: a Done. failed: in words.
     """
 
     open_wanted = Signal(str)
     compare_wanted = Signal(str)
+    reopen_wanted = Signal()
     exported = Signal(object)
     failed = Signal(str)
     filter_hint = "Filter: words, role:weight, size>1M"
-    menu_title = "&Export"
+    menu_title = "E&xport"
 
     def __init__(self, jobs: Jobs, appearance: Appearance, session: Session) -> None:
         """session: the window's, which stays its own."""
@@ -70,7 +74,7 @@ class ExportView(View):
         self.exporting = Exporting(jobs, session)
         self.table = ExportTable(appearance, jobs.courtesy)
         self.table.setAccessibleName("Variables to keep")
-        self.model = ExportRowsModel(session.tree)
+        self.model = ExportRowsModel(session.tree, session.problems)
         self.table.show_model(self.model)
         self.balance = Balance(appearance)
         self.options = ExportOptions(appearance, session.checkpoint, choices)
@@ -82,6 +86,7 @@ class ExportView(View):
         self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
         self._lay_out(appearance)
         self._name.setText(self.title())
+        self._offer_in_the_tree()
         self._connect()
         appearance.changed.connect(self._dress)
         self.planning.choose(choices)
@@ -98,10 +103,11 @@ class ExportView(View):
         for text, shortcut, do in (
             ("&Export", "Ctrl+Return", self.export),
             ("&Toggle the selected", "", self.table.toggle_selected),
+            ("&Rename the selected\u2026", "F2", self.ask_for_name),
             ("&Keep what is shown", "", lambda: self._tick_shown(True)),
             ("&Drop what is shown", "", lambda: self._tick_shown(False)),
             ("Undo own t&icks", "", self._forget_ticks),
-            ("Copy &rows", "", self.table.copy_rows),
+            ("Copy ro&ws", "", self.table.copy_rows),
             ("E&xpand groups", "", self.table.expand_all),
             ("&Collapse groups", "", self.table.collapse_all),
         ):
@@ -136,8 +142,8 @@ class ExportView(View):
             self.table.enter()
 
     def reload(self) -> None:
-        self._plan_anew()
-        self.target.look_again()
+        if not self.exporting.is_running:
+            self.reopen_wanted.emit()
 
     def leave(self) -> None:
         if self.exporting.is_running:
@@ -179,6 +185,27 @@ class ExportView(View):
             return
         self._show_running(True)
         self.exporting.start(planned, target.path, overwrite=overwrite)
+
+    def ask_for_name(self) -> None:
+        """Ask how the selected variable is to be called, and rename it by a rule of its own."""
+        items = self.table.selected_items()
+        if len(items) != 1 or not isinstance(items[0], int) or self.model.is_locked:
+            self.told.emit("Select one variable to rename it.")
+            return
+        key = self._session.tree.variables[items[0]].key
+        kept = self.model.kept(items[0])
+        dialog = QInputDialog(self)
+        dialog.setWindowTitle("Rename")
+        dialog.setLabelText(f"Write {elide_middle(key, 60)} as")
+        dialog.setTextValue(kept.key_written if kept is not None else key)
+        dialog.resize(560, dialog.sizeHint().height())
+        dialog.textValueSelected.connect(lambda text: self.rename(key, text))
+        dialog.open()
+
+    def rename(self, key: str, new_key: str) -> None:
+        """Write one variable under another key."""
+        if new_key and new_key != key:
+            self.options.add_rule(pair_rule(key, new_key))
 
     def cancel(self) -> None:
         """Stop the export that is under way."""
@@ -386,6 +413,16 @@ class ExportView(View):
         self.result.save_wanted.connect(self.exporting.save_receipt)
         self._keep_shown.clicked.connect(lambda: self._tick_shown(True))
         self._drop_shown.clicked.connect(lambda: self._tick_shown(False))
+
+    def _offer_in_the_tree(self) -> None:
+        for text, do in (
+            ("Keep or drop", self.table.toggle_selected),
+            ("Rename\u2026", self.ask_for_name),
+            ("Copy rows", self.table.copy_rows),
+        ):
+            action = QAction(text, self.table)
+            action.triggered.connect(lambda _checked=False, do=do: do())
+            self.table.addAction(action)
 
     def _lay_out(self, appearance: Appearance) -> None:
         left = QWidget()
