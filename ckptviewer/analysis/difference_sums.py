@@ -98,7 +98,7 @@ class PairSums:
     def _cosine(self) -> float | None:
         """From |b-a|² = |a|² + |b|² - 2ab: three sums of squares cannot cancel into nonsense."""
         norms = math.sqrt(self.square_a) * math.sqrt(self.square_b)
-        if not norms:
+        if not norms or not math.isfinite(norms + self.square_d):  # the squares leave float64
             return None
         product = (self.square_a + self.square_b - self.square_d) / 2
         return max(-1.0, min(1.0, product / norms))

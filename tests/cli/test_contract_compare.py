@@ -96,3 +96,12 @@ def test_a_subclassed_model_differs_from_another_export(
     status, document, _ = compared(subclassed["exported"], subclassed["changed"], "--model-only")
     assert status == 1
     assert document["summary"]["renamed"] == 13
+
+
+def test_numbers_that_leave_float64_are_null(tmp_path: Path, compared: Compared) -> None:
+    for name, values in (("a", [1e200, 0.0]), ("b", [0.0, 1e200])):
+        np.savez(tmp_path / f"{name}.npz", v=np.array(values))
+    status, document, _ = compared(tmp_path / "a.npz", tmp_path / "b.npz")
+    (entry,) = document["variables"]
+    assert (status, entry["status"], entry["max_abs"]) == (1, "changed", 1e200)
+    assert (entry["relative_l2"], entry["cosine"]) == (None, None)
