@@ -157,7 +157,8 @@ class Running(QObject):
                     told = now
                     report(progress)
                     self._tell(cancel, self.learned.emit)
-        self._tell(cancel, self.listed.emit, Known(table))
+        if len(table) != listed_count:
+            self._tell(cancel, self.listed.emit, Known(table))
         return timeline_findings(table)
 
     def _tell(self, cancel: CancelToken, emit: Callable[..., None], *values: object) -> None:

@@ -199,6 +199,8 @@ class SeriesRowsModel(QAbstractListModel):
 
     def set_colours(self, colours: Mapping[str, QColor]) -> None:
         """These, by name, are drawn, each in its colour."""
+        if colours == self._colours:
+            return
         self._colours = colours
         if self.choices:
             self.dataChanged.emit(self.index(0), self.index(len(self.choices) - 1))

@@ -268,7 +268,8 @@ class RunView(View):
     def _finish(self, findings: Sequence[Finding]) -> None:
         self._of_timeline = tuple(findings)
         self._show_findings()
-        self._learn()
+        self.timeline.draw()
+        self.heat_map.viewport().update()
         self._go_on.hide()
         if self._known is not None and not self._known.variables:
             self.timeline.say("No variable could be read from these checkpoints.")

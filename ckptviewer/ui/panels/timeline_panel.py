@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QItemSelectionModel, QSize, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ckptviewer.runs.entry import CheckpointEntry
 
 _NAMED_LINES = 8
+_REDRAW_MS = 800
 
 MEASURES = {
     "norm": Series.NORM,
@@ -86,6 +87,10 @@ class TimelinePanel(QWidget):
         self.list.setIconSize(QSize(10, 10))
         self.list.setFrameShape(QListView.Shape.NoFrame)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_REDRAW_MS)
+        self._settle.timeout.connect(self._redraw)
         self.plot: TimelinePlot | None = None
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
@@ -118,7 +123,13 @@ class TimelinePanel(QWidget):
         self._select(chosen)
 
     def refresh(self) -> None:
-        """More numbers are known."""
+        """More numbers are known: they are drawn about once a second."""
+        if not self._settle.isActive():
+            self._settle.start()
+
+    def draw(self) -> None:
+        """Draw what is chosen, now."""
+        self._settle.stop()
         self._redraw()
 
     def set_matches(self, rows: frozenset[int] | None) -> None:
@@ -209,7 +220,7 @@ class TimelinePanel(QWidget):
         self, known: Known, choices: Sequence[Followed], numbers: Sequence[Sequence[float]]
     ) -> None:
         if self.plot is None:
-            self.plot = TimelinePlot(self._appearance)
+            self.plot = TimelinePlot(self._appearance, self._jobs.courtesy)
             self.plot.pointed.connect(self._point)
             self._stack.addWidget(self.plot)
         self._entries = known.table.entries

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 from ckptviewer.checkpoint.text import count_text, elide_middle, number_text
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.jobs import Courtesy
 
 MOST_LINES = 24
 _HOVERED_LINES = 14
@@ -64,13 +65,13 @@ class TimelinePlot(QWidget):
 
     pointed = Signal(int)
 
-    def __init__(self, appearance: Appearance) -> None:
+    def __init__(self, appearance: Appearance, courtesy: Courtesy) -> None:
         super().__init__()
         import pyqtgraph
 
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
-        self.view = pyqtgraph.PlotWidget(background=None)
+        self.view = _courteous(pyqtgraph.PlotWidget, courtesy)(background=None)
         self.view.setAccessibleName("Timeline")
         self.view.setAcceptDrops(False)
         self.view.setMenuEnabled(False)
@@ -214,6 +215,17 @@ class TimelinePlot(QWidget):
         self._hover.hide()
         self._cursor.hide()
         super().leaveEvent(event)
+
+
+def _courteous(widget: Any, courtesy: Courtesy) -> Any:
+    """The class of a plot during whose paints background work steps aside."""
+
+    class CourteousPlot(widget):
+        def paintEvent(self, event: Any) -> None:
+            with courtesy:
+                super().paintEvent(event)
+
+    return CourteousPlot
 
 
 def _places(entries: Sequence[CheckpointEntry]) -> list[float]:
