@@ -36,7 +36,7 @@ def likely_files(checkpoint: str) -> LikelyFiles:
     models = list(_models(prefix, directory, names))
     data = [os.path.join(directory, name) for name in names if name.lower().endswith(_DATA)]
     data = [path for path in data if path != prefix]
-    data.sort(key=lambda path: not _is_for_validation(path))
+    data.sort(key=lambda path: not is_for_validation(path))
     others = [
         os.path.join(directory, name.removesuffix(".index"))
         for name in names
@@ -75,6 +75,7 @@ def _names(directory: str) -> list[str]:
     return []
 
 
-def _is_for_validation(path: str) -> bool:
+def is_for_validation(path: str) -> bool:
+    """Whether its name says that it is data to validate with."""
     name = os.path.basename(path).lower()
     return any(word in name for word in _VALIDATION_WORDS)

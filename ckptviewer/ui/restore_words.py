@@ -111,6 +111,7 @@ def _headline(report: RestoreReport) -> str:
 def _more(report: RestoreReport) -> str:
     if report.raises:
         return f"{report.call} raises {report.raises}"
+    advice = [e.remedy for e in report.findings if report.head and e.message == report.head.why]
     ways = {
         "object-graph": "by the object graph: the same names of attributes, from the root on",
         "saver-name": "by the variables' names, as tf.train.Saver does",
@@ -118,7 +119,8 @@ def _more(report: RestoreReport) -> str:
         "layer-order": "by the order of layers, as Keras' older HDF5 does",
         "name-map": "by comparing names and shapes: only the loaded model can tell for sure",
     }
-    return f"Told from the two files alone, {ways[str(report.rule)]}."
+    told = f"Told from the two files alone, {ways[str(report.rule)]}."
+    return " ".join((*advice, told))
 
 
 def _rows_of_report(report: RestoreReport) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -65,7 +66,7 @@ class ApprovalDialog(QDialog):
         cancel = buttons.button(QDialogButtonBox.StandardButton.Cancel)
         cancel.setDefault(review.is_risky)
         self.run.setDefault(not review.is_risky)
-        (cancel if review.is_risky else self.run).setFocus()
+        self._first = cancel if review.is_risky else self.run
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
@@ -85,6 +86,10 @@ class ApprovalDialog(QDialog):
         column.addWidget(self.remember)
         column.addWidget(buttons)
         self.setMinimumWidth(560)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._first.setFocus()
 
     def accept(self) -> None:
         """Say that it may run."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.restore_report import RestoreReport
     from ckptviewer.validation.protocol import ModelInfo, Restored
 
-_WIDTHS = (34, 200, 260, 150, 250)
+_WIDTHS = (34, 190, 245, 178, 250)
 
 
 class RestorePanel(QWidget):
@@ -74,6 +74,7 @@ class RestorePanel(QWidget):
         self.table.horizontalHeader().setStretchLastSection(True)
         self._copy = flat_button("Copy rows", "Copy the rows that are shown, or selected")
         self._copy.clicked.connect(lambda _=False: self.table.copy_rows())
+        self._filler = QWidget()
         self._nothing = QLabel("No variable matches.")
         self._nothing.setObjectName("muted")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -95,9 +96,7 @@ class RestorePanel(QWidget):
         self._show(told)
         clear_layout(self._notes)
         for finding in report.findings:
-            if finding.severity is Severity.INFO and finding.code == "restore-inferred":
-                continue  # the head says it
-            if len(finding.message) and finding.message != report.raises:
+            if finding.severity is not Severity.INFO and finding.message != told.headline:
                 self._notes.addWidget(FindingCard(finding, self._appearance))
         self._show_help(report)
 
@@ -142,6 +141,7 @@ class RestorePanel(QWidget):
         self._needed.setVisible(told.needed != told.counts)
         self.table.show_rows(told.rows)
         self.table.setVisible(bool(told.rows))
+        self._filler.setVisible(not told.rows)
         self._copy.setVisible(bool(told.rows))
         self.help_.setVisible(self.report is not None)
         self._apply()
@@ -255,7 +255,7 @@ class RestorePanel(QWidget):
         column.addWidget(head)
         column.addWidget(self.table, 10)
         column.addWidget(self._nothing)
-        column.addStretch(1)
+        column.addWidget(self._filler, 1)
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.setHandleWidth(1)
         splitter.setChildrenCollapsible(False)

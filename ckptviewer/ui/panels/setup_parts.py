@@ -129,6 +129,8 @@ class Number(QSpinBox):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setGroupSeparatorShown(True)
         self.setObjectName("number")
+        self.setMinimumWidth(56)
+        self.lineEdit().setTextMargins(4, 0, 0, 0)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()

@@ -9,31 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLineEdit
 
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.likely_files import LikelyFiles
-from ckptviewer.ui.panels.path_box import PathBox
-from ckptviewer.ui.panels.setup_parts import (
-    Choice,
-    FieldNote,
-    Fold,
-    Inputs,
-    Number,
-    Section,
-    browse_button,
-)
-from ckptviewer.ui.panels.tick_box import TickBox
-from ckptviewer.ui.panels.widgets import flat_button, scrolled
+from ckptviewer.ui.likely_files import LikelyFiles, is_for_validation
+from ckptviewer.ui.panels.setup_fields import SetupFields
+from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.validating import RANDOM, Looked, SeenData
 
 if TYPE_CHECKING:
@@ -47,13 +28,10 @@ _KINDS = {
     "meta-graph": "Graph of TensorFlow 1, restored by its Saver",
     "factory": "Python function that makes the model",
 }
-_NO_DATA = {RANDOM: "random input, for agreement alone", "": "none: restore and read back only"}
-_NO_OTHER = {"": "none"}
-_MOST = 2_000_000_000
 _DEFAULT_GAIN_RUNS = 3
 
 
-class ValidationSetup(QWidget):
+class ValidationSetup(SetupFields):
     """Asks what to validate, and how. `recipe` is what was answered.
 
     model_chosen, data_chosen: another path. python_chosen: another interpreter. inspect_wanted:
@@ -69,41 +47,12 @@ class ValidationSetup(QWidget):
     ready = Signal(bool)
 
     def __init__(self, checkpoint: str, appearance: Appearance) -> None:
-        super().__init__()
-        self._checkpoint = checkpoint
+        super().__init__(checkpoint, appearance)
         self._base: Recipe | None = None
         self._looked: Looked | None = None
         self._seen: SeenData | None = None
         self._info: ModelInfo | None = None
-        self._several: tuple[str, ...] = ()
         self._interpreters: dict[str, Interpreter] = {}
-        self.model = PathBox("Model", "SavedModel, .keras, .h5, .meta, or file.py:function")
-        self.model_note = FieldNote()
-        self.inspect = flat_button("Look inside\u2026", "Load the model, and ask for its inputs")
-        self.inspect.clicked.connect(lambda _=False: self.inspect_wanted.emit())
-        self.signature = Choice("Signature")
-        self.custom_objects = QLineEdit()
-        self.safe_mode = TickBox("Safe mode: no code from the model\u2019s file", appearance)
-        self.safe_mode.setChecked(True)
-        self.data = PathBox("Validation data", "npz, npy, CSV, TFRecord, a folder", _NO_DATA)
-        self.data_note = FieldNote()
-        self.inputs = Inputs(self._tell_ready)
-        self.batch_size = Number("Batch size", 1, 1_000_000, 32)
-        self.limit = Number("Examples at most", 0, _MOST, 0, "all")
-        self.scale, self.offset = QLineEdit(), QLineEdit()
-        self.metrics, self.required = QLineEdit(), QLineEdit()
-        self.metrics_note = FieldNote()
-        self.against = PathBox("Second checkpoint (B)", "a checkpoint to agree with", _NO_OTHER)
-        self.agreement, self.statistics = QLineEdit("0.99"), QLineEdit("1e-5")
-        self.gains = TickBox("Measure what B gained in size and time", appearance)
-        self.python = PathBox("Python", "the Python of your training environment")
-        self.python_note = FieldNote()
-        self.seconds = Number("Time limit in seconds", 0, 10_000_000, 0, "30 minutes")
-        self.memory = Number("Memory limit in MB", 0, _MOST, 0, "90 % of all")
-        self.run = QPushButton("Run validation")
-        self.run.setObjectName("primary")
-        self.run.setToolTip("Load the model, restore, read back, run the data (F5)")
-        self._lay_out()
         self._connect()
         self._tell_ready()
 
@@ -117,8 +66,9 @@ class ValidationSetup(QWidget):
         self.against.offer(likely.others, base)
         if not self.model.path and likely.models:
             self.model.set_path(likely.models[0])
-        if not self.data.path and likely.data and self._base is None:
-            self.data.set_path(likely.data[0])
+        best = likely.data[0] if likely.data else ""
+        if not self.data.path and is_for_validation(best) and self._base is None:
+            self.data.set_path(best)
         if not self.model.path:
             self.model_note.say("No model lies beside the checkpoint: choose one.")
 
@@ -138,6 +88,7 @@ class ValidationSetup(QWidget):
         self._looked = looked
         self.model_note.say(_KINDS[looked.spec.kind.value])
         self.inspect.setEnabled(True)
+        self._tensors.setVisible(looked.spec.kind.value == "meta-graph")
         self._tell_ready()
 
     def show_model_problem(self, what: str) -> None:
@@ -163,6 +114,15 @@ class ValidationSetup(QWidget):
             count = len(info.variables)
             kind = _KINDS[info.kind.value]
             self.model_note.say(f"{kind}, {count} variables: {takes} \u2192 {gives}")
+        from ckptviewer.validation.verdict import some
+
+        placeholders = [each.tensor or each.name for each in info.placeholders]
+        named = [f"{name}: {', '.join(each)}" for name, each in info.collections.items() if each]
+        self.input_tensors.setToolTip(as_plain(f"Placeholders: {', '.join(placeholders)}"))
+        self.output_tensors.setToolTip(as_plain("\n".join(named)))
+        if placeholders and called is None:
+            self.model_note.say(f"{_KINDS[info.kind.value]}; placeholders: {some(placeholders)}")
+            self._model_more.open()
         self._show_inputs()
 
     def show_seen(self, seen: SeenData) -> None:
@@ -191,7 +151,11 @@ class ValidationSetup(QWidget):
         self.signature.clear()
         self.signature.addItems(list(dict.fromkeys(("", recipe.model.signature))))
         self.signature.setCurrentText(recipe.model.signature)
+        self.input_tensors.setText(", ".join(recipe.model.inputs))
+        self.output_tensors.setText(", ".join(recipe.model.outputs))
         self.metrics.setText(", ".join(recipe.metrics.names))
+        self.loss.setText(recipe.metrics.loss)
+        self.predictions.setText(recipe.metrics.predictions_path)
         self.required.setText(", ".join(recipe.require))
         self.agreement.setText(f"{recipe.agreement_threshold:g}")
         self.statistics.setText(f"{recipe.statistics_threshold:g}")
@@ -239,7 +203,7 @@ class ValidationSetup(QWidget):
 
     def recipe(self) -> Recipe:
         """What is to be run. Raises CkptviewerError for what makes no sense."""
-        from ckptviewer.validation.protocol import MetricsSpec
+        from ckptviewer.validation.launcher import default_python
         from ckptviewer.validation.recipe import Recipe
 
         assert self._looked is not None
@@ -251,7 +215,7 @@ class ValidationSetup(QWidget):
             base,
             checkpoint=self._checkpoint,
             against=self.against.path,
-            python=self.python.path,
+            python="" if self.python.path == default_python() else self.python.path,
             require=tuple(_words(self.required.text())),
             agreement_threshold=_number(self.agreement, "agreement"),
             statistics_threshold=_number(self.statistics, "statistics"),
@@ -260,16 +224,27 @@ class ValidationSetup(QWidget):
             model=replace(
                 spec,
                 signature=self.signature.currentText(),
+                inputs=tuple(_words(self.input_tensors.text())),
+                outputs=tuple(_words(self.output_tensors.text())),
                 custom_objects=os.path.expanduser(self.custom_objects.text().strip()),
                 safe_mode=self.safe_mode.isChecked(),
             ),
             data=self._data(base),
             metrics=replace(
-                base.metrics or MetricsSpec(), names=tuple(_words(self.metrics.text()))
+                base.metrics,
+                names=tuple(_words(self.metrics.text())),
+                loss=self.loss.text().strip(),
+                predictions_path=self._beside(self.predictions.text()),
             ),
         )
         recipe.thresholds  # noqa: B018 - raises for what is no requirement
         return recipe
+
+    def _beside(self, path: str) -> str:
+        """The path of a file to write: one without a directory lies beside the checkpoint."""
+        path = os.path.expanduser(path.strip())
+        directory = os.path.dirname(os.path.abspath(self._checkpoint))
+        return os.path.join(directory, path) if path else ""
 
     def _data(self, base: Recipe) -> DataSpec | None:
         from ckptviewer.validation.protocol import Preprocessing
@@ -363,34 +338,8 @@ class ValidationSetup(QWidget):
         else:
             self.python_note.say("")
 
-    def _show_against(self, path: str) -> None:
-        self._thresholds.setVisible(bool(path))
-        self.gains.setVisible(bool(path))
-
-    # Asking for files.
-
-    def _directory(self) -> str:
-        return os.path.dirname(os.path.abspath(self._checkpoint))
-
-    def _browse(self, box: PathBox, title: str, *, directory: bool = False) -> None:
-        start = os.path.dirname(box.path) if os.path.isabs(box.path) else self._directory()
-        if directory:
-            path = QFileDialog.getExistingDirectory(self, title, start)
-        else:
-            path, _ = QFileDialog.getOpenFileName(self, title, start)
-        if path:
-            box.set_path(path)
-
-    def _browse_data(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(
-            self, "Validation data: one file, x and y as .npy, or several of a kind",
-            self._directory(), "Data (*.npz *.npy *.csv *.tsv *.tfrecord* *.gz);;All files (*)",
-        )  # fmt: skip
-        if paths:
-            self._several = tuple(paths) if len(paths) > 1 else ()
-            self.data.set_path(os.pathsep.join(paths))
-
-    # How it is made.
+    def _take_inputs(self) -> None:
+        self._tell_ready()
 
     def _connect(self) -> None:
         self.model.chosen.connect(self._take_model)
@@ -398,131 +347,8 @@ class ValidationSetup(QWidget):
         self.python.chosen.connect(self._take_python)
         self.against.chosen.connect(self._show_against)
         self.signature.currentIndexChanged.connect(lambda _at: self._show_inputs())
+        self.inspect.clicked.connect(lambda _=False: self.inspect_wanted.emit())
         self.run.clicked.connect(lambda _=False: self.run_wanted.emit())
-
-    def _lay_out(self) -> None:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(16)
-        for section in (
-            self._model_section(),
-            self._data_section(),
-            self._metrics_section(),
-            self._against_section(),
-            self._python_section(),
-        ):
-            column.addWidget(section)
-        column.addStretch(1)
-        foot = QWidget()
-        foot.setObjectName("bar")
-        row = QHBoxLayout(foot)
-        row.setContentsMargins(18, 10, 18, 10)
-        row.addWidget(self.run, 1)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
-        outer.addWidget(scrolled(page), 1)
-        outer.addWidget(foot)
-        self._show_against("")
-
-    def _model_section(self) -> Section:
-        ask = "Choose the model"
-        section = Section(
-            "Model",
-            browse_button(
-                ask,
-                (
-                    ("A file: .keras, .h5, .meta, .pb", lambda: self._browse(self.model, ask)),
-                    (
-                        "A directory: SavedModel",
-                        lambda: self._browse(self.model, ask, directory=True),
-                    ),
-                ),
-            ),
-        )
-        self.custom_objects.setPlaceholderText("file.py with layers and functions")
-        self.inspect.setEnabled(False)
-        more = _grid(("Signature", self.signature), ("Custom objects", self.custom_objects))
-        more.addWidget(self.safe_mode, 2, 0, 1, 2)
-        self._model_more = Fold("More of the model", _holder(more))
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._model_more.button)
-        row.addStretch(1)
-        row.addWidget(self.inspect)
-        section.add(self.model, self.model_note)
-        section.column.addLayout(row)
-        section.add(self._model_more)
-        return section
-
-    def _data_section(self) -> Section:
-        folder = "Choose a folder with a folder of images for each class"
-        section = Section(
-            "Validation data",
-            browse_button(
-                "Choose the validation data",
-                (
-                    ("Files\u2026", self._browse_data),
-                    (
-                        "A folder of images\u2026",
-                        lambda: self._browse(self.data, folder, directory=True),
-                    ),
-                ),
-            ),
-        )
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        for title, field in (("Batch", self.batch_size), ("Examples", self.limit)):
-            row.addWidget(_muted(title))
-            row.addWidget(field, 1)
-        for edit, name, hint in (
-            (self.scale, "Scale", "1"),
-            (self.offset, "Offset", "0"),
-        ):
-            edit.setAccessibleName(name)
-            edit.setPlaceholderText(hint)
-        more = _grid(("Multiply inputs by", self.scale), ("then add", self.offset))
-        section.add(self.data, self.data_note, self.inputs)
-        section.column.addLayout(row)
-        section.add(Fold("Preprocessing", _holder(more)))
-        return section
-
-    def _metrics_section(self) -> Section:
-        section = Section("Metrics")
-        self.metrics.setPlaceholderText("as the output asks for: accuracy, loss\u2026")
-        self.metrics.setToolTip("Names of keras.metrics: accuracy, top_5_accuracy, AUC, mse, loss")
-        self.required.setPlaceholderText("nothing; for example accuracy>=0.95")
-        self.metrics.setAccessibleName("Metrics")
-        self.required.setAccessibleName("Required")
-        section.add(_holder(_grid(("Measure", self.metrics), ("Require", self.required))))
-        section.add(self.metrics_note)
-        return section
-
-    def _against_section(self) -> Section:
-        ask = "Choose a second checkpoint (B)"
-        section = Section(
-            "Agree with (B)", browse_button(ask, ((ask, lambda: self._browse(self.against, ask)),))
-        )
-        self.agreement.setAccessibleName("Agreement above")
-        self.statistics.setAccessibleName("Statistics within")
-        self._thresholds = _holder(
-            _grid(
-                ("Agreement above", self.agreement),
-                ("|\u0394 mean|, |\u0394 std| below", self.statistics),
-            )
-        )
-        section.add(self.against, self._thresholds, self.gains)
-        return section
-
-    def _python_section(self) -> Section:
-        ask = "Choose the Python of your training environment"
-        section = Section(
-            "Runs under", browse_button(ask, ((ask, lambda: self._browse(self.python, ask)),))
-        )
-        limits = _grid(("Time limit, seconds", self.seconds), ("Memory limit, MB", self.memory))
-        section.add(self.python, self.python_note, Fold("Limits", _holder(limits)))
-        return section
 
 
 def _words(text: str) -> list[str]:
@@ -542,27 +368,3 @@ def _number(edit: QLineEdit, name: str) -> float:
     if not math.isfinite(number):
         raise InvalidSettingError(f"the {name} {edit.text()!r} is no number")
     return number
-
-
-def _grid(*rows: tuple[str, QWidget]) -> QGridLayout:
-    grid = QGridLayout()
-    grid.setContentsMargins(0, 0, 0, 0)
-    grid.setHorizontalSpacing(10)
-    grid.setVerticalSpacing(6)
-    grid.setColumnStretch(1, 1)
-    for at, (title, field) in enumerate(rows):
-        grid.addWidget(_muted(title), at, 0)
-        grid.addWidget(field, at, 1)
-    return grid
-
-
-def _muted(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setObjectName("muted")
-    return label
-
-
-def _holder(grid: QGridLayout) -> QWidget:
-    holder = QWidget()
-    holder.setLayout(grid)
-    return holder
