@@ -15,6 +15,20 @@ from ckptviewer.ui.session import Session, open_session
 
 GOOD, COULD_NOT = 0, 2
 
+_DESCRIPTION = """\
+Show checkpoints in the window, each in one of its own; without a path, an empty
+one. A window that is open already takes the paths."""
+
+_EPILOG = """\
+examples:
+  ckptviewer model.ckpt-9000.index
+  ckptviewer open --demo
+  ckptviewer open --compare model.ckpt-9000 model.ckpt-9500
+  ckptviewer open model.ckpt-9000 --screenshot model.png --theme dark
+
+Exit status: 0 it was shown; 2 it could not be, and standard error says why.
+`ckptviewer --help` lists the subcommands."""
+
 
 def start(arguments: Sequence[str]) -> int:
     """Open the window with the paths of the command line; returns the exit status."""
@@ -57,10 +71,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         del arguments[0]
     parser = argparse.ArgumentParser(
         prog="ckptviewer open",
-        description="Open checkpoints in the window. `ckptviewer --help` lists the subcommands.",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", nargs="*", metavar="PATH", help="any path of a checkpoint")
-    parser.add_argument("--demo", action="store_true", help="open the demo that comes with it")
+    parser.add_argument(
+        "path", nargs="*", metavar="PATH", help="any path of a checkpoint, or of a training"
+    )
+    parser.add_argument("--demo", action="store_true", help="show the demo that comes along")
     parser.add_argument(
         "--screenshot",
         metavar="PNG",
@@ -68,14 +86,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="draw the window off screen once it is complete, save the picture, and exit",
     )
     parser.add_argument(
-        "--compare", action="store_true", help="two paths are A and B of one comparison"
+        "--compare", action="store_true", help="show two paths as A and B of a comparison"
     )
     parser.add_argument(
         "--new-window",
         action="store_true",
-        help="in a process of its own, even where a window is open that would take the paths",
+        help="open a process of its own, even where a window is open that would take the paths",
     )
-    parser.add_argument("--theme", choices=("light", "dark"), help="default: as the system")
+    parser.add_argument(
+        "--theme", choices=("light", "dark"), help="default: as set; light for a picture"
+    )
     parser.add_argument("--size", metavar="1280x800", type=_size, help="of the window, in pixels")
     parser.add_argument("--select", metavar="KEY", help="the variable to show first")
     return parser.parse_args(arguments)
