@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -17,7 +18,6 @@ import pytest
 
 from ckptviewer.__main__ import main
 from ckptviewer.cli import SUBCOMMANDS
-from ckptviewer.cli import main as frame
 from ckptviewer.formats import registry
 from ckptviewer.resources import resource
 from ckptviewer.ui.start import parse as parse_open
@@ -182,6 +182,17 @@ def test_help_fits_a_terminal_and_says_what_the_exit_status_means(
         assert subparser(name).parse_args(arguments_of(example)[1:])
 
 
+def test_help_of_the_window_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_open(["--help"])
+    text = capsys.readouterr().out
+    examples = re.findall(r"^  (ckptviewer .*)$", text, re.MULTILINE)
+    assert "Exit status: 0" in text
+    assert len(examples) > 3
+    for example in examples:
+        assert parse_open(arguments_of(example))
+
+
 def test_help_says_where_the_pages_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -268,5 +279,47 @@ def run(command: str) -> int:
         return main(words[:place])
 
 
-def test_the_frame_knows_all_subcommands() -> None:
-    assert set(frame.SUBCOMMANDS) == set(SUBCOMMANDS)
+# The documents that scripts rely on.
+
+
+def keys_in(document: object) -> set[str]:
+    """All keys of objects in a JSON document, at whatever depth."""
+    if isinstance(document, dict):
+        return set(document) | set().union(*(keys_in(value) for value in document.values()))
+    if isinstance(document, list):
+        return set().union(*(keys_in(value) for value in document))
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("page", "begins", "commands"),
+    [
+        ("open.md", '{"path", "format"', ["list digits.ckpt-600"]),
+        ("statistics.md", '{"variables"', ["stats digits.ckpt-600"]),
+        ("compare.md", '{"identical"', ["compare digits.ckpt-40 digits.ckpt-600"]),
+        ("runs.md", '{"path", "latest"', ["run ."]),
+        (
+            "export.md",
+            '{"source"',
+            [
+                "export digits.ckpt-600 a.ckpt --rename model=net --cast float16 --receipt a.json",
+                "export digits.ckpt-600 b.ckpt --preset inference --use-ema",
+            ],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_documents_are_as_the_pages_say(
+    page: str, begins: str, commands: list[str], demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = re.split(r"\n\n|```", text_of(DOCS / page).partition(begins)[2])[0]
+    told = set(re.findall(r'"(\w+)"', begins + block)) - {"checksum", "values"}
+    found: set[str] = set()
+    for command in commands:
+        main([*command.split(), "--json"])
+        found |= keys_in(json.loads(capsys.readouterr().out))
+    of_findings = {"code", "severity", "variable", "message", "remedy"}
+    of_none_in_the_demo = {"same_as"}
+    assert told <= found | of_findings | of_none_in_the_demo
+    if page in ("open.md", "runs.md"):
+        assert found - told <= of_findings
