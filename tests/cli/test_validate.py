@@ -13,7 +13,7 @@ import pytest
 
 from ckptviewer.cli import main
 from ckptviewer.resources import resource
-from ckptviewer.validation import gains, launcher, validating
+from ckptviewer.validation import launcher
 from tests import builders
 
 DEMO = resource("demo/digits.keras").parent
@@ -25,29 +25,6 @@ HIDDEN = "model/optimizer/_trainable_variables/3/.ATTRIBUTES/VARIABLE_VALUE"
 @pytest.fixture(autouse=True)
 def _history_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CKPTVIEWER_HISTORY", str(tmp_path / "history.sqlite"))
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launcher.Worker]:
-    """One worker for several tests: TensorFlow is loaded once."""
-    log = tmp_path_factory.mktemp("worker") / "log.txt"
-    with launcher.Worker(log_path=log, limits=launcher.Limits(seconds=300)) as kept:
-        yield kept
-
-
-@pytest.fixture
-def kept_worker(worker: launcher.Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the command line use the one worker, as if it had started it."""
-
-    def run(request: Any, **options: Any) -> Any:
-        wanted = {name: options[name] for name in ("cancel", "report", "on_event")}
-        return worker.perform(request, **wanted)
-
-    def measure(a: Any, b: Any, *, runs: int, **_: object) -> Any:
-        return gains.gains_of(a, b, worker.perform, runs=runs)
-
-    monkeypatch.setattr(launcher, "run", run)
-    monkeypatch.setattr(validating, "measure_gains", measure)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from . import naming, overlay
+from . import naming, overlay, paths
 from .digests import digest
 from .file_values import FileValues
 from .libraries import tensorflow
@@ -138,6 +138,19 @@ def _laid_over(model: Model, values: FileValues) -> tuple[tuple[str, ...], list[
     return found.path, [Pair(key, by_id[number], rule) for number, key in found.pairs.items()]
 
 
+def _followed(model: Model, values: FileValues) -> list[Pair]:
+    """What keys that are paths of objects lead to, where the object graph itself is gone."""
+    by_id = {id(each.trackable): each for each in model.variables}
+    shapes = {number: each.shape for number, each in by_id.items()}
+    found = paths.pairs_by_path(model.root, values.keys, shapes)
+    if model.keras is not None:
+        trainable = [(number, shapes[number]) for number, each in by_id.items() if each.trainable]
+        listed = paths.pairs_by_list(values.keys, trainable)
+        taken = set(found.values())
+        found = {**{n: key for n, key in listed.items() if key not in taken}, **found}
+    return [Pair(key, by_id[number], "its key, a path of objects") for number, key in found.items()]
+
+
 def _is_refused(pairs: list[Pair], values: FileValues, attempt: _Attempt) -> bool:
     wrong = [(pair, reason) for pair in pairs if (reason := _misfit(pair, values, cast=False))]
     if wrong:
@@ -258,8 +271,9 @@ def _by_names(model: Model, spec: dict[str, Any], values: FileValues) -> _Attemp
         attempt.how = "each variable by the name map"
     else:
         by_place: list[Pair] = []
-        if values.graph is not None and model.root is not None:
-            by_place = _laid_over(model, values)[1]
+        if model.root is not None:
+            laid = values.graph is not None
+            by_place = _laid_over(model, values)[1] if laid else _followed(model, values)
         pairs = naming.pairs_by_name(model.variables, values, by_place)
     _assign(pairs, spec["cast"], values, attempt)
     return attempt
