@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 
+from ckptviewer.analysis.doctor_archives import archive_findings
 from ckptviewer.analysis.doctor_content import (
     content_findings,
     duplicate_findings,
@@ -107,6 +108,7 @@ def _examined(
     yield from content_findings(checkpoint)
     known = {finding.variable for finding in opened if finding.variable is not None}
     if read_values:
+        yield from archive_findings(checkpoint, cancel)
         found = _Pass(checkpoint, known, set(lost), cancel)
         yield from found.run(progress, executor, workers)
     else:
