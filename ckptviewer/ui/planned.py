@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ckptviewer.export.choices import Choices
 
 
+_BYTES_BESIDE = {"tf-bundle": 60, "keras-weights-h5": 1_300, "safetensors": 110, "npz": 320}
+"""What files have beside the values of a variable, by their format: index, headers, padding."""
+
+
 class Tick(NamedTuple):
     """A wish: keep (`wanted`) or drop these items, groups with all below them.
 
@@ -86,13 +90,15 @@ def _planned(checkpoint: Checkpoint, tree: VariableTree, choices: Choices) -> Pl
 
 
 def _expected_bytes(checkpoint: Checkpoint, plan: ExportPlan) -> int:
-    """The plan's estimate, which is on the safe side; nearer where the source shows how it is."""
-    count = len(checkpoint.variables)
-    if plan.format != checkpoint.format_name or not count:
-        return plan.expected_bytes
-    beside = plan.bytes_before - sum([variable.stored_bytes for variable in checkpoint.variables])
-    near = plan.written_bytes + max(0, beside) * len(plan.kept) // count
-    return min(near, plan.expected_bytes)
+    """About what the files will take: a plan's own estimate is on the safe side.
+
+    What a file has beside values is as in the source, where that is of the same format.
+    """
+    count, beside = len(checkpoint.variables), _BYTES_BESIDE.get(plan.format, 0) * len(plan.kept)
+    if plan.format == checkpoint.format_name and count:
+        stored = sum([variable.stored_bytes for variable in checkpoint.variables])
+        beside = max(0, plan.bytes_before - stored) * len(plan.kept) // count
+    return plan.written_bytes + beside
 
 
 def with_ticks(tree: VariableTree, choices: Choices, ticks: Iterable[Tick]) -> Choices:

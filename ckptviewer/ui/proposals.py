@@ -139,10 +139,10 @@ def proposed_path(checkpoint: Checkpoint, choices: Choices) -> str:
     """
     source = os.path.abspath(checkpoint.path.rstrip("/") or "/")
     directory, name = os.path.split(source)
-    if checkpoint.format_name == "saved-model" and name in ("variables", "saved_model.pb"):
+    if name == "saved_model.pb":
         directory, name = os.path.split(directory)
-        if name == "variables":
-            directory, name = os.path.split(directory)
+    elif name == "variables" and os.path.isfile(f"{os.path.dirname(directory)}/saved_model.pb"):
+        directory, name = os.path.split(os.path.dirname(directory))  # not into a SavedModel
     if not os.access(directory, os.W_OK):
         directory = os.path.expanduser("~")
     ending = next((end for end in _ENDINGS if name.lower().endswith(end)), "")
@@ -155,11 +155,19 @@ def proposed_path(checkpoint: Checkpoint, choices: Choices) -> str:
         name += f"-{choices.cast.dtype}"
     writer = writer_of(choices.format)
     stem = os.path.join(directory, name)
+    if choices.preset is Preset.ALL and choices.cast is None and not _is_free(stem, writer, source):
+        stem += "-copy"
     for number in range(1, 1000):
         path = (f"{stem}-{number}" if number > 1 else stem) + writer.suffix
-        if path != source and not os.path.isdir(path) and not writer.files_there(path):
+        if _is_free(path, writer, source):
             return path
     return stem + writer.suffix
+
+
+def _is_free(path: str, writer: Writer, source: str) -> bool:
+    if not path.endswith(writer.suffix):
+        path += writer.suffix
+    return path != source and not os.path.isdir(path) and not writer.files_there(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
