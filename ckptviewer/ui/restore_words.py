@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.text import natural_key, plural, shape_text, size_text
 from ckptviewer.checkpoint.variable import MODEL_ROLES
-from ckptviewer.ui.models.table_rows import Cell, Heading, Row
+from ckptviewer.ui.models.table_rows import Cell, Heading, Row, row_texts
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.restore_report import RestoreReport
@@ -54,13 +54,15 @@ class Told:
 
     headline: the answer in one sentence. good: True, False, or None where it is not certain.
     more: what else belongs to the answer. rows: all variables of both sides, what is wrong first.
-    counts: how many have each fate, of all and of what predictions need.
+    texts: what a filter looks for words in, by row. counts: how many have each fate, of all and of
+    what predictions need.
     """
 
     headline: str
     good: bool | None
     more: str
     rows: tuple[Row, ...]
+    texts: list[str] | None = None
     counts: dict[Fate, int] = field(default_factory=dict)
     needed: dict[Fate, int] = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ def told_by_files(report: RestoreReport) -> Told:
         good=(report.restores_model if report.certain or not report.restores_model else None),
         more=_more(report),
         rows=tuple(rows),
+        texts=row_texts(rows),
         counts=_counts(rows),
         needed=_counts([row for row in rows if row.kind[1]]),  # type: ignore[index]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -79,9 +79,12 @@ class TableModel(QAbstractTableModel):
 
     # What is shown.
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
-        """Show other rows, by the filter and in the order that are in force."""
-        self._all, self._texts = rows, None
+    def show_rows(self, rows: Sequence[Row], texts: list[str] | None = None) -> None:
+        """Show other rows, by the filter and in the order that are in force.
+
+        texts: `row_texts` of the rows, where another thread has made them already.
+        """
+        self._all, self._texts = rows, texts
         self._arrange()
 
     def filter_words(self, text: str) -> None:
@@ -118,17 +121,17 @@ class TableModel(QAbstractTableModel):
             shown = [at for at in shown if self._all[at].kind in kinds]
         if self._words:
             texts = self._haystacks()
-            matches = [_matcher(word) for word in self._words]
-            shown = [at for at in shown if all(match(texts[at]) for match in matches)]
+            for word in self._words:
+                if word.startswith("-") and len(word) > 1:
+                    shown = [at for at in shown if word[1:] not in texts[at]]
+                else:
+                    shown = [at for at in shown if word in texts[at]]
         self._shown = self._in_order(list(shown))
         self.endResetModel()
 
     def _haystacks(self) -> list[str]:
         if self._texts is None:
-            self._texts = [
-                "\t".join(cell.exact or cell.text for cell in row.cells).lower()
-                for row in self._all
-            ]
+            self._texts = row_texts(self._all)
         return self._texts
 
     def _in_order(self, shown: list[int]) -> list[int]:
@@ -192,7 +195,6 @@ class TableModel(QAbstractTableModel):
             self._arrange()
 
 
-def _matcher(word: str) -> Callable[[str], bool]:
-    if word.startswith("-") and len(word) > 1:
-        return lambda text: word[1:] not in text
-    return lambda text: word in text
+def row_texts(rows: Sequence[Row]) -> list[str]:
+    """What the words of a filter are looked for in."""
+    return ["\t".join([cell.exact or cell.text for cell in row.cells]).lower() for row in rows]

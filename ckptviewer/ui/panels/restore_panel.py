@@ -139,7 +139,7 @@ class RestorePanel(QWidget):
             button.setAccessibleName(f"{count} {fate}")
             button.setVisible(bool(count) or button.isChecked())
         self._needed.setVisible(told.needed != told.counts)
-        self.table.show_rows(told.rows)
+        self.table.rows.show_rows(told.rows, told.texts)
         self.table.setVisible(bool(told.rows))
         self._filler.setVisible(not told.rows)
         self._copy.setVisible(bool(told.rows))
