@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ckptviewer.checkpoint.errors import BadRuleError
 from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import THIN_SPACE, elide_middle, plural, printable, size_text
+from ckptviewer.cli import restore_check
 
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint
@@ -43,9 +44,12 @@ examples:
   ckptviewer export model.ckpt-9000 slim.ckpt --preset inference
   ckptviewer export model.ckpt-9000 model.safetensors --cast bfloat16
   ckptviewer export weights.npz model.ckpt
+  ckptviewer export model.ckpt-9000 slim.ckpt --preset inference \\
+      --restore-check model.keras --receipt receipt.html
 
-Exit status: 0 written and verified, or with --dry-run printed; 2 it could not
-be done, and what was at DST before is still there."""
+Exit status: 0 written and verified, or with --dry-run printed; 1 written, and
+with --restore-check not all of the model bound; 2 it could not be done, and
+what was at DST before is still there."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,6 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("destination", metavar="DST", help="prefix or file of the new one")
     _add_selection(parser)
     _add_changes(parser)
+    restore_check.add_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at DST")
     parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
@@ -172,18 +177,21 @@ def run(options: argparse.Namespace) -> int:
             overwrite=options.overwrite or options.dry_run,
             writer=writer_of(plan.format),
         )
+        model = restore_check.model_to_check(options)
         if options.dry_run:
             receipt = _predicted(plan, checkpoint, path)
         else:
             _complain_of(plan)
             receipt = _written(plan, checkpoint, options)
+    if model is not None:
+        receipt = restore_check.checked(receipt, model, options.python or "")
     if options.receipt and not options.dry_run:
         receipt = _with_receipt_file(receipt, options.receipt)
     if options.json:
         print(json.dumps(receipt.as_full_document(), indent=1))
     else:
         _print_for_people(receipt)
-    return 0
+    return 0 if restore_check.restores(receipt) else 1
 
 
 def choices_of(options: argparse.Namespace) -> Choices:
@@ -337,3 +345,9 @@ def _print_for_people(receipt: Receipt) -> None:
         f"{kept} written to {printable(receipt.destination)} and verified, {dropped} dropped: "
         f"{before} to {after}."
     )
+    check = receipt.restore_check
+    if check is not None:
+        verdict = (
+            "TensorFlow restores it" if check["restores"] else "TensorFlow does not restore it"
+        )
+        print(printable(f"{verdict} into {check['model']}: {check['message']}"))

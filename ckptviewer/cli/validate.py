@@ -6,16 +6,12 @@ import argparse
 import json
 import math
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import printable
 
 if TYPE_CHECKING:
-    from ckptviewer.checkpoint.progress import Progress
     from ckptviewer.validation.protocol import DataSpec, Preprocessing
     from ckptviewer.validation.recipe import Recipe
 
@@ -150,6 +146,7 @@ def run(options: argparse.Namespace) -> int:
     """Validate; 0 where the verdict is pass, 1 where it is fail."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from ckptviewer.cli.running_models import ask_to_run, stages
     from ckptviewer.cli.validation_output import as_document, print_for_people
     from ckptviewer.validation.recipe import write_recipe
     from ckptviewer.validation.validating import prepare, remember, validate
@@ -158,9 +155,10 @@ def run(options: argparse.Namespace) -> int:
         return _dry_run(options)
     recipe = recipe_of(options)
     validation = prepare(recipe)
-    _ask(recipe, options)
+    if not options.yes:
+        ask_to_run(recipe.model, recipe.python)
     workers = min(os.cpu_count() or 1, _MOST_WORKERS)
-    with ThreadPoolExecutor(workers) as executor, _stages() as show:
+    with ThreadPoolExecutor(workers) as executor, stages() as show:
         report = validate(validation, executor, workers, report=show, gain_runs=options.gains or 0)
     earlier = remember(report, recipe)
     if options.save_recipe:
@@ -288,48 +286,6 @@ def _mapping(text: str) -> tuple[str, str]:
     if not (name and equals and key):
         raise CkptviewerError("it is not INPUT=KEY", where=f"--input {printable(text)!r}")
     return name, key
-
-
-def _ask(recipe: Recipe, options: argparse.Namespace) -> None:
-    """Go on only where somebody agrees to run the model's code. Raises CkptviewerError."""
-    from ckptviewer.validation.launcher import default_python
-    from ckptviewer.validation.risks import review_model
-
-    if options.yes:
-        return
-    review = review_model(recipe.model)
-    python = recipe.python or default_python() or "an interpreter that is still to be chosen"
-    what = f"{review.what_runs} The interpreter is {python}."
-    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
-        raise CkptviewerError(
-            f"nothing was run. {what.rstrip('.')}", remedy="Say that you agree with --yes."
-        )
-    print(printable(what), file=sys.stderr)
-    for risk in review.risks:
-        places = f" ({', '.join(risk.places)})" if risk.places else ""
-        print(printable(f"  {risk.message}{places}"), file=sys.stderr)
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CkptviewerError("nothing was run, as you did not agree")
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[Progress], None]]:
-    """A function that shows what is being done, where somebody watches."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-
-    def show(progress: Progress) -> None:
-        text = printable(progress.label or "Measuring the variables")
-        if progress.total:
-            text += f" ({progress.fraction:.0%})"
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _number(text: str) -> float:

@@ -125,7 +125,8 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
     for key in receipt.added:
         yield "Added", key
     if receipt.restore_check is not None:
-        yield "Restore check", json.dumps(dict(receipt.restore_check))
+        check = receipt.restore_check
+        yield "Restore check", f"into {check['model']}: {check['message']}"
 
 
 def _tables(receipt: Receipt) -> Iterator[Table]:
@@ -156,6 +157,10 @@ def _tables(receipt: Receipt) -> Iterator[Table]:
     if receipt.duplicates:
         pairs: list[Row] = list(receipt.duplicates.items())
         yield "Written once", ("Key", "Has the bytes of"), pairs
+    if receipt.restore_check is not None:
+        entries = receipt.restore_check["bound"]
+        bound: list[Row] = [(each["name"], each["key"], each["rule"]) for each in entries]
+        yield "Restored by TensorFlow", ("Variable of the model", "Key", "By"), bound
     if receipt.files:
         files: list[Row] = [(name, exact_size_text(size)) for name, size in receipt.files.items()]
         yield "Files", ("Name", "Size"), files

@@ -90,3 +90,57 @@ def test_a_list_of_trained_variables_is_told_without_its_optimizer(
     _, document = answer(capsys, "validate", written, "--model", model, "--data", DATA, "--yes")
     assert document["verdict"] == "pass"
     assert document["metrics"]["accuracy"] == pytest.approx(0.980555534362793)
+
+
+@pytest.mark.usefixtures("kept_worker")
+def test_the_receipt_of_an_export_has_what_tensorflow_bound(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "receipt.html"
+    arguments = [LATE, str(tmp_path / "slim"), "--preset", "inference", "--receipt", str(page)]
+    status, document = answer(capsys, "export", *arguments, "--restore-check", MODEL, "--yes")
+    check = document["restore_check"]
+    assert status == 0
+    assert document["verified"] is True
+    assert check["restores"] is True
+    assert {each["name"] for each in check["bound"]} >= {"conv/kernel", "hidden/bias"}
+    assert check["missing"] == check["mismatched"] == []
+    assert check["read_back"]["equal"] is True
+    assert check["model"] == MODEL
+    assert "All 9 variables of the model bound." in page.read_text()
+    assert "hidden/kernel" in page.read_text()
+
+
+@pytest.mark.usefixtures("kept_worker")
+def test_an_export_that_does_not_restore_says_no(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    written = str(tmp_path / "part")
+    arguments = [LATE, written, "--exclude", "*hidden*", "--restore-check", MODEL, "--yes"]
+    status, document = answer(capsys, "export", *arguments)
+    assert status == 1
+    assert document["verified"] is True
+    assert document["restore_check"]["restores"] is False
+    assert "hidden/kernel" in document["restore_check"]["missing"]
+    assert main.run(["export", *arguments, "--overwrite"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("TensorFlow does not restore it into ")
+    assert "hidden/kernel" in last
+
+
+def test_no_restore_check_without_consent(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # a pipe, and no terminal
+    export = ["export", LATE, str(tmp_path / "slim"), "--json"]
+    for more, words in (
+        (["--restore-check", MODEL], "nothing was run"),
+        (["--restore-check", str(tmp_path / "none.keras"), "--yes"], "none.keras"),
+        (["--restore-check", LATE, "--yes"], "no model"),
+        (["--restore-check", MODEL, "--yes", "--dry-run"], "a dry run writes nothing"),
+        (["--python", "python3"], "--python is of the restore check"),
+    ):
+        assert words in complaint(capsys, *export, *more), more
+    assert list(tmp_path.iterdir()) == []
