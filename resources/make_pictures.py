@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -46,6 +47,9 @@ SIZE = (1280, 800)
 LONGEST_WAIT_MS = 120_000
 SETTLE_MS = 400
 """Layouts and small delays of the window are over by then."""
+
+SAVED_MS = 4000
+"""After so long a file that was just written counts as complete."""
 
 EARLY, LATE = "digits.ckpt-40", "digits.ckpt-600"
 KERNEL = "digits/hidden/kernel"
@@ -89,12 +93,16 @@ class Studio(QObject):
 
     def settle(self) -> None:
         """Return once nothing runs in the background any more, and layouts are what they are."""
-        while True:
-            loop = QEventLoop()
-            QTimer.singleShot(SETTLE_MS, loop, loop.quit)
-            loop.exec()
-            if not self.window.jobs.running:
-                return
+        quiet = 0
+        while quiet < 2:  # what the last job delivered is laid out in the second
+            self.wait(SETTLE_MS)
+            quiet = 0 if self.window.jobs.running else quiet + 1
+
+    def wait(self, milliseconds: int) -> None:
+        """Let the window live for so long."""
+        loop = QEventLoop()
+        QTimer.singleShot(milliseconds, loop, loop.quit)
+        loop.exec()
 
     def draw(self, path: Path) -> None:
         """Save what the window shows."""
@@ -170,6 +178,7 @@ def show_run(studio: Studio, demo: Path) -> None:
     training = get_context("spawn").Process(target=train_again, args=(directory,))
     training.start()
     training.join()
+    studio.wait(SAVED_MS)
     studio.after(window.opened, lambda: window.open_path(os.fspath(directory)))
     studio.settle()
     assert isinstance(window.view, RunView)
@@ -242,18 +251,28 @@ def main() -> int:
         if name not in SCENES:
             parser.error(f"there is no picture {name!r}")
     options.out.mkdir(parents=True, exist_ok=True)
+    names = options.name or [*SCENES]
+    if len(names) > 1:  # each in a program that was just started, as a person sees it
+        for name in names:
+            script = [sys.executable, __file__, "--out", os.fspath(options.out), name]
+            subprocess.run(script, check=True)
+    else:
+        draw(names[0], options.out)
+    return 0
+
+
+def draw(name: str, out: Path) -> None:
+    """Draw one picture."""
     qInstallMessageHandler(print_message)
     app = QApplication(sys.argv[:1])
     app.setQuitOnLastWindowClosed(False)
     with copied_demo() as demo, tempfile.TemporaryDirectory() as memory:
         keep_apart(Path(memory))
-        for name in options.name or SCENES:
-            show, theme = SCENES[name]
-            studio = Studio(app, theme)
-            show(studio, demo)
-            studio.draw(options.out / f"{name}.png")
-            studio.close()
-    return 0
+        show, theme = SCENES[name]
+        studio = Studio(app, theme)
+        show(studio, demo)
+        studio.draw(out / f"{name}.png")
+        studio.close()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -126,9 +127,29 @@ def test_pictures_are_those_that_the_script_draws() -> None:
     shown = set(re.findall(r"resources/pictures/([\w-]+)\.png", text_of(ROOT / "README.md")))
     assert shown == scenes
     for picture in PICTURES.glob("*.png"):
-        head = picture.read_bytes()[:24]
-        assert head[:8] == b"\x89PNG\r\n\x1a\n"
-        assert [int.from_bytes(head[at : at + 4], "big") for at in (16, 20)] == [1280, 800]
+        assert size_of_picture(picture) == (1280, 800)
+
+
+def size_of_picture(path: Path) -> tuple[int, int]:
+    head = path.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+
+
+@pytest.mark.parametrize("name", ["comparison"])
+def test_pictures_can_be_drawn_anew(name: str, tmp_path: Path) -> None:
+    script = ROOT / "resources" / "make_pictures.py"
+    done = subprocess.run(
+        [sys.executable, script, "--out", tmp_path, name],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert size_of_picture(tmp_path / f"{name}.png") == (1280, 800)
+    assert not (tmp_path / "digits").exists()
 
 
 # Options and subcommands.
