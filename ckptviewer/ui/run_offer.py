@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
+    from ckptviewer.runs.watch import Changes
     from ckptviewer.ui.main_window import MainWindow
     from ckptviewer.ui.panels.run_view import RunView
 
@@ -52,8 +53,15 @@ class RunOffer(QObject):
         view.open_wanted.connect(lambda path: self._leave_for(view, path))
         view.compare_wanted.connect(lambda a, b: self._compare(view, a, b))
         view.window_wanted.connect(window.path_wanted)
+        view.running.changed.connect(self._let_go)
         window.show_view(view)
         return view
+
+    def _let_go(self, changes: Changes) -> None:
+        """A file that is deleted takes its place on the disk until nobody has it open any more."""
+        session = self._window.session
+        if session is not None and (changes.vanished or changes.replaced):
+            self._window.jobs.ask(session.checkpoint.release, lambda _: None)
 
     def _leave_for(self, view: RunView, path: str) -> None:
         self._remember(view)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QMessageBox, QToolButton
 from pytestqt.qtbot import QtBot
 
+from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.formats.resolve import open_checkpoint
 from ckptviewer.runs import removal
-from ckptviewer.runs.timeline_table import Series
+from ckptviewer.runs.run import find_run
+from ckptviewer.runs.timeline import Cells, Event
+from ckptviewer.runs.timeline_table import Series, TimelineTable
 from ckptviewer.ui import open_run, running
 from ckptviewer.ui.dialogs.average_dialog import AverageDialog
 from ckptviewer.ui.dialogs.clean_up_dialog import CleanUpDialog
@@ -563,3 +570,78 @@ def test_shades_grow_with_the_values_and_gaps_have_none() -> None:
     assert updates[0].tolist() == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
     lightness = [shade.lightnessF() for shade in ramp_of(LIGHT.base, LIGHT.bar, LIGHT.text)]
     assert lightness == sorted(lightness, reverse=True)
+
+
+def test_a_training_is_followed_while_it_keeps_its_last_three(
+    show_run: ShowRun, tmp_path: Path, qtbot: QtBot
+) -> None:
+    directory = tmp_path / "live"
+    weight = tf.Variable(np.ones((4, 4), np.float32))
+    manager = tf.train.CheckpointManager(
+        tf.train.Checkpoint(weight=weight), str(directory), max_to_keep=3
+    )
+
+    def train() -> None:
+        weight.assign_add(tf.ones((4, 4)))
+        manager.save()
+
+    for _ in range(2):
+        train()
+    view = show_run(directory)
+    for number in range(3, 7):
+        train()
+        wanted = [f"ckpt-{each}" for each in range(max(1, number - 2), number + 1)]
+        qtbot.waitUntil(
+            lambda wanted=wanted: column(view, RunColumn.NAME) == wanted, timeout=TIMEOUT_MS
+        )
+    wait_for_all(view, qtbot)
+    assert view.run is not None
+    assert view.run.latest == manager.latest_checkpoint
+    assert column(view, RunColumn.STATE) == ["", "", "✓ latest"]
+    known = view._known
+    assert known is not None
+    key = "weight/.ATTRIBUTES/VARIABLE_VALUE"
+    assert known.table.series(Series.MEAN, key).tolist() == [5.0, 6.0, 7.0]
+    qtbot.waitUntil(lambda: not deleted_files_held(directory), timeout=TIMEOUT_MS)
+
+
+def deleted_files_held(directory: Path) -> list[str]:
+    """Deleted files of a directory that this process has open still."""
+    held = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            held.append(os.readlink(link))
+    return [path for path in held if str(directory) in path and path.endswith("(deleted)")]
+
+
+def test_in_a_large_run_the_models_variables_are_followed_first(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(run / "model.ckpt-50", values_at(50) | {f"{KERNEL}/Adam": np.ones((6, 4), np.float32)})
+    monkeypatch.setattr(open_run, "FIRST_BYTES", 0)
+    entries = find_run(run).checkpoints
+    table = TimelineTable(entries)
+    taken: list[tuple[str, ...]] = []
+    take = table.take
+
+    def note(event: Event) -> None:
+        taken.extend([event.keys] if isinstance(event, Cells) else [])
+        take(event)
+
+    monkeypatch.setattr(table, "take", note)
+    memory = open_run.RunMemory()
+    with ThreadPoolExecutor(2) as executor:
+        options = {"first": frozenset[str](), "cache": None, "cancel": CancelToken()}
+        for _ in memory.follow(entries, table, executor, **options):  # type: ignore[arg-type]
+            pass
+        assert set(taken[-1]) == {f"{KERNEL}/Adam"}
+        assert all(f"{KERNEL}/Adam" not in keys for keys in taken[:-1])
+        column = len(entries) - 1
+        assert table.has(KERNEL, column)
+        assert table.has(f"{KERNEL}/Adam", column)
+        again = TimelineTable(entries)
+        assert not list(memory.follow(entries, again, executor, **options))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(
+        again.matrix(Series.NORM, [KERNEL, FROZEN]), table.matrix(Series.NORM, [KERNEL, FROZEN])
+    )
+    assert not np.isnan(table.matrix(Series.NORM, [KERNEL, FROZEN])).any()
