@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from ckptviewer.checkpoint.errors import BadRuleError
-from ckptviewer.checkpoint.renaming import RenameRule, collisions, parse_rule, rename
+from ckptviewer.checkpoint.renaming import RenameRule, collisions, parse_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def parse_rules(texts: Iterable[str]) -> tuple[list[RenameRule | None], list[str
             problems.append("")
         except BadRuleError as error:
             rules.append(None)
-            problems.append(f"{error.what[:1].upper()}{error.what[1:]}. {error.remedy}")
+            problems.append(_told(error))
     return rules, problems
 
 
@@ -69,7 +69,8 @@ def preview(
     """What `rules` do to the keys of A, and which of them then are keys of B. Never raises.
 
     rules: as typed (`REGEX=REPLACEMENT`), or parsed. Takes about a second for 200,000 keys that a
-    simple rule changes; a pattern may be written so that it takes far longer, so do this aside.
+    simple rule changes; a pattern may be written so that it takes far longer, up to a second a key,
+    so do this aside.
     """
     texts = [each if isinstance(each, str) else "" for each in rules]
     parsed, problems = parse_rules(texts)
@@ -79,8 +80,13 @@ def preview(
     ]
     good = [(place, rule) for place, rule in used if rule is not None]
     in_b = keys_b if isinstance(keys_b, (set, frozenset)) else frozenset(keys_b)
-    only = [rule for _, rule in good]
-    renamed = {key: rename(key, only) for key in keys_a} if only else {}
+    renamed = {key: key for key in keys_a} if good else {}
+    for place, rule in list(good):
+        try:
+            renamed = {key: rule.apply(new) for key, new in renamed.items()}
+        except BadRuleError as error:
+            problems[place] = _told(error)
+            good.remove((place, rule))
     collided = collisions(renamed)
     rows = []
     busy: set[int] = set()
@@ -108,6 +114,10 @@ def preview(
         lost=len(before - after),
         collisions=collided,
     )
+
+
+def _told(error: BadRuleError) -> str:
+    return f"{error.what[:1].upper()}{error.what[1:]}. {error.remedy}"
 
 
 def _changing(key: str, rules: Sequence[tuple[int, RenameRule]]) -> tuple[int, ...]:

@@ -7,12 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ckptviewer.checkpoint.errors import BadRuleError, NameCollisionError
+from ckptviewer.checkpoint.regex_cost import RegexCost
 from ckptviewer.checkpoint.text import natural_sorted, printable
 
 _ESCAPED_EQUALS = re.compile(r"(?<!\\)((?:\\\\)*)\\=")
 _BARE_EQUALS = re.compile(r"(?<!\\)((?:\\\\)*)=")
 _WITH_BACKSLASH = r"\1\\="
 _SHOWN_COLLISIONS = 10
+_LONGEST_NAME = 1 << 20
+_SIMPLER = (
+    "Write [^/]+ for .* where it is to stay within one part of the name, begin with ^, and repeat "
+    "no group that repeats something itself."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +28,14 @@ class RenameRule:
     pattern: a regular expression of Python's `re`, searched anywhere in the key; `^` and `$` hold
     it to the key's ends.
     replacement: what takes its place; `\\1` and `\\g<name>` stand for the pattern's groups.
-    Raises BadRuleError for what is no regular expression, and for groups that it has not.
+    Raises BadRuleError for what is no regular expression, for groups that it has not, and for one
+    that could take for ever (a repeat within a repeat that may take the same text in many ways).
     """
 
     pattern: str
     replacement: str
     regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    cost: RegexCost = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -48,11 +56,53 @@ class RenameRule:
                 remedy=f"The pattern has {regex.groups} groups: \\1 stands for the first; write "
                 "\\\\ for a backslash.",
             ) from None
+        try:
+            cost = RegexCost(regex)
+        except (ValueError, RecursionError) as error:
+            raise BadRuleError(
+                f"it could take for ever: {error}",
+                where=f"rename rule {printable(self.pattern)!r}",
+                remedy=_SIMPLER,
+            ) from None
         object.__setattr__(self, "regex", regex)
+        object.__setattr__(self, "cost", cost)
 
     def apply(self, key: str) -> str:
-        """`key` with every place replaced where the pattern is found."""
-        return self.regex.sub(self.replacement, key)
+        """`key` with every place replaced where the pattern is found.
+
+        Raises BadRuleError where that could take longer than seconds, or would make a name of more
+        than a million characters.
+        """
+        if not self.cost.is_modest(key):
+            raise BadRuleError(
+                f"it could take very long on a name of {len(key):,} characters",
+                where=f"rename rule {printable(self.pattern)!r}",
+                remedy=_SIMPLER,
+            )
+        added = len(self.replacement) * (len(key) if "\\" in self.replacement else 1)
+        if added * (len(key) + 1) <= _LONGEST_NAME:
+            return self.regex.sub(self.replacement, key)
+        return self._bounded(key)
+
+    def _bounded(self, key: str) -> str:
+        """As `apply`; looks at how long the name gets while it does."""
+        left = _LONGEST_NAME
+
+        def expanded(match: re.Match[str]) -> str:
+            nonlocal left
+            groups = max(map(len, (match[0], *match.groups(""))))
+            if len(self.replacement) * max(1, groups) <= 2 * _LONGEST_NAME:
+                text = match.expand(self.replacement)
+                left -= len(text)
+                if left >= 0:
+                    return text
+            raise BadRuleError(
+                f"it makes a name of more than {_LONGEST_NAME:,} characters",
+                where=f"rename rule {printable(self.pattern)!r}",
+                remedy="Shorten what it puts in, or hold it to one place with ^ or $.",
+            )
+
+        return self.regex.sub(expanded, key)
 
     def __str__(self) -> str:
         """The rule as `parse_rule` reads it."""
@@ -88,9 +138,12 @@ def _last_equals(text: str) -> int:
 
 
 def rename(key: str, rules: Sequence[RenameRule]) -> str:
-    """`key` after each of the rules in turn; a rule sees what those before it made."""
+    """`key` after each of the rules in turn; a rule sees what those before it made.
+
+    Raises BadRuleError, see `RenameRule.apply`.
+    """
     for rule in rules:
-        key = rule.regex.sub(rule.replacement, key)
+        key = rule.apply(key)
     return key
 
 

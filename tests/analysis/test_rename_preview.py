@@ -64,3 +64,12 @@ def test_whatever_is_typed_has_a_preview(rules: list[str], keys: list[str]) -> N
     found = preview(keys, keys, rules)
     assert len(found.problems) == len(rules)
     assert {row.key for row in found.rows} <= set(keys)
+
+
+def test_a_rule_that_would_take_too_long_does_nothing_and_is_told() -> None:
+    keys = ["a/b" * 1000, "old/x"]
+    found = preview(keys, ["new/x"], ["(.*)/(.*)/(.*)q=", "^old/=new/"])
+    assert "very long" in found.problems[0]
+    assert not found.problems[1]
+    assert [row.new_key for row in found.rows] == ["new/x"]
+    assert not found.usable

@@ -110,3 +110,10 @@ def test_any_value_in_any_place_is_understood_or_refused(name: str, value: Any) 
     except CkptviewerError:
         return
     assert from_json(found.to_json()) == found
+
+
+def test_a_rule_that_could_take_for_ever_is_refused_with_the_file() -> None:
+    document = json.loads(SavedComparison(a=SavedSide(path="/a"), b=SavedSide(path="/b")).to_json())
+    document["rules"] = [{"pattern": "(a+)+b", "replacement": ""}]
+    with pytest.raises(DamagedFileError, match="for ever"):
+        from_json(json.dumps(document))

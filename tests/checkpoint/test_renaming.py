@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
@@ -198,3 +199,67 @@ def test_computed_checkpoints_are_computed_from_computed_ones(bundle: Checkpoint
     renamed = RenamedCheckpoint(bundle, {"net/bias": "b"})
     both = SelectedCheckpoint(renamed, ["b"])
     np.testing.assert_array_equal(both.read(both["b"]), np.arange(4))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(a+)+b", r"(a|aa)+$", r"(a*)*", r"(x+x+)+y", r"(?:\w+)*/", r"(.*a){20}", r"(a?){30}a{30}",
+        "a?" * 30 + "a" * 30, r"(?=(a+)+b)", r"(?>(a+)+b)", r"(?i:(A+)+b)", r"([a-z]+|\w)*1",
+        r"((a+)b?)+c", r"(a+)+?b", r"(?P<x>a+)+(?(x)c|d)", "((.*)*)*" * 3,
+    ],
+)  # fmt: skip
+def test_patterns_that_may_take_for_ever_are_refused(pattern: str) -> None:
+    with pytest.raises(BadRuleError, match="for ever"):
+        RenameRule(pattern, "")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(\w+/)+x", r"([^/]+/)*kernel$", r"(?P<n>[a-z]+)_(\d+)", r"^(.*)/(.*)$",
+        r"(.*)/(.*)/(.*)/x",
+        r"(?:ab|cd)+e", r"(?:(?:ab)+c)+d", r"dense(_\d+)?/", r"^(?:model|net)/(.*)$", r"((((a)))+)",
+        r"(a++)+b", r"(?>a+)+b", r"(?i)(A|a)+b", "|".join(f"model_{n}/x" for n in range(300)),
+    ],
+)  # fmt: skip
+def test_patterns_that_people_write_are_taken(pattern: str) -> None:
+    key = "model/layer_with_weights-0/bidirectional_1/forward_lstm/lstm_cell/recurrent_kernel"
+    assert isinstance(RenameRule(pattern, "").apply(key), str)
+
+
+def test_a_name_that_is_too_long_for_a_pattern_is_told() -> None:
+    rule = RenameRule(r"(.*)/(.*)/(.*)x", "")
+    assert rule.apply("a/b/c" * 5) == "a/b/c" * 5
+    with pytest.raises(BadRuleError, match="3,000 characters"):
+        rule.apply("a/b" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement"),
+    [
+        ("a", "b" * 60_000),
+        ("(.*)", r"\1" * 30_000),
+        ("", "b" * 60_000),
+        (r"(?P<n>a)", r"\g<n>" * 9000),
+    ],
+)
+def test_names_do_not_grow_beyond_a_million_characters(pattern: str, replacement: str) -> None:
+    rule = RenameRule(pattern, replacement)
+    with pytest.raises(BadRuleError, match="more than"):
+        rename("a" * 200, [rule] * 50)
+    assert len(RenameRule("^a", "b" * 60_000).apply("ac" * 200)) == 60_399
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.from_regex(r"(\(?[ab.][*+?]?\|?\)?[*+?]?){1,6}", fullmatch=True), st.text("abc", max_size=24)
+)
+def test_what_is_taken_ends_soon(pattern: str, key: str) -> None:
+    try:
+        rule = RenameRule(pattern, "")
+    except BadRuleError:
+        return
+    begun = time.process_time()
+    rule.apply(key * 4)
+    assert time.process_time() - begun < 5
