@@ -90,7 +90,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _enum(hint, value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _bad(where, _SIMPLE[hint], value) from None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise _bad(where, _SIMPLE[hint], value)
     return value

@@ -129,6 +129,13 @@ def test_what_is_no_recipe_is_told(text: str, expected: str, tmp_path: Path) -> 
     assert any(word in str(raised.value) for word in expected.split("|"))
 
 
+def test_a_number_beyond_all_floats_is_told(tmp_path: Path) -> None:
+    recipe = tmp_path / "x.json"
+    recipe.write_text('{"checkpoint": "x", "time_limit_seconds": 1' + "0" * 400 + "}")
+    with pytest.raises(BadDescriptionError, match="time_limit_seconds.*a number"):
+        read_recipe(recipe)
+
+
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_recipe(tmp_path / "r.toml")
