@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,6 +38,7 @@ from ckptviewer.ui.panels.timeline_plot import TimelinePlot
 from ckptviewer.ui.theme import LIGHT
 from tests.builders import save
 from tests.ui.conftest import TIMEOUT_MS, Open, idle
+from tests.ui.display import Display, ended
 
 ShowRun = Callable[[Path], RunView]
 KERNEL, FROZEN = "net/dense/kernel", "net/embedding/kernel"
@@ -645,3 +647,16 @@ def test_in_a_large_run_the_models_variables_are_followed_first(
         again.matrix(Series.NORM, [KERNEL, FROZEN]), table.matrix(Series.NORM, [KERNEL, FROZEN])
     )
     assert not np.isnan(table.matrix(Series.NORM, [KERNEL, FROZEN])).any()
+
+
+@pytest.mark.xvfb
+@pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is a server for X11")
+def test_a_run_by_keyboard_in_a_real_window(display: Display, run: Path) -> None:
+    process = display.open(run)
+    display.window(process, r"^training \(training run\) - ckptviewer$")
+    display.xdotool("key", "alt+Left")
+    display.window(process, r"^model[.]ckpt-40 - ckptviewer$")
+    display.xdotool("key", "ctrl+t")
+    display.window(process, r"^training \(training run\) - ckptviewer$")
+    display.xdotool("key", "ctrl+w")
+    assert ended(process) == (0, "", "")
