@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.collector import collection_paused
-from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
+from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY, VALUE_SUFFIX
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
 from ckptviewer.export.plan import Dropped, ExportPlan, Kept
 from ckptviewer.ui.session import FROZEN_ABOVE
@@ -126,6 +126,13 @@ def with_ticks(tree: VariableTree, choices: Choices, ticks: Iterable[Tick]) -> C
         if says(by_key[key])[0] is not keep or (key == OBJECT_GRAPH_KEY and not keep)
     }
     return replace(choices, ticks=kept)
+
+
+def short_names(each: Kept) -> tuple[str, str]:
+    """The old and the new key, without the ending that object-based ones have in common."""
+    if each.key.endswith(VALUE_SUFFIX) and each.key_written.endswith(VALUE_SUFFIX):
+        return each.key.removesuffix(VALUE_SUFFIX), each.key_written.removesuffix(VALUE_SUFFIX)
+    return each.key, each.key_written
 
 
 def rows_of(

@@ -367,6 +367,27 @@ def test_the_command_line_makes_the_same(
     assert "tf.train" in QGuiApplication.clipboard().text()
 
 
+def test_averages_names_and_shards_are_as_chosen(qtbot: QtBot, begin: Begin, bundle: Path) -> None:
+    view = begin(bundle)
+    view.options.use_ema.click()
+    view.options.name_based.click()
+    view.options.shards.choose("up to 2 GB each")
+    settle(view, qtbot)
+    done = export(view, qtbot)
+    for flag in ("--use-ema", "--name-based", "--shard-size 2000000000"):
+        assert flag in done.command
+    kept = {each.key: each for each in done.receipt.kept}
+    with open_checkpoint(bundle) as source, open_checkpoint(done.receipt.destination) as written:
+        (average,) = (v for v in source.variables if v.name.endswith("digit_bias_average"))
+        assert average.slot_of is not None
+        new = kept[average.slot_of]
+        assert new.taken_from == average.key
+        assert not new.key_written.endswith(SUFFIX)
+        np.testing.assert_array_equal(
+            written.read(written[new.key_written]), source.read(source[average.key])
+        )
+
+
 def test_an_existing_target_is_asked_for(qtbot: QtBot, begin: Begin, small: Path) -> None:
     view = begin(small)
     there = small.with_name("there.npz")

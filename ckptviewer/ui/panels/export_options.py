@@ -38,7 +38,7 @@ from ckptviewer.ui.panels.widgets import (
     clear_layout,
     section_label,
 )
-from ckptviewer.ui.planned import Planned
+from ckptviewer.ui.planned import Planned, short_names
 from ckptviewer.ui.proposals import has_object_graph, parse_patterns, roles_in
 
 if TYPE_CHECKING:
@@ -229,8 +229,8 @@ class ExportOptions(QWidget):
                 note = f"The rules rename none of what is kept. They go by keys{such}."
             self.rename_note.say(note)
         shown = [
-            f"{elide_middle(each.key, 30)}  \u2192  {elide_middle(each.key_written, 30)}"
-            for each in pairs[:MOST_RENAMED_SHOWN]
+            f"{elide_middle(old, 30)}  \u2192  {elide_middle(new, 30)}"
+            for old, new in map(short_names, pairs[:MOST_RENAMED_SHOWN])
         ]
         if len(pairs) > len(shown):
             shown.append(f"and {len(pairs) - len(shown):,} more: the tree shows all")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QMenu, QStyleOptionViewItem
 
 from ckptviewer.checkpoint.text import printable
@@ -23,6 +23,7 @@ from ckptviewer.ui.panels.row_painting import (
 )
 from ckptviewer.ui.panels.tick_box import BOX, paint_box
 from ckptviewer.ui.panels.variable_table import VariableTable
+from ckptviewer.ui.planned import short_names
 
 _GAP = 8
 _WIDTHS = {
@@ -32,10 +33,14 @@ _WIDTHS = {
     ExportColumn.WHY: 216,
 }
 _WIDER_DTYPE = 134
+_WHY_SHARE = 0.26
+_WIDEST_WHY = 480
 
 
 class ExportTable(VariableTable):
     """Shows an ExportRowsModel. Space and a click into the box change the tick."""
+
+    _why_width = _WIDTHS[ExportColumn.WHY]
 
     def make_painter(self, appearance: Appearance) -> ExportPainter:
         return ExportPainter(appearance, self)
@@ -91,6 +96,14 @@ class ExportTable(VariableTable):
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
 
     # Qt's events.
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        header = self.horizontalHeader()
+        if header.sectionSize(ExportColumn.WHY) == self._why_width:  # nobody chose another
+            wide = int(self.width() * _WHY_SHARE)
+            self._why_width = min(_WIDEST_WHY, max(_WIDTHS[ExportColumn.WHY], wide))
+            header.resizeSection(ExportColumn.WHY, self._why_width)
+        super().resizeEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Space:
@@ -195,7 +208,8 @@ class ExportPainter(RowPainter):
         paint_box(painter, box, model.state(item), theme, enabled=not model.is_locked)
         left += BOX + _GAP
         rect = QRect(left, cell.top(), cell.right() - left - 2, cell.height())
-        new = model.new_name(item)
+        kept = model.kept(item)
+        new = short_names(kept)[1] if kept is not None and model.new_name(item) else ""
         room = rect.adjusted(0, 0, -rect.width() // 2 if new else 0, 0)
         painter.setPen(QColor(theme.muted if model.is_dropped(row) else theme.text))
         text = str(model.index(row, ExportColumn.NAME).data())

@@ -251,6 +251,7 @@ class ExportTarget(QWidget):
         label = QLabel("&To")
         label.setObjectName("muted")
         label.setBuddy(self.path)
+        label.setMinimumWidth(label.sizeHint().width() + 4)  # a mnemonic's underline needs room
         row.addWidget(label)
         row.addWidget(self.path, 1)
         row.addWidget(self.browse)
