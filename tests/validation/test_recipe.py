@@ -132,7 +132,7 @@ def test_what_is_no_recipe_is_told(text: str, expected: str, tmp_path: Path) -> 
 def test_a_number_beyond_all_floats_is_told(tmp_path: Path) -> None:
     recipe = tmp_path / "x.json"
     recipe.write_text('{"checkpoint": "x", "time_limit_seconds": 1' + "0" * 400 + "}")
-    with pytest.raises(BadDescriptionError, match="time_limit_seconds.*a number"):
+    with pytest.raises(BadDescriptionError, match=r"time_limit_seconds.*a number"):
         read_recipe(recipe)
 
 
