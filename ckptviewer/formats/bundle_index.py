@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from ckptviewer.checkpoint.dtypes import BY_NUMBER
 from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.formats.ordered_code import Extent
-from ckptviewer.formats.sstable import Entry, read_varint
+from ckptviewer.formats.sstable import Entry
+from ckptviewer.formats.wire import LENGTH, fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,6 @@ Described = tuple[str, tuple[int, ...]]
 Key = TypeVar("Key", bytes, str)
 NewKey = TypeVar("NewKey", bytes, str)
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _LARGEST_NUMBER = 1 << 56
 _LARGEST_RANK = 254  # TensorShape::MaxDimensions
 
@@ -269,21 +269,5 @@ def _parse_slice(data: bytes) -> tuple[Extent, ...]:
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Number and content of each field of a protobuf message. Raises DamagedFileError."""
-    position = 0
-    while position < len(data):
-        tag, position = read_varint(data, position)
-        wire = tag & 7
-        if wire == _VARINT:
-            value, position = read_varint(data, position)
-            yield tag >> 3, value
-            continue
-        size = 8 if wire == _FIXED64 else 4
-        if wire == _LENGTH:
-            size, position = read_varint(data, position)
-        elif wire not in (_FIXED32, _FIXED64):
-            raise DamagedFileError(f"it has a field of unknown wire type {wire}")
-        content = data[position : position + size]
-        if len(content) != size:
-            raise DamagedFileError("a field runs beyond its record")
-        position += size
-        yield tag >> 3, content if wire == _LENGTH else int.from_bytes(content, "little")
+    for number, wire, value, content in fields(memoryview(data)):
+        yield number, bytes(content) if wire == LENGTH else value

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import DamagedFileError, TruncatedFileError
+from ckptviewer.formats.wire import spans
 from ckptviewer.storage.byte_source import ByteSource
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 _META_INFO = 1
 _COLLECTION = 4
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-_WINDOW_BYTES = 1 << 16
-_LONGEST_VARINT = 10
 _MAX_FIELDS = 100_000
 _REMEDY = "Copy the .meta file again from where it was saved; variables can be read without it."
 
@@ -58,15 +56,19 @@ def read_meta_facts(source: ByteSource) -> MetaFacts:
     version: str | None = None
     names: dict[str, frozenset[str]] = {}
     try:
-        for field, offset, length in _fields(source):
+        for field, start, stop in spans(source, 0, source.size, most_fields=_MAX_FIELDS):
             if field == _META_INFO:
-                info = MetaInfo.FromString(source.read(offset, length))
+                info = MetaInfo.FromString(source.read(start, stop - start))
                 version = info.tensorflow_version or version
             elif field == _COLLECTION:
-                entry = CollectionEntry.FromString(source.read(offset, length))
+                entry = CollectionEntry.FromString(source.read(start, stop - start))
                 if entry.key in _WANTED:
                     known = names.get(entry.key, frozenset())
                     names[entry.key] = known.union(_variable_names(entry.value))
+    except TruncatedFileError:
+        raise
+    except DamagedFileError as error:
+        raise _damaged(source, f"it is not a MetaGraphDef, or damaged: {error.what}") from error
     except DecodeError as error:
         raise _damaged(source, "it is not a MetaGraphDef, or damaged") from error
     return MetaFacts(
@@ -89,47 +91,6 @@ def _variable_names(collection: Collection) -> Iterator[str]:
         variable = VariableDef.FromString(serialized)
         whole = variable.save_slice_info_def.full_name
         yield whole or variable.variable_name.removesuffix(":0")
-
-
-def _fields(source: ByteSource) -> Iterator[tuple[int, int, int]]:
-    """Number, offset and length of each length-delimited field of the outermost message."""
-    position = 0
-    window_start, window = 0, b""
-    for _ in range(_MAX_FIELDS):
-        if position >= source.size:
-            return
-        if position + 2 * _LONGEST_VARINT > window_start + len(window):
-            window_start = position
-            window = source.read(position, min(_WINDOW_BYTES, source.size - position))
-        tag, after = _varint(source, window, position - window_start)
-        kind = tag & 7
-        if kind == _LENGTH:
-            length, after = _varint(source, window, after)
-            position = window_start + after
-            source.require(position, length)
-            yield tag >> 3, position, length
-            position += length
-        elif kind == _VARINT:
-            position = window_start + _varint(source, window, after)[1]
-        elif kind in (_FIXED64, _FIXED32):
-            position = window_start + after + (8 if kind == _FIXED64 else 4)
-        else:
-            raise _damaged(source, f"it is not a MetaGraphDef, or damaged at byte {position:,}")
-    raise _damaged(source, f"it has more than {_MAX_FIELDS:,} fields, as no MetaGraphDef has")
-
-
-def _varint(source: ByteSource, window: bytes, position: int) -> tuple[int, int]:
-    """The varint at `position` of `window`, and the position after it."""
-    value = 0
-    for shift in range(0, 7 * _LONGEST_VARINT, 7):
-        if position >= len(window):
-            raise _damaged(source, "it ends in the middle of a number")
-        byte = window[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise _damaged(source, "it is not a MetaGraphDef: a number has too many bytes")
 
 
 def _damaged(source: ByteSource, what: str) -> DamagedFileError:

@@ -80,14 +80,21 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def spans(source: ByteSource, start: int, stop: int) -> Iterator[Span]:
+def spans(
+    source: ByteSource, start: int, stop: int, *, most_fields: int = 1 << 62
+) -> Iterator[Span]:
     """The length-delimited fields of the message in `source` from `start` to `stop`.
 
-    Their contents are not read. Raises DamagedFileError (TruncatedFileError where a field reaches
-    beyond the message), and what reading raises.
+    Their contents are not read. most_fields: of any kind, as no such message has more.
+    Raises DamagedFileError (TruncatedFileError where a field reaches beyond the message), and what
+    reading raises.
     """
     position, window_start, window = start, start, b""
+    count = 0
     while position < stop:
+        count += 1
+        if count > most_fields:
+            raise DamagedFileError(f"it has more than {most_fields:,} fields", where=source.name)
         if position + 2 * _LONGEST_VARINT > window_start + len(window):
             window_start = position
             window = source.read(position, min(_WINDOW_BYTES, stop - position))

@@ -189,8 +189,8 @@ def test_other_kinds_of_fields_are_stepped_over() -> None:
         (b"# a text file\n", "not a MetaGraphDef"),
         (b"\x0a\x03abc", "not a MetaGraphDef"),
         (b"\x22\x02\x0a\x09", "not a MetaGraphDef"),
-        (b"\x80" * 12, "too many bytes"),
-        (b"\x0a", "middle of a number"),
+        (b"\x80" * 12, "more than 64 bits"),
+        (b"\x0a", "number runs beyond"),
         (b"\x62\x00" * 100_001, "more than 100,000 fields"),
     ],
 )
