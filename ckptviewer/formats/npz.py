@@ -12,7 +12,6 @@ from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.errors import (
     COPY_FILE,
-    CkptviewerError,
     DamagedFileError,
     OpaqueVariableError,
     UnreadableFileError,
@@ -23,9 +22,10 @@ from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.dense import Box, box_of, box_shape, dense_chunks, read_dense
 from ckptviewer.formats.npy_header import MAGIC
 from ckptviewer.formats.npz_opening import NpyEntry, open_npy, open_npz
-from ckptviewer.formats.registry import Confidence, Format, Match
-from ckptviewer.formats.zip_members import DEFLATED, END_MAGIC, LOCAL_MAGIC, open_member
+from ckptviewer.formats.registry import Confidence, Format, Match, match_by
+from ckptviewer.formats.zip_members import open_member
 from ckptviewer.storage.byte_source import ByteSource, LocalFile
+from ckptviewer.storage.zip_directory import DEFLATED, END_MAGIC, LOCAL_BYTES, LOCAL_MAGIC
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,17 +42,7 @@ class NpzFormat(Format):
     title = "NumPy arrays"
 
     def probe(self, path: Path) -> Match:
-        try:
-            source = LocalFile(path)
-        except (CkptviewerError, ValueError) as error:
-            return Match(confidence=Confidence.NO, reason=str(error), path=path)
-        try:
-            confidence, reason = _judge(source)
-        except CkptviewerError as error:
-            confidence, reason = Confidence.NO, error.what
-        finally:
-            source.release()
-        return Match(confidence=confidence, reason=reason, path=path)
+        return match_by(lambda source: (*_judge(source), path), path)
 
     def open(self, path: Path) -> NpzCheckpoint:
         source = LocalFile(path)
@@ -73,8 +63,8 @@ def _judge(source: LocalFile) -> tuple[Confidence, str]:
     if start.startswith(MAGIC):
         return Confidence.CERTAIN, "it begins as an array of NumPy does"
     named = source.name.lower().endswith(".npz")
-    if start.startswith(LOCAL_MAGIC) and len(start) >= 30:
-        name = start[30 : 30 + int.from_bytes(start[26:28], "little")]
+    if start.startswith(LOCAL_MAGIC) and len(start) >= LOCAL_BYTES:
+        name = start[LOCAL_BYTES : LOCAL_BYTES + int.from_bytes(start[26:28], "little")]
         if name.endswith(b".npy"):
             return Confidence.CERTAIN, "a zip archive whose first member is an array of NumPy"
         end = source.read(max(0, source.size - 4096), min(source.size, 4096))

@@ -18,15 +18,15 @@ from ckptviewer.checkpoint.roles import describe_by_name
 from ckptviewer.checkpoint.text import natural_sorted, plural
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.npy_header import MAGIC, NpyHeader, header_bytes, parse_header
-from ckptviewer.formats.zip_members import (
+from ckptviewer.formats.zip_members import data_offset, open_member
+from ckptviewer.storage.byte_source import ByteSource, LocalFile
+from ckptviewer.storage.zip_directory import (
     DEFLATED,
-    ZipMember,
-    data_offset,
-    open_member,
+    LOCAL_BYTES,
+    Member,
     read_directory,
     scan_members,
 )
-from ckptviewer.storage.byte_source import ByteSource, LocalFile
 
 ONLY_KEY = "arr_0"
 """The key of a file's only array: what `numpy.savez` calls an array that was given no name."""
@@ -42,7 +42,7 @@ class NpyEntry(NamedTuple):
     """
 
     header: NpyHeader
-    member: ZipMember | None
+    member: Member | None
     start: int
     problem: CkptviewerError | None = None
 
@@ -127,7 +127,7 @@ def open_npz(source: LocalFile) -> Opened:
     return _opened(entries, findings, facts)
 
 
-def _entry(source: ByteSource, member: ZipMember) -> NpyEntry | None:
+def _entry(source: ByteSource, member: Member) -> NpyEntry | None:
     """The entry for a member; None where it is no array. Raises as reading it does."""
     first = source.read(member.offset, min(_FIRST_BYTES, max(0, source.size - member.offset)))
     start = data_offset(source, member, first)
@@ -157,15 +157,15 @@ def _size_problem(header: NpyHeader, size: int) -> CkptviewerError | None:
     )
 
 
-def _overlapping(members: Sequence[ZipMember]) -> set[ZipMember]:
+def _overlapping(members: Sequence[Member]) -> set[Member]:
     """Members that share bytes with another: so small archives are made to unpack to large ones."""
-    shared: set[ZipMember] = set()
+    shared: set[Member] = set()
     end, last = 0, None
     for member in sorted(members, key=lambda each: each.offset):
         if last is not None and member.offset < end:
             shared |= {member, last}
-        if member.offset + 30 + member.packed_bytes > end:
-            end, last = member.offset + 30 + member.packed_bytes, member
+        if member.offset + LOCAL_BYTES + member.packed_bytes > end:
+            end, last = member.offset + LOCAL_BYTES + member.packed_bytes, member
     return shared
 
 
