@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import re
 import signal
@@ -30,6 +29,7 @@ from PySide6.QtWidgets import QApplication
 from ckptviewer import __version__
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.collecting import Collecting
 from ckptviewer.ui.crash import Crash, CrashWatch, log_directory
 from ckptviewer.ui.hand_over import Claim, Request
 from ckptviewer.ui.jobs import Report
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 GOOD, COULD_NOT = 0, 2
 SWITCH_SECONDS = 0.0001
-_COLLECTIONS_BETWEEN_FULL_ONES = 1000
 PLOTS_AFTER_MS = 400
 _FILES_OF_A_BUNDLE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
@@ -141,7 +140,7 @@ def run_app(
     app.setApplicationName("ckptviewer")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("ckptviewer")
-    tune_python()
+    collecting = tune_python()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C in the terminal ends it
     for_picture = options.screenshot is not None
     # A picture must not depend on, nor change, what the user's own windows remember.
@@ -171,6 +170,7 @@ def run_app(
     QTimer.singleShot(0, lambda: _load_later(app, window))
     company = Company(claim, windows) if claim is not None else None
     status = app.exec()
+    collecting.stop()
     if company is not None:
         company.part()
     watch.remove()
@@ -206,15 +206,14 @@ class CrashTelling(QObject):
         self._dialog = None
 
 
-def tune_python() -> None:
-    """Keep Python's own pauses out of the event loop.
+def tune_python() -> Collecting:
+    """Keep Python's own pauses out of the event loop; hold on to what it gives back.
 
-    By default its lock is passed on every 5 ms, and its collector goes over all objects whenever a
-    quarter of them are new: with thousands of variables these are pauses of a tenth of a second.
+    By default Python's lock is passed on every 5 ms, and its collector goes over all objects
+    whenever a quarter of them are new: with thousands of variables a pause of a tenth of a second.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, _COLLECTIONS_BETWEEN_FULL_ONES)
+    return Collecting()
 
 
 class Company(QObject):

@@ -16,6 +16,7 @@ from PySide6.QtCore import SIGNAL, QObject, Qt, Signal, SignalInstance
 
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.ui.collecting import retire
 
 LONGEST_WAIT_SECONDS = 0.1
 Result = TypeVar("Result")
@@ -205,6 +206,7 @@ class Jobs(QObject):
             self.deliver(lambda: job.deliver_progress(progress))
 
         self._settle(job, lambda: work(job.token, report))
+        retire((self, job, work))
 
     def _settle(self, job: Job[Result], outcome: Callable[[], Result]) -> None:
         try:

@@ -20,8 +20,8 @@ def main(path: str, other: str | None = None) -> None:
     from ckptviewer.ui.main_window import MainWindow
     from ckptviewer.ui.settings import Settings
 
-    tune_python()
     app = QApplication([])
+    collecting = tune_python()
     window = MainWindow(Appearance(app, "light"), Settings())
     window.show()
     window.open_path(path)
@@ -44,6 +44,7 @@ def main(path: str, other: str | None = None) -> None:
         while not done:
             app.processEvents(wait)
     took = time.perf_counter() - began
+    collecting.stop()
     gaps = sorted(b - a for a, b in pairwise(ticks))
     stored = window.session.total_bytes
     print(

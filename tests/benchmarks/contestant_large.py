@@ -24,7 +24,7 @@ def main(path: str) -> None:
     from ckptviewer.ui.settings import Settings
 
     app = QApplication([])
-    tune_python()
+    collecting = tune_python()
     window = MainWindow(Appearance(app, "light"), Settings())
     window.show()
     opened: list[bool] = []
@@ -34,6 +34,7 @@ def main(path: str) -> None:
         app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     table = window.browser.table
     table.repaint()
+    assert collecting.running
     print(
         f"usable after {time.perf_counter() - BEGAN:.2f} s (processor {time.process_time():.2f} s)"
     )

@@ -58,7 +58,7 @@ def _rounds(times: int, folder: Path) -> int:
     from PySide6.QtCore import QCoreApplication, QEvent, QEventLoop, QTimer
 
     from ckptviewer.resources import demo_checkpoint
-    from ckptviewer.ui.app import Application, Windows
+    from ckptviewer.ui.app import Application, Windows, tune_python
     from ckptviewer.ui.appearance import Appearance
     from ckptviewer.ui.settings import Settings
 
@@ -66,6 +66,7 @@ def _rounds(times: int, folder: Path) -> int:
         shutil.copy(file, folder)
     late, early = folder / "digits.ckpt-600", folder / "digits.ckpt-40"
     app = Application(["ckptviewer"])
+    collecting = tune_python()
     windows = Windows(Appearance(app, "light"), Settings())
     settled: Held | None = None
 
@@ -91,6 +92,7 @@ def _rounds(times: int, folder: Path) -> int:
         for _ in range(3):
             app.processEvents()
             QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        collecting.tick()
         if number == SETTLED_AFTER:
             settled = held()
         if number % SETTLED_AFTER == 0 or number == times:

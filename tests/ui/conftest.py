@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import threading
@@ -18,6 +19,7 @@ from ckptviewer.resources import demo_checkpoint
 from ckptviewer.ui import main_window
 from ckptviewer.ui.app import Windows
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.collecting import Collecting
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
@@ -47,6 +49,17 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # What is remembered would be shown where a test wants to see it being read.
     monkeypatch.setenv("CKPTVIEWER_CACHE", "/dev/null/results.sqlite")
     return path
+
+
+@pytest.fixture(autouse=True)
+def collecting(qapp: QApplication) -> Iterator[Collecting]:
+    """As in the program: no background thread is where what a test left behind is destroyed."""
+    collecting = Collecting()
+    yield collecting
+    collecting.stop()
+    gc.collect()
+    collecting.tick()
+    collecting.tick()
 
 
 @pytest.fixture
