@@ -191,12 +191,12 @@ def test_the_filter_narrows_what_a_tick_means(qtbot: QtBot, begin: Begin, small:
     view.apply_filter("kernel")
     net = group_of(view, "net")
     assert view.model.state(net) is CHECKED
-    view._drop_shown.click()
+    view.strip.drop_shown.click()
     assert view.model.state(net) is UNCHECKED
     assert kept_names(view) == {f"net/layer_{n}/bias" for n in range(8)}
     view.apply_filter("")
     assert view.model.state(net) is PARTIAL
-    assert view._drop_shown.isHidden()
+    assert view.strip.drop_shown.isHidden()
 
 
 def test_presets_begin_anew(qtbot: QtBot, begin: Begin, bundle: Path) -> None:

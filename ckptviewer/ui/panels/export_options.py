@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QPlainTextEdit,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -29,11 +26,17 @@ from ckptviewer.export.choices import CAST_ROLES, CastRule, Choices, Preset
 from ckptviewer.export.writers import FORMATS
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.cast_prediction import CastPrediction
+from ckptviewer.ui.panels.export_form import (
+    Choice,
+    Form,
+    cards_column,
+    pattern_field,
+    rules_edit,
+)
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.overview import FORMAT_TITLES
 from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import (
-    ChoiceButton,
     FindingCard,
     clear_layout,
     section_label,
@@ -111,17 +114,17 @@ class ExportOptions(QWidget):
         self._preset_note = Note()
         self.ticks = QLabel()
         self.forget = QToolButton()
-        self.cards = {place: _cards() for place in ("", *_PLACES.values())}
+        self.cards = {place: cards_column() for place in ("", *_PLACES.values())}
         self.confirm = TickBox("Go by role where the file does not say", appearance)
-        self.keep_only = _field("Keep only", "all:  encoder/*  role:weight  /layer_[0-3]/")
-        self.leave_out = _field("Leave out", "nothing:  head/*  /^ema_/")
+        self.keep_only = pattern_field("Keep only", "all:  encoder/*  role:weight  /layer_[0-3]/")
+        self.leave_out = pattern_field("Leave out", "nothing:  head/*  /^ema_/")
         self.patterns_problem = Note()
         self.cast = Choice("Cast", [AS_STORED, "float16", "bfloat16", "float32", "float64"])
         self.cast_scope = Choice("What is cast", list(_SCOPES))
         self.prediction = CastPrediction(appearance)
         self.use_ema = TickBox("Moving averages in the place of the weights", appearance)
         self.use_ema.setVisible(has_averages)
-        self.rename = _rules_edit(appearance)
+        self.rename = rules_edit(appearance)
         self.rename_note = Note()
         self.renamed = QLabel()
         self.format = Choice("Format", list(_TITLES.values()), _TITLES[choices.format])
@@ -321,7 +324,7 @@ class ExportOptions(QWidget):
         column.addLayout(self.cards[""])
         self.confirm.hide()
         column.addWidget(self.confirm)
-        grid = _Form()
+        grid = Form()
         self._patterns = [
             *grid.add("Keep only", self.keep_only),
             *grid.add("Leave out", self.leave_out),
@@ -336,7 +339,7 @@ class ExportOptions(QWidget):
     def _lay_out_changes(self, column: QVBoxLayout) -> None:
         column.addSpacing(6)
         column.addWidget(section_label("Changed on the way"))
-        grid = _Form()
+        grid = Form()
         grid.add("Cast to", self.cast)
         self._scope_row = grid.add("of", self.cast_scope)
         column.addLayout(grid)
@@ -344,7 +347,7 @@ class ExportOptions(QWidget):
         column.addLayout(self.cards["cast"])
         column.addWidget(self.use_ema)
         column.addLayout(self.cards["averages"])
-        grid = _Form()
+        grid = Form()
         grid.add("Rename", self.rename)
         column.addLayout(grid)
         self.renamed.setFont(self._appearance.small_font)
@@ -357,77 +360,12 @@ class ExportOptions(QWidget):
     def _lay_out_format(self, column: QVBoxLayout) -> None:
         column.addSpacing(6)
         column.addWidget(section_label("Written as"))
-        grid = _Form()
+        grid = Form()
         grid.add("Format", self.format)
         self._shard_row = grid.add("Data files", self.shards)
         column.addLayout(grid)
         column.addWidget(self.name_based)
         column.addLayout(self.cards["format"])
-
-
-class Choice(ChoiceButton):
-    """A choice in a form, whose label stands before it."""
-
-    def __init__(self, name: str, choices: Sequence[str], choice: str = "") -> None:
-        super().__init__(name, choices, choice or choices[0])
-        self.setObjectName("")
-
-    def _show_choice(self) -> None:
-        super()._show_choice()
-        self.setText(f"{self.choice}  \u25be")
-
-
-class _Form(QGridLayout):
-    """Labels to the left, what is asked for to the right."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setHorizontalSpacing(12)
-        self.setVerticalSpacing(7)
-        self.setColumnMinimumWidth(0, 72)
-        self.setColumnStretch(1, 1)
-
-    def add(self, label: str, widget: QWidget) -> list[QWidget]:
-        """Add a row; returns what is in it."""
-        row = self.rowCount()
-        name = QLabel(label)
-        name.setObjectName("muted")
-        name.setBuddy(widget)
-        tall = isinstance(widget, QPlainTextEdit)
-        top, middle = Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignVCenter
-        self.addWidget(name, row, 0, top if tall else middle)
-        if isinstance(widget, QToolButton):
-            self.addWidget(widget, row, 1, Qt.AlignmentFlag.AlignLeft)
-        else:
-            self.addWidget(widget, row, 1)
-        return [name, widget]
-
-
-def _cards() -> QVBoxLayout:
-    column = QVBoxLayout()
-    column.setSpacing(8)
-    return column
-
-
-def _field(name: str, hint: str) -> QLineEdit:
-    edit = QLineEdit()
-    edit.setAccessibleName(name)
-    edit.setPlaceholderText(hint)
-    edit.setAcceptDrops(False)
-    edit.setToolTip("Globs on keys and names, or /regular expressions/, separated by blanks")
-    return edit
-
-
-def _rules_edit(appearance: Appearance) -> QPlainTextEdit:
-    edit = QPlainTextEdit()
-    edit.setFont(appearance.fixed_font)
-    edit.setAccessibleName("Rename rules, one a line")
-    edit.setPlaceholderText("^old_scope/=new_scope/")
-    edit.setToolTip("REGEX=REPLACEMENT, one a line; a rule sees what those before it made")
-    edit.setTabChangesFocus(True)
-    edit.setAcceptDrops(False)
-    edit.setFixedHeight(2 * edit.fontMetrics().lineSpacing() + 20)
-    return edit
 
 
 def _sentence(error: BadRuleError) -> str:

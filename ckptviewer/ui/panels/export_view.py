@@ -8,20 +8,15 @@ from dataclasses import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
     QInputDialog,
     QLabel,
     QMenu,
     QSplitter,
-    QStackedLayout,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from ckptviewer.checkpoint.errors import NameCollisionError, TargetExistsError
-from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import count_text, elide_middle, plural
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.export.choices import Preset
@@ -32,13 +27,10 @@ from ckptviewer.ui.exporting import Done, Exporting
 from ckptviewer.ui.jobs import Job, Jobs
 from ckptviewer.ui.models.export_rows import ExportRowsModel
 from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE
-from ckptviewer.ui.panels.export_balance import Balance
-from ckptviewer.ui.panels.export_options import ExportOptions
-from ckptviewer.ui.panels.export_result import ExportResult
+from ckptviewer.ui.panels.export_side import ExportSide, ExportStrip
 from ckptviewer.ui.panels.export_table import ExportTable
-from ckptviewer.ui.panels.export_target import ExportTarget, problem_text
+from ckptviewer.ui.panels.export_target import problem_text
 from ckptviewer.ui.panels.view import View
-from ckptviewer.ui.panels.widgets import ElidedLabel, flat_button, scrolled
 from ckptviewer.ui.planned import Planned, Tick, rows_of
 from ckptviewer.ui.planning import Planning
 from ckptviewer.ui.predicting import Predicting
@@ -76,16 +68,13 @@ class ExportView(View):
         self.table.setAccessibleName("Variables to keep")
         self.model = ExportRowsModel(session.tree, session.problems)
         self.table.show_model(self.model)
-        self.balance = Balance(appearance)
-        self.options = ExportOptions(appearance, session.checkpoint, choices)
-        self.target = ExportTarget(jobs, appearance, session)
-        self.result = ExportResult(appearance)
-        self._name, self._facts = QLabel(), ElidedLabel()
-        self._keep_shown = flat_button("Keep what is shown", "Tick all that the filter leaves")
-        self._drop_shown = flat_button("Drop it", "Take the ticks away of all that it leaves")
+        self._side = ExportSide(jobs, appearance, session, choices)
+        self.balance, self.options = self._side.balance, self._side.options
+        self.target, self.result = self._side.target, self._side.result
+        self.strip = ExportStrip(appearance)
         self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
-        self._lay_out(appearance)
-        self._name.setText(self.title())
+        self._lay_out()
+        self.strip.name.setText(self.title())
         self._offer_in_the_tree()
         self._connect()
         appearance.changed.connect(self._dress)
@@ -95,7 +84,7 @@ class ExportView(View):
 
     def title(self) -> str:
         done = self.result.done
-        if done is not None and self._side.currentWidget() is self.result:
+        if done is not None and self._side.is_result_shown:
             return f"Exported {os.path.basename(done.receipt.destination)}"
         return f"Export {os.path.basename(self._session.checkpoint.path.rstrip('/'))}"
 
@@ -136,7 +125,7 @@ class ExportView(View):
         return False
 
     def enter(self) -> None:
-        if self._side.currentWidget() is self.result:
+        if self._side.is_result_shown:
             self.result.setFocus()
         else:
             self.table.enter()
@@ -166,7 +155,7 @@ class ExportView(View):
 
     def export(self) -> None:
         """Write what is planned, once it is, unless something has to be said first."""
-        if self._side.currentWidget() is self.result or self.exporting.is_running:
+        if self._side.is_result_shown or self.exporting.is_running:
             return
         self.options.finish_typing()
         self.target.finish_typing()
@@ -278,7 +267,7 @@ class ExportView(View):
         self.target.show_needed(planned.expected_bytes)
         self.target.show_problem("")
         self.target.button.setEnabled(bool(plan.kept))
-        self._facts.show_text(
+        self.strip.facts.show_text(
             f"{count_text(len(plan.kept))} kept, {count_text(len(plan.dropped))} dropped"
         )
         self.predicting.predict(planned)
@@ -316,19 +305,16 @@ class ExportView(View):
     def _show_running(self, running: bool) -> None:
         self.model.lock(running)
         self.options.setEnabled(not running)
-        for button in (self._keep_shown, self._drop_shown):
+        for button in (self.strip.keep_shown, self.strip.drop_shown):
             button.setEnabled(not running)
         self.target.show_busy(running)
-
-    def _show_progress(self, progress: Progress, words: str) -> None:
-        self.target.show_progress(progress, words)
 
     def _show_done(self, done: Done) -> None:
         self._show_running(False)
         self.model.lock(True)
         self.result.show_done(done)
-        self._side.setCurrentWidget(self.result)
-        self._name.setText(self.title())
+        self._side.show_result(True)
+        self.strip.name.setText(self.title())
         self.retitled.emit()
         name = os.path.basename(done.receipt.destination)
         self.told.emit(f"Exported {plural(len(done.receipt.kept), 'variable')} to {name}")
@@ -352,8 +338,8 @@ class ExportView(View):
     def _change_again(self) -> None:
         self.model.lock(False)
         self.target.look_again()
-        self._side.setCurrentWidget(self._choosing)
-        self._name.setText(self.title())
+        self._side.show_result(False)
+        self.strip.name.setText(self.title())
         self.retitled.emit()
         self.table.enter()
 
@@ -361,7 +347,7 @@ class ExportView(View):
         selected = self.table.selected_items()
         self.model.set_matches(rows)
         self._nothing.setVisible(rows is not None and not rows)
-        for button in (self._keep_shown, self._drop_shown):
+        for button in (self.strip.keep_shown, self.strip.drop_shown):
             button.setVisible(bool(rows))
         for item in selected[:1]:
             if self.model.row_of_item(item) is not None:
@@ -397,7 +383,7 @@ class ExportView(View):
         self.target.export_wanted.connect(self.export)
         self.target.looked.connect(self._go_on)
         self.target.cancel_wanted.connect(self.cancel)
-        self.exporting.progressed.connect(self._show_progress)
+        self.exporting.progressed.connect(self.target.show_progress)
         self.exporting.done.connect(self._show_done)
         self.exporting.failed.connect(self._show_failure)
         self.exporting.cancelled.connect(self._show_cancelled)
@@ -411,8 +397,8 @@ class ExportView(View):
         self.result.again_wanted.connect(self._change_again)
         self.result.told.connect(self.told)
         self.result.save_wanted.connect(self.exporting.save_receipt)
-        self._keep_shown.clicked.connect(lambda: self._tick_shown(True))
-        self._drop_shown.clicked.connect(lambda: self._tick_shown(False))
+        self.strip.keep_shown.clicked.connect(lambda: self._tick_shown(True))
+        self.strip.drop_shown.clicked.connect(lambda: self._tick_shown(False))
 
     def _offer_in_the_tree(self) -> None:
         for text, do in (
@@ -424,74 +410,26 @@ class ExportView(View):
             action.triggered.connect(lambda _checked=False, do=do: do())
             self.table.addAction(action)
 
-    def _lay_out(self, appearance: Appearance) -> None:
+    def _lay_out(self) -> None:
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self._strip(appearance))
+        column.addWidget(self.strip)
         column.addWidget(self.table, 1)
         self._nothing.setObjectName("muted")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._nothing.setMinimumHeight(60)
         self._nothing.hide()
         column.addWidget(self._nothing)
-        right = QWidget()
-        right.setObjectName("page")
-        right.setMinimumWidth(380)
-        self._side = QStackedLayout(right)
-        self._choosing = QWidget()
-        column = QVBoxLayout(self._choosing)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        head = QWidget()
-        inner = QVBoxLayout(head)
-        inner.setContentsMargins(20, 14, 20, 12)
-        inner.addWidget(self.balance)
-        for widget, stretch in (
-            (head, 0),
-            (_line(), 0),
-            (scrolled(self.options), 1),
-            (_line(), 0),
-            (self.target, 0),
-        ):
-            column.addWidget(widget, stretch)
-        self._side.addWidget(self._choosing)
-        self._side.addWidget(self.result)
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setHandleWidth(1)
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(left)
-        splitter.addWidget(right)
+        splitter.addWidget(self._side)
         splitter.setStretchFactor(0, 63)
         splitter.setStretchFactor(1, 37)
         splitter.setSizes([820, 460])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)
-
-    def _strip(self, appearance: Appearance) -> QWidget:
-        strip = QWidget()
-        strip.setObjectName("strip")
-        strip.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        row = QHBoxLayout(strip)
-        row.setContentsMargins(12, 6, 8, 6)
-        row.setSpacing(14)
-        self._name.setTextFormat(Qt.TextFormat.PlainText)
-        self._name.setObjectName("title")
-        self._name.setFont(appearance.bold_font)
-        self._facts.setObjectName("muted")
-        row.addWidget(self._name)
-        row.addWidget(self._facts, 1)
-        buttons: list[QToolButton] = [self._keep_shown, self._drop_shown]
-        for button in buttons:
-            button.hide()
-            row.addWidget(button)
-        return strip
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setObjectName("card")
-    line.setFixedHeight(1)
-    return line
