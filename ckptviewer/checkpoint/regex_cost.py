@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from math import inf, prod
 from typing import Any, NamedTuple
 
@@ -218,6 +219,10 @@ class _Analysis:
         if kind == "RANGE":
             return any(argument[0] <= each <= argument[1] for each in variants)
         if kind == "CATEGORY":
-            pattern = _CATEGORIES[str(argument)]
-            return any(re.match(pattern, chr(each), self._flags) for each in variants)
+            return any(_in_category(str(argument), each, self._flags) for each in variants)
         return False
+
+
+@lru_cache(maxsize=4096)
+def _in_category(name: str, character: int, flags: int) -> bool:
+    return re.match(_CATEGORIES[name], chr(character), flags) is not None
