@@ -197,7 +197,8 @@ def test_help_fits_a_terminal_and_says_what_the_exit_status_means(
     text = subparser(name).format_help()
     assert all(len(line) <= 80 for line in text.splitlines())
     assert re.search(r"exit\s+status:\s+0 ", text, re.IGNORECASE)
-    examples = re.findall(r"^  (ckptviewer .*)$", text, re.MULTILINE)
+    whole = re.sub(r"\\\n *", "", text)  # where an example goes on in the next line
+    examples = re.findall(r"^  (ckptviewer .*)$", whole, re.MULTILINE)
     assert examples
     for example in examples:
         assert subparser(name).parse_args(arguments_of(example)[1:])
