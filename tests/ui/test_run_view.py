@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PySide6.QtCore import QPointF, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QMessageBox, QToolButton
 from pytestqt.qtbot import QtBot
@@ -103,6 +104,7 @@ def wait_for_all(view: RunView, qtbot: QtBot) -> None:
             known is not None
             and len(known.table.entries) == len(view.model.entries)
             and view.running._job is None
+            and view.writing.isHidden()
             and view.timeline.plot is not None
             and not view.timeline._is_asking
             and len(view.timeline.plot.entries) == len(view.model.entries)
@@ -361,6 +363,7 @@ def test_the_keyboard_walks_the_heat_map(show_run: ShowRun, run: Path, qtbot: Qt
     view = show_run(run)
     view.tabs.setCurrentWidget(view.heat_page)
     heat = view.heat_map
+    heat.setFocus()
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down):
         qtbot.keyClick(heat, key)
     assert heat.current == Cell(1, 2)
@@ -374,6 +377,7 @@ def test_new_saves_appear_and_deleted_ones_vanish(
     view = show_run(run)
     view.show_checkpoint("model.ckpt-20")
     draw(view, qtbot, "norm", KERNEL)
+    view.heat_map.current = Cell(0, 2)
     save_step(run, 50)
     for path in run.glob("model.ckpt-0.*"):
         path.unlink()
@@ -385,6 +389,7 @@ def test_new_saves_appear_and_deleted_ones_vanish(
         lambda: [e.step for e in plot_of(view).entries] == [10, 20, 30, 40, 50], timeout=TIMEOUT_MS
     )
     wait_for_all(view, qtbot)
+    assert view.heat_map.current == Cell(0, 1)  # the same as before, one further to the left
     assert column(view, RunColumn.STATE)[-1] == "✓ latest"
     assert [entry.step for entry in view.selected()] == [20]
     norms = [np.linalg.norm(values_at(s)[KERNEL].astype(float)) for s in (10, 20, 30, 40, 50)]
@@ -541,6 +546,22 @@ def test_an_average_is_written_with_its_proof(
     )
     assert "mean.npz" in dialog.note.text()  # it is there, and was not to be replaced
     dialog.reject()
+
+
+def test_rows_are_copied_and_opened_by_keyboard(show_run: ShowRun, run: Path, qtbot: QtBot) -> None:
+    view = show_run(run)
+    window = window_of(view)
+    view.show_checkpoint("model.ckpt-20")
+    view.table.setFocus()
+    qtbot.keyClick(view.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    header, row = QGuiApplication.clipboard().text().splitlines()
+    assert header.split("\t")[:2] == ["step", "name"]
+    assert row.split("\t")[:2] == ["20", "model.ckpt-20"]
+    assert row.endswith("sound")
+    with qtbot.waitSignal(window.opened, timeout=TIMEOUT_MS):
+        qtbot.keyClick(view.table, Qt.Key.Key_Return)
+    assert window.session is not None
+    assert window.session.checkpoint.path.endswith("model.ckpt-20")
 
 
 def test_models_keep_qts_rules(show_run: ShowRun, run: Path, qtbot: QtBot) -> None:

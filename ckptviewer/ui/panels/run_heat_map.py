@@ -78,8 +78,14 @@ class RunHeatMap(QAbstractScrollArea):
 
     def show_known(self, known: Known, matches: frozenset[int] | None) -> None:
         """Show these variables, of those rows alone unless `matches` is None."""
+        before, at = self.known, self.current
+        was: tuple[str, str] | None = None
+        if before is not None and at is not None:
+            was = before.keys[self.rows[at.line]], before.table.entries[at.column].name
         self.known = known
         self.set_matches(matches)
+        if was is not None:
+            self.current = self._cell_of(*was)
 
     def set_matches(self, matches: frozenset[int] | None) -> None:
         """Show only variables of these rows; None: all."""
@@ -88,6 +94,14 @@ class RunHeatMap(QAbstractScrollArea):
         self.current = None
         self._measure()
         self.viewport().update()
+
+    def _cell_of(self, key: str, name: str) -> Cell | None:
+        """The cell of a variable and a checkpoint; None where they are not shown."""
+        assert self.known is not None
+        lines = (line for line, row in enumerate(self.rows) if self.known.keys[row] == key)
+        columns = (at for at, each in enumerate(self.known.table.entries) if each.name == name)
+        line, column = next(lines, None), next(columns, None)
+        return None if line is None or column is None else Cell(line, column)
 
     def show_series(self, series: Series) -> None:
         """Colour by another measure."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QAction, QColor, QGuiApplication
+from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -25,12 +25,12 @@ from PySide6.QtWidgets import (
 )
 
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.text import plural, size_text
+from ckptviewer.checkpoint.text import plural, printable, size_text
 from ckptviewer.runs.entry import CheckpointEntry, Run
 from ckptviewer.runs.watch import Changes
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
-from ckptviewer.ui.models.run_rows import TITLES, RunColumn, RunRowsModel
+from ckptviewer.ui.models.run_rows import TITLES, RunColumn, RunRowsModel, time_text
 from ckptviewer.ui.open_run import Known
 from ckptviewer.ui.panels.run_heat_map import Cell, HeatLegend, RunHeatMap
 from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
@@ -377,6 +377,12 @@ class RunView(View):
         self.running.failed.connect(self._show_failure)
         self.table.selectionModel().selectionChanged.connect(lambda *_: self._enable())
         self.table.doubleClicked.connect(lambda _index: self.open_selected())
+        for keys, do in (
+            (QKeySequence(QKeySequence.StandardKey.Copy), self.copy_rows),
+            (QKeySequence(Qt.Key.Key_Return), self.open_selected),
+        ):
+            shortcut = QShortcut(keys, self.table, do)
+            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
         self.timeline.pointed.connect(self.show_checkpoint)
         self.timeline.told.connect(self.told)
         self.heat_measure.chosen.connect(self._show_heat_measure)
@@ -408,6 +414,17 @@ class RunView(View):
     def _open_window(self) -> None:
         for entry in self.selected()[:1]:
             self.window_wanted.emit(entry.opens_by)
+
+    def copy_rows(self) -> None:
+        """Put the selected rows on the clipboard as tab-separated values, with a header."""
+        lines = ["\t".join(("step", "name", "saved_at", "size_bytes", "metrics", "condition"))]
+        for entry in self.selected():
+            metrics = " ".join(f"{label}={value!r}" for label, value in entry.metrics.items())
+            step = "" if entry.step is None else str(entry.step)
+            saved = time_text(entry.saved_at, "%Y-%m-%d %H:%M:%S")
+            cells = (step, printable(entry.name), saved, str(entry.size_bytes), metrics)
+            lines.append("\t".join((*cells, str(entry.condition))))
+        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
 
     def _copy_paths(self) -> None:
         QGuiApplication.clipboard().setText("\n".join(entry.path for entry in self.selected()))
