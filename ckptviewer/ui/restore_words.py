@@ -193,6 +193,7 @@ def told_by_worker(restored: Restored, model: ModelInfo | None) -> Told:
         good=bool(bound) and not wrong,
         more=f"Restored by {restored.how}, in {restored.seconds:.2f} s.",
         rows=tuple(rows),
+        texts=row_texts(rows),
         counts=counts,
         needed=counts,
     )

@@ -15,10 +15,11 @@ from PySide6.QtCore import QObject, Signal
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.jobs import Job, Jobs, Report
-from ckptviewer.ui.restore_words import Told, told_by_files
+from ckptviewer.ui.restore_words import Told, told_by_files, told_by_worker
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.restore_report import RestoreReport
+    from ckptviewer.ui.models.table_rows import Row
     from ckptviewer.validation.datasets import Dataset
     from ckptviewer.validation.history import Earlier
     from ckptviewer.validation.protocol import DataSpec, Event, ImpactSpec, ModelSpec, Outcome
@@ -82,12 +83,24 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """An outcome as the window shows it, which takes a while where there are many variables.
+
+    restored: by "a" and "b". read_back: rows of a table.
+    """
+
+    restored: dict[str, Told]
+    read_back: list[Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """A validation that came to its end."""
 
     task: Task
     report: ValidationReport
     earlier: tuple[Earlier, ...]
+    shown: Shown
 
 
 class Validating(QObject):
@@ -258,7 +271,9 @@ class Validating(QObject):
         )
         cancel.raise_if_cancelled()
         earlier = remember(made, consent.task.recipe)
-        return Finished(task=consent.task, report=made, earlier=tuple(earlier))
+        return Finished(
+            task=consent.task, report=made, earlier=tuple(earlier), shown=shown_of(made.outcome)
+        )
 
     def _hear(self, cancel: CancelToken, event: Event) -> None:
         if not cancel.cancelled:
@@ -342,6 +357,19 @@ def check(task: Task, cancel: CancelToken) -> Consent:
         python=task.recipe.python or default_python() or "",
         validation=validation,
         remembered=Approvals().is_approved(review.digest),
+    )
+
+
+def shown_of(outcome: Outcome) -> Shown:
+    """What the window shows of an outcome."""
+    from ckptviewer.ui.panels.result_pages import read_back_rows
+
+    backs = [outcome.read_back[side] for side in ("a", "b") if side in outcome.read_back]
+    return Shown(
+        restored={
+            side: told_by_worker(found, outcome.model) for side, found in outcome.restored.items()
+        },
+        read_back=read_back_rows(backs),
     )
 
 

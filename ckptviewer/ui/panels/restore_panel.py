@@ -36,12 +36,11 @@ from ckptviewer.ui.restore_words import (
     MEANINGS,
     Fate,
     Told,
-    told_by_worker,
 )
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.restore_report import RestoreReport
-    from ckptviewer.validation.protocol import ModelInfo, Restored
+    from ckptviewer.validation.protocol import Restored
 
 _WIDTHS = (34, 190, 245, 178, 250)
 
@@ -100,11 +99,11 @@ class RestorePanel(QWidget):
                 self._notes.addWidget(FindingCard(finding, self._appearance))
         self._show_help(report)
 
-    def show_restored(self, restored: Restored, model: ModelInfo | None) -> None:
-        """Show what happened in the worker."""
+    def show_restored(self, restored: Restored, told: Told) -> None:
+        """Show what happened in the worker; `told` is made of it, in another thread."""
         self.report = None
         clear_layout(self._notes)
-        self._show(told_by_worker(restored, model))
+        self._show(told)
         clear_layout(self._statements)
         for each in restored.assertions:
             self._statements.addWidget(_said(each.name, each.passed, each.message))

@@ -62,7 +62,7 @@ class ResultOverview(QWidget):
         inner.setContentsMargins(16, 12, 16, 12)
         inner.addLayout(self._checks)
         self.failing = ResultTable(
-            "Variables that fail", _FAILING, (200, 110, 104, 104, 220), appearance
+            "Variables that fail", _FAILING, (200, 110, 96, 96, 300), appearance
         )
         self.metrics = ResultTable("Metrics", (Heading(text="Metric"),), (200,), appearance)
         self._metrics_place = QVBoxLayout()
@@ -259,14 +259,13 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
     for side, found in sorted(outcome.measurements.items()):
         of = f" {side.upper()}" if len(outcome.measurements) > 1 else ""
         yield f"Examples{of}", f"{found.examples:,}", ""
-        if found.latency_seconds is not None:
-            tip = f"Median of batches of {found.batch_size}, without the first"
-            yield f"Latency of a batch{of}", _time(found.latency_seconds), tip
-        if found.throughput:
-            yield f"Throughput{of}", f"{found.throughput:,.0f} / s", "Examples, without the first"
-        if found.first_batch_seconds is not None:
-            tip = "With tracing and compiling"
-            yield f"First batch{of}", _time(found.first_batch_seconds), tip
+        latency, rate = found.latency_seconds, found.throughput
+        tip = f"Median of batches of {found.batch_size}, without the first"
+        yield f"Latency of a batch{of}", "\u2013" if latency is None else _time(latency), tip
+        yield f"Throughput{of}", f"{rate:,.0f} / s" if rate else "\u2013", "Without the first batch"
+        first = found.first_batch_seconds
+        tip = "With tracing and compiling"
+        yield f"First batch{of}", "\u2013" if first is None else _time(first), tip
         if found.nonfinite_outputs:
             yield f"NaN or Inf{of}", plural(found.nonfinite_outputs, "output"), ""
 

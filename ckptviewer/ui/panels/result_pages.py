@@ -135,29 +135,11 @@ class ReadBackPage(_Page):
         super().__init__(ResultTable("Variables read back", headings, widths, appearance))
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
 
-    def show_read_back(self, read_backs: Sequence[ReadBack]) -> None:
-        """Show one checkpoint's, or both."""
-        rows = []
-        for back in read_backs:
-            of = f" ({back.checkpoint.upper()})" if len(read_backs) > 1 else ""
-            for each in back.variables:
-                good = bool(each.equal)
-                file = each.file
-                cells = (
-                    Cell(each.name + of, tool_tip=f"{each.name}\n{each.key or 'nothing is bound'}"),
-                    Cell(read_back_words(each.equal, each.changed), colour="" if good else "error"),
-                    _moment(each, "mean"),
-                    _number(file.mean if file is not None else None, 4),
-                    _moment(each, "std"),
-                    _number(file.std if file is not None else None, 4),
-                    _moment(each, "skewness"),
-                    _moment(each, "kurtosis"),
-                )
-                rows.append(Row(cells=cells, kind=good, what=each.name))
-        rows.sort(key=lambda row: bool(row.kind))
+    def show_rows(self, rows: Sequence[Row], *, both: bool) -> None:
+        """Show what `read_back_rows` made of one checkpoint, or of both."""
         self.table.show_rows(rows)
         equal = sum(bool(row.kind) for row in rows)
-        of = " of A and B" if len(read_backs) > 1 else ""
+        of = " of A and B" if both else ""
         hold = f"{equal} of {plural(len(rows), 'variable')}{of} hold, byte for byte,"
         self.say(f"{hold} what the file has (after a cast, where the model has another dtype).")
 
@@ -235,6 +217,30 @@ class EarlierPage(_Page):
             if rows
             else "Nothing was validated before with this model and data."
         )
+
+
+def read_back_rows(read_backs: Sequence[ReadBack]) -> list[Row]:
+    """A row for each variable, what is wrong first; for any thread."""
+    rows = []
+    for back in read_backs:
+        of = f" ({back.checkpoint.upper()})" if len(read_backs) > 1 else ""
+        for each in back.variables:
+            good = bool(each.equal)
+            words = read_back_words(each.equal, each.changed)
+            file = each.file
+            cells = (
+                Cell(each.name + of, tool_tip=f"{each.name}\n{each.key or 'nothing is bound'}"),
+                Cell(words, colour="" if good else "error"),
+                _moment(each, "mean"),
+                _number(file.mean if file is not None else None, 4),
+                _moment(each, "std"),
+                _number(file.std if file is not None else None, 4),
+                _moment(each, "skewness"),
+                _moment(each, "kurtosis"),
+            )
+            rows.append(Row(cells=cells, kind=good, what=each.name))
+    rows.sort(key=lambda row: bool(row.kind))
+    return rows
 
 
 def _statistics_row(each: StatisticsRow, limit: float) -> Row:

@@ -40,7 +40,17 @@ from ckptviewer.ui.panels.validation_setup import ValidationSetup
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
-from ckptviewer.ui.validating import Aim, Consent, Finished, Looked, SeenData, Task, Validating
+from ckptviewer.ui.validating import (
+    Aim,
+    Consent,
+    Finished,
+    Looked,
+    SeenData,
+    Shown,
+    Task,
+    Validating,
+    shown_of,
+)
 
 if TYPE_CHECKING:
     from ckptviewer.validation.interpreters import Interpreter
@@ -307,7 +317,7 @@ class ValidationView(View):
         report, outcome = finished.report, finished.report.outcome
         self._note_log(outcome)
         self.overview.show_finished(finished)
-        self._show_outcome(outcome)
+        self._show_outcome(outcome, finished.shown)
         if report.against:
             self.agreement.show_report(report)
         self._show_tab(self.agreement, bool(report.against))
@@ -318,20 +328,18 @@ class ValidationView(View):
         self.told.emit(self.overview.head.text())
         self.complete.emit()
 
-    def _show_outcome(self, outcome: Outcome) -> None:
+    def _show_outcome(self, outcome: Outcome, shown: Shown) -> None:
         """What was found, be the validation finished or not."""
         self._shown = outcome
         for side, panel in self.restored.items():
             found = outcome.restored.get(side)
             if found is not None:
-                panel.show_restored(found, outcome.model)
+                panel.show_restored(found, shown.restored[side])
             self._show_tab(panel, found is not None)
         title = "Restored A" if "b" in outcome.restored else "Restored"
         self.tabs.setTabText(self.tabs.indexOf(self.restored["a"]), title)
-        backs = [outcome.read_back[side] for side in ("a", "b") if side in outcome.read_back]
-        if backs:
-            self.read_back.show_read_back(backs)
-        self._show_tab(self.read_back, bool(backs))
+        self.read_back.show_rows(shown.read_back, both="b" in outcome.read_back)
+        self._show_tab(self.read_back, bool(shown.read_back))
         measured = outcome.measurements.get("a")
         if measured is not None:
             self.classes.show_measured(measured)
@@ -367,7 +375,8 @@ class ValidationView(View):
         outcome = getattr(error, "outcome", None)
         if outcome is not None and outcome.restored:
             self._show_tab(self.overview, False)
-            self._show_outcome(outcome)
+            self._show_outcome(outcome, shown_of(outcome))
+            self.tabs.setCurrentWidget(self.restored["a"])
         self.problem.show_error(error)
         self.failed.emit(self.problem.text())
 
