@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
-from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.progress import CancelToken, Progress
 
 BATCH_BYTES = 4 << 20
 BATCH_VARIABLES = 256
@@ -30,6 +30,7 @@ Key = TypeVar("Key")
 Item = TypeVar("Item")
 AnyTask = TypeVar("AnyTask")
 Result = TypeVar("Result")
+Whole = TypeVar("Whole")
 
 
 class FileFlag(CancelToken):
@@ -204,6 +205,81 @@ class UnderWay(Generic[AnyTask, Result]):
     def _drop_flag(self) -> None:
         if self.flag:
             shutil.rmtree(os.path.dirname(self.flag), ignore_errors=True)
+
+
+class Scheduled(Generic[Key, Item, AnyTask, Result]):
+    """Work on many items, to be had piece by piece: what waits, and what an executor works on.
+
+    A class for one kind of work says what is to be done (`tasks_for`), and makes of its results
+    what it tells. `prefer` and `progress` may be called from other threads while it runs.
+    """
+
+    label = ""
+
+    def __init__(
+        self,
+        items: Sequence[tuple[Key, int, Item]],
+        perform: Callable[[AnyTask], Result],
+        failed: Callable[[AnyTask, CkptviewerError], Result],
+        cancel: CancelToken | None,
+        *,
+        in_processes: bool,
+    ) -> None:
+        """
+        items: with their keys, and the bytes that are read for each. perform, failed, cancel: as of
+        UnderWay.
+        """
+        self._backlog = Backlog(items, self.tasks_for)
+        self._under_way = UnderWay(
+            perform,
+            self._backlog.next,
+            failed,
+            cancel or CancelToken(),
+            in_processes=in_processes,
+        )
+        self._local = not in_processes
+        self._total = sum(size for _, size, _ in items)
+        self._done = 0
+
+    @property
+    def progress(self) -> Progress:
+        """How many of the bytes have been read."""
+        return Progress(done=self._done, total=self._total, unit="bytes", label=self.label)
+
+    def prefer(self, keys: Iterable[Key]) -> None:
+        """Do these next, in this order: what is on the screen now. Replaces what was preferred."""
+        self._backlog.prefer(keys)
+
+    def tasks_for(self, batch: list[Item]) -> list[AnyTask]:
+        """What is to be done for items that go well into one task."""
+        raise NotImplementedError
+
+    @property
+    def _stopping(self) -> tuple[str, CancelToken | None]:
+        """How a task is told to stop: by a flag, and in this process by a token."""
+        return self._under_way.flag, self._under_way.stopped if self._local else None
+
+
+class Assembly(Generic[Whole]):
+    """The parts of one large item, put together in their order as they come."""
+
+    def __init__(self, total: Whole, pieces: int, merged: Callable[[Whole, Whole], Whole]) -> None:
+        """total: of no part. pieces: parts, and others that only have to be done."""
+        self._total = total
+        self._pieces_left = pieces
+        self._merged = merged
+        self._early: dict[int, Whole] = {}
+        self._next = 0
+
+    def add(self, part: int, result: Whole) -> Whole | None:
+        """Take in a part (-1: a piece that is none); the whole once all pieces are there."""
+        self._pieces_left -= 1
+        if part >= 0:
+            self._early[part] = result
+        while self._next in self._early:
+            self._total = self._merged(self._total, self._early.pop(self._next))
+            self._next += 1
+        return None if self._pieces_left else self._total
 
 
 def placed(error: CkptviewerError, where: str) -> CkptviewerError:

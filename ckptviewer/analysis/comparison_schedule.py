@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 
-from ckptviewer.analysis.backlog import Backlog, FileFlag, UnderWay, placed
+from ckptviewer.analysis.backlog import Assembly, FileFlag, Scheduled, placed
 from ckptviewer.analysis.chunks import PART_ELEMENTS, boxes
 from ckptviewer.analysis.comparison import Comparison, Pair, VariableDelta, needs_values, settled
 from ckptviewer.analysis.difference import Tolerance
@@ -20,7 +20,7 @@ from ckptviewer.analysis.scheduling import Origin, can_be_split, opened
 from ckptviewer.analysis.side_by_side import Measured, Sides, described, measure, part_sums
 from ckptviewer.checkpoint.checkpoint import Checkpoint, Region
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
-from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.progress import CancelToken
 
 Result = Measured | PairSums | CkptviewerError
 """Of a whole pair, of a part of one (empty where its checksum was checked), or why not."""
@@ -97,11 +97,14 @@ def _sides(
     )
 
 
-class ComparisonSchedule:
+class ComparisonSchedule(Scheduled[Pair, VariableDelta, Task, list[tuple[Pair, Result]]]):
     """The rows of a comparison with their numbers, to be had one after the other.
 
     `run` may be used once. `prefer` and `progress` may be called from other threads meanwhile.
+    Progress is over both sides' bytes.
     """
+
+    label = "comparison"
 
     def __init__(
         self,
@@ -121,34 +124,13 @@ class ComparisonSchedule:
         """
         self._a, self._b = a, b
         self._sources: tuple[Checkpoint | Origin, Checkpoint | Origin] = origins or (a, b)
-        self._local = origins is None
         self._tolerance = comparison.options.tolerance
         if deltas is None:
             deltas = (each for each in comparison.deltas if needs_values(each, comparison.options))
         self._deltas = {delta.pair: delta for delta in deltas}
-        self._backlog: Backlog[Pair, VariableDelta, Task] = Backlog(
-            ((pair, delta.stored_bytes, delta) for pair, delta in self._deltas.items()),
-            self._tasks_for,
-        )
-        self._under_way = UnderWay(
-            perform,
-            self._backlog.next,
-            _failed,
-            cancel or CancelToken(),
-            in_processes=not self._local,
-        )
-        self._assembling: dict[Pair, _Assembly] = {}
-        self._total = sum(delta.stored_bytes for delta in self._deltas.values())
-        self._done = 0
-
-    @property
-    def progress(self) -> Progress:
-        """How many of both sides' bytes have been read."""
-        return Progress(done=self._done, total=self._total, unit="bytes", label="comparison")
-
-    def prefer(self, pairs: Iterable[Pair]) -> None:
-        """Do these next, in this order: what is on the screen now. Replaces what was preferred."""
-        self._backlog.prefer(pairs)
+        self._assembling: dict[Pair, Assembly[PairSums]] = {}
+        items = [(pair, delta.stored_bytes, delta) for pair, delta in self._deltas.items()]
+        super().__init__(items, perform, _failed, cancel, in_processes=origins is not None)
 
     def run(self, executor: Executor, workers: int = 2) -> Iterator[VariableDelta]:
         """Yield each row with its numbers, or its problem, as soon as it is there.
@@ -161,7 +143,7 @@ class ComparisonSchedule:
             for task, results in finished:
                 yield from self._settled(task, results)
 
-    def _tasks_for(self, batch: list[VariableDelta]) -> list[Task]:
+    def tasks_for(self, batch: list[VariableDelta]) -> list[Task]:
         if len(batch) == 1 and _lies_in_parts(batch[0]):
             return self._parts_of(batch[0])
         return [self._task(pairs=tuple(delta.pair for delta in batch))]
@@ -181,7 +163,7 @@ class ComparisonSchedule:
             self._task(pairs=(delta.pair,), region=region, part=number)
             for number, region in enumerate(boxes(delta.variable.shape, PART_ELEMENTS))
         ]
-        self._assembling[delta.pair] = _Assembly(len(pieces))
+        self._assembling[delta.pair] = Assembly(PairSums(), len(pieces), _merged)
         return pieces
 
     def _task(
@@ -192,6 +174,7 @@ class ComparisonSchedule:
         part: int = -1,
         verify: str = "",
     ) -> Task:
+        flag, cancel = self._stopping
         return Task(
             source_a=self._sources[0],
             source_b=self._sources[1],
@@ -200,8 +183,8 @@ class ComparisonSchedule:
             region=region,
             part=part,
             verify=verify,
-            flag=self._under_way.flag,
-            cancel=self._under_way.stopped if self._local else None,
+            flag=flag,
+            cancel=cancel,
         )
 
     def _settled(self, task: Task, results: list[tuple[Pair, Result]]) -> Iterator[VariableDelta]:
@@ -237,24 +220,9 @@ def _failed(task: Task, error: CkptviewerError) -> list[tuple[Pair, Result]]:
     return [(pair, placed(error, pair[1] or "")) for pair in task.pairs]
 
 
-class _Assembly:
-    """The parts of one large pair, put together in their order as they come."""
-
-    def __init__(self, pieces: int) -> None:
-        self._total = PairSums()
-        self._early: dict[int, PairSums] = {}
-        self._next = 0
-        self._pieces_left = pieces
-
-    def add(self, part: int, result: PairSums) -> PairSums | None:
-        """Take in a part (-1: a checksum was right); the whole once all pieces are there."""
-        self._pieces_left -= 1
-        if part >= 0:
-            self._early[part] = result
-        while self._next in self._early:
-            self._total.merge(self._early.pop(self._next))
-            self._next += 1
-        return None if self._pieces_left else self._total
+def _merged(total: PairSums, part: PairSums) -> PairSums:
+    total.merge(part)
+    return total
 
 
 def _lies_in_parts(delta: VariableDelta) -> bool:

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ckptviewer.analysis.backlog import BATCH_BYTES, BATCH_VARIABLES
 from ckptviewer.analysis.chunks import PART_ELEMENTS
 from ckptviewer.analysis.statistics import part_regions, statistics_of, statistics_of_part
 from ckptviewer.analysis.summary import Statistics
@@ -26,10 +27,6 @@ from ckptviewer.formats.sstable import mask
 
 if TYPE_CHECKING:
     import numpy as np
-
-BATCH_BYTES = 4 << 20
-BATCH_VARIABLES = 256
-"""Small variables go to a worker together, up to these limits."""
 
 _CRC32C_CHECKED = frozenset(("tf-bundle", "saved-model"))
 _READ_IN_PARTS = _CRC32C_CHECKED | {"safetensors"}

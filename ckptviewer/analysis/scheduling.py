@@ -6,7 +6,7 @@ parts where they are large, in batches where they are small. `backlog` has them 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckptviewer.analysis.backlog import Backlog, FileFlag, UnderWay, placed
+from ckptviewer.analysis.backlog import Assembly, FileFlag, Scheduled, placed
 from ckptviewer.analysis.chunks import PART_ELEMENTS
 from ckptviewer.analysis.statistics import part_regions, statistics_of, statistics_of_part
 from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.dtypes import BY_NAME
 from ckptviewer.checkpoint.errors import Cancelled, ChangedFileError, CkptviewerError
-from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.storage.cache import identity_of
 
 if TYPE_CHECKING:
@@ -124,11 +124,13 @@ def opened(origin: Origin) -> Checkpoint:
     return origin.open()
 
 
-class Schedule:
+class Schedule(Scheduled[str, "Variable", Task, list[Outcome]]):
     """The statistics of some variables of one checkpoint, to be had one after the other.
 
     `run` may be used once. `prefer` and `progress` may be called from other threads meanwhile.
     """
+
+    label = "statistics"
 
     def __init__(
         self,
@@ -144,29 +146,9 @@ class Schedule:
         """
         self._checkpoint = checkpoint
         self._source: Checkpoint | Origin = origin or checkpoint
-        self._backlog: Backlog[str, Variable, Task] = Backlog(
-            ((variable.key, variable.stored_bytes, variable) for variable in variables),
-            self._tasks_for,
-        )
-        self._under_way = UnderWay(
-            perform,
-            self._backlog.next,
-            _failed,
-            cancel or CancelToken(),
-            in_processes=origin is not None,
-        )
-        self._assembling: dict[str, _Assembly] = {}
-        self._total = sum(variable.stored_bytes for variable in variables)
-        self._done = 0
-
-    @property
-    def progress(self) -> Progress:
-        """How many of the bytes have been read."""
-        return Progress(done=self._done, total=self._total, unit="bytes", label="statistics")
-
-    def prefer(self, keys: Iterable[str]) -> None:
-        """Do these next, in this order: what is on the screen now. Replaces what was preferred."""
-        self._backlog.prefer(keys)
+        self._assembling: dict[str, Assembly[Statistics]] = {}
+        items = [(variable.key, variable.stored_bytes, variable) for variable in variables]
+        super().__init__(items, perform, _failed, cancel, in_processes=origin is not None)
 
     def run(self, executor: Executor, workers: int = 2) -> Iterator[Outcome]:
         """Yield each variable's outcome as soon as it is there.
@@ -179,7 +161,7 @@ class Schedule:
             for task, outcomes in finished:
                 yield from self._settled(task, outcomes)
 
-    def _tasks_for(self, batch: list[Variable]) -> list[Task]:
+    def tasks_for(self, batch: list[Variable]) -> list[Task]:
         if len(batch) == 1 and can_be_split(batch[0]):
             return self._parts_of(batch[0])
         return [self._task(keys=tuple(variable.key for variable in batch))]
@@ -195,7 +177,7 @@ class Schedule:
         verified = self._checkpoint.checksum(variable) is not None
         if verified:
             pieces.insert(0, self._task(keys=(variable.key,), verify=True))
-        self._assembling[variable.key] = _Assembly(len(regions), len(pieces))
+        self._assembling[variable.key] = Assembly(Statistics(), len(pieces), Statistics.merge)
         return pieces
 
     def _task(
@@ -206,15 +188,15 @@ class Schedule:
         part: int = -1,
         verify: bool = False,
     ) -> Task:
-        local = not isinstance(self._source, Origin)
+        flag, cancel = self._stopping
         return Task(
             source=self._source,
             keys=keys,
             region=region,
             part=part,
             verify=verify,
-            flag=self._under_way.flag,
-            cancel=self._under_way.stopped if local else None,
+            flag=flag,
+            cancel=cancel,
         )
 
     def _settled(self, task: Task, outcomes: list[Outcome]) -> Iterator[Outcome]:
@@ -242,27 +224,6 @@ class Schedule:
 
 def _failed(task: Task, error: CkptviewerError) -> list[Outcome]:
     return [(key, placed(error, key)) for key in task.keys]
-
-
-class _Assembly:
-    """The parts of one large variable, put together in their order as they come."""
-
-    def __init__(self, parts: int, pieces: int) -> None:
-        self._total = Statistics()
-        self._early: dict[int, Statistics] = {}
-        self._next = 0
-        self._parts = parts
-        self._pieces_left = pieces
-
-    def add(self, part: int, result: Statistics) -> Statistics | None:
-        """Take in a part (-1: the checksum was right); the whole once all pieces are there."""
-        self._pieces_left -= 1
-        if part >= 0:
-            self._early[part] = result
-        while self._next in self._early:
-            self._total = self._total.merge(self._early.pop(self._next))
-            self._next += 1
-        return None if self._pieces_left else self._total
 
 
 def can_be_split(variable: Variable) -> bool:
