@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from ckptviewer.__main__ import main
+from ckptviewer.checkpoint.selection import parse_filter
 from ckptviewer.cli import SUBCOMMANDS
 from ckptviewer.formats import registry
 from ckptviewer.resources import resource
@@ -234,6 +235,19 @@ def test_formats_are_those_that_are_read_and_written(page: Path) -> None:
     told = {name: last.strip() for name, last in rows if name in read}
     assert set(told) == read
     assert {name for name, last in told.items() if last.startswith("yes")} == set(choices or ())
+
+
+def test_words_of_the_filter_are_understood() -> None:
+    rows = re.findall(r"^\| (`.*) \| [^|]* \|$", text_of(DOCS / "find.md"), re.MULTILINE)
+    words = [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
+    assert len(words) > 15
+    marks = set()
+    for word in words:
+        filter_ = parse_filter(word)
+        assert bool(filter_.tests) is bool(re.match(r"[a-z]+[:<>]", word)), word
+        marks.update(filter_.words if "`nan`" in next(row for row in rows if word in row) else ())
+    health = (ROOT / "ckptviewer" / "analysis" / "health.py").read_text(encoding="utf-8")
+    assert marks == set(re.findall(r'Mark\(\s*code="([\w-]+)"', health))
 
 
 def test_files_that_the_architecture_names_exist() -> None:
