@@ -266,6 +266,8 @@ def test_hovering_reads_values_and_a_click_selects_the_checkpoint(
     plot._show_hover(place)
     assert "net/dense/bias" in plot._hover.text()
     assert plot._hover.text().endswith("20")
+    above = plot.children()
+    assert above.index(plot._hover) > above.index(plot.view)
     plot.pointed.emit(2)
     assert [entry.step for entry in view.selected()] == [20]
 

@@ -176,6 +176,7 @@ class HistogramPlot(QWidget):
         self._hover.adjustSize()
         x_pixel = min(int(position.x()) + 14, self.width() - self._hover.width() - 4)
         self._hover.move(max(0, x_pixel), max(0, int(position.y()) - self._hover.height() - 8))
+        self._hover.raise_()  # the plot came to this widget after it
         self._hover.show()
 
     def leaveEvent(self, event: Any) -> None:

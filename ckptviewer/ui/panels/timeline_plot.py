@@ -201,6 +201,7 @@ class TimelinePlot(QWidget):
             x = int(position.x()) - 14 - size.width()
         y = min(int(position.y()) + 10, self.height() - size.height() - 4)
         self._hover.move(max(0, x), max(0, y))
+        self._hover.raise_()  # the plot came to this widget after it
         self._hover.show()
 
     def _click(self, event: Any) -> None:
