@@ -171,6 +171,7 @@ def run(options: argparse.Namespace) -> int:
     path = final_path(options.destination, choices.format)
     with open_checkpoint(options.source) as checkpoint:
         plan = make_plan(checkpoint, choices)
+        _require_use(plan)
         check_destination(
             checkpoint,
             path,
@@ -181,8 +182,8 @@ def run(options: argparse.Namespace) -> int:
         if options.dry_run:
             receipt = _predicted(plan, checkpoint, path)
         else:
-            _complain_of(plan)
             receipt = _written(plan, checkpoint, options)
+            _complain_of(plan)  # not before: what fails says why, and nothing else
     if model is not None:
         receipt = restore_check.checked(receipt, model, options.python or "")
     if options.receipt and not options.dry_run:
@@ -248,6 +249,16 @@ def _bytes_of(text: str) -> int:
             f"{printable(text)!r} is no size", where="--shard-size", remedy="Say 2G, 500M, 1.5Gi."
         )
     return size
+
+
+def _require_use(plan: ExportPlan) -> None:
+    """Raise CkptviewerError where what would be written is of no use."""
+    from ckptviewer.checkpoint.errors import CkptviewerError
+    from ckptviewer.checkpoint.findings import Severity
+
+    for finding in plan.findings:
+        if finding.severity is Severity.ERROR:
+            raise CkptviewerError(finding.message.removesuffix("."), remedy=finding.remedy)
 
 
 def _predicted(plan: ExportPlan, checkpoint: Checkpoint, path: str) -> Receipt:

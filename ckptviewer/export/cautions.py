@@ -37,6 +37,7 @@ def cautions(
                 "The list of what is dropped says why; a bundle (tf-bundle) holds all of them.",
             )
         )
+        found += _incomplete(plan, by_key, set(unwritable))
     found += _cast(plan)
     found += _renamed(choices, plan)
     found += _averages(choices, plan, by_key)
@@ -64,6 +65,30 @@ def _training(dropped: Iterable[Variable]) -> Iterator[Finding]:
             f"{plural(len(lost), 'variable')} of the optimizer's state "
             f"{'is' if len(lost) == 1 else 'are'} left out.",
             "Keep the source if you may want to train further.",
+        )
+
+
+def _incomplete(
+    plan: ExportPlan, by_key: dict[str, Variable], unwritable: set[str]
+) -> Iterator[Finding]:
+    """Keras loads all of a model's weights or nothing: a part of them would be of no use."""
+    if plan.format != "keras-weights-h5":
+        return
+    from ckptviewer.formats.keras_keys import REPEATS
+
+    lost = [
+        each
+        for each in plan.dropped
+        if each.key in unwritable and by_key[each.key].in_model and each.reason != REPEATS
+    ]
+    if lost:
+        yield Finding(
+            code="model-incomplete",
+            severity=Severity.ERROR,
+            message=f"{plural(len(lost), 'variable')} of the model cannot be written as "
+            f"{plan.format}, and Keras loads no part of a model: "
+            f"{_names([each.key for each in lost])}: {lost[0].reason}.",
+            remedy="Write another format, or leave them out by name.",
         )
 
 

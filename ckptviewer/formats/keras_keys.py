@@ -19,6 +19,10 @@ from ckptviewer.formats.keras_layout import Layout
 PLACED = re.compile(r"(?:(?!\.\.?/)[^/\0]+/)*vars/(?!\.\.?$)[^/\0]+")
 """Paths of datasets as Keras makes them; custom layers may call their variables by names."""
 
+REPEATS = "it repeats one of the model's list of variables"
+"""Why what has its place under another key has none."""
+
+_NAMELESS = re.compile(r"(?:_all_)?variables/\d{1,9}")
 _LISTED = re.compile(r"variables/(\d{1,9})" + re.escape(VALUE_SUFFIX))
 _OLD_LAYERS = "_layer_checkpoint_dependencies"
 _NO_PLACE = {
@@ -62,7 +66,11 @@ def keys_of(checkpoint: Checkpoint, variables: Sequence[Variable]) -> Keys:
     paths, reasons = _each_place_once(paths, reasons)
     return (
         {key: path for key, path in paths.items() if key in wanted},
-        {key: reasons.get(key, "no layer of the model holds it") for key in wanted - paths.keys()},
+        {
+            each.key: reasons.get(each.key, "no layer of the model holds it")
+            for each in variables
+            if each.key not in paths
+        },
     )
 
 
@@ -123,12 +131,15 @@ def _by_name(variables: Sequence[Variable]) -> Keys:
     chosen = [v for v in variables if v.in_model and (not listed or v.key in listed)]
     chosen.sort(key=lambda variable: listed.get(variable.key, 0))
     named = [(variable.name, variable.key) for variable in chosen]
+    nameless = {key for name, key in named if _NAMELESS.fullmatch(name)}
+    named = [(name, key) for name, key in named if key not in nameless]
     root, unplaced = layers_by_name(named, is_ordered=bool(listed))
     layout = Layout(root, {variable.key: variable for variable in variables})
     reasons = _without_place(variables)
     if listed:
         repeats = [v.key for v in variables if v.in_model and v.key not in listed]
-        reasons |= dict.fromkeys(repeats, "it repeats one of the model's list of variables")
+        reasons |= dict.fromkeys(repeats, REPEATS)
+    reasons |= dict.fromkeys(nameless, "nothing tells of which layer it is")
     return layout.paths, reasons | unplaced | layout.reasons
 
 
