@@ -78,6 +78,7 @@ def dead_of(
 
 
 def _any_along(alive: np.ndarray, kept: int) -> np.ndarray:
+    import numpy as np
+
     axes = tuple(axis for axis in range(alive.ndim) if axis != kept)
-    result: np.ndarray = alive.any(axis=axes)
-    return result
+    return np.asarray(alive.any(axis=axes))

@@ -40,6 +40,10 @@ def test_the_palette_lists_every_action_that_can_be_done(palette: Palette) -> No
     assert "View: Theme: Dark" in named
 
 
+def test_the_keyboard_is_where_the_command_is_typed(palette: Palette) -> None:
+    assert palette.focusWidget() is palette.edit
+
+
 def test_typing_narrows_by_words_in_any_order_and_by_letters(palette: Palette) -> None:
     palette.edit.setText("dark theme")
     assert palette.names()[0] == "View: Theme: Dark"
