@@ -12,7 +12,7 @@ from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import printable
 
 if TYPE_CHECKING:
-    from ckptviewer.validation.protocol import DataSpec, Preprocessing
+    from ckptviewer.validation.protocol import DataSpec, MetricsSpec, Preprocessing
     from ckptviewer.validation.recipe import Recipe
 
 _MOST_WORKERS = 8
@@ -72,6 +72,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     for name, metavar, text in (
         ("model", "M", "SavedModel, .keras, .h5, .meta, FILE.py:FUNCTION or MODULE:FUNCTION"),
         ("signature", "NAME", "of a SavedModel (default: serving_default)"),
+        ("output", "NAME", "the output that metrics are of; of a .meta graph a tensor, logits:0"),
         ("custom-objects", "FILE.py", "classes and functions that a Keras model needs"),
         ("python", "EXE", "interpreter of the environment that the model was trained in"),
     ):
@@ -199,7 +200,6 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     """What the options ask for, with what a recipe says where they say nothing."""
     from dataclasses import replace
 
-    from ckptviewer.validation.protocol import MetricsSpec
     from ckptviewer.validation.recipe import Recipe, read_recipe
     from ckptviewer.validation.requesting import model_spec
 
@@ -225,16 +225,36 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         "time_limit_seconds": options.time_limit,
         "memory_limit_bytes": options.memory_limit,
         "data": _data(options, recipe),
-        "metrics": MetricsSpec(names=tuple(options.metric)) if options.metric else None,
+        "metrics": _metrics(options, recipe),
     }
     model = {
         "signature": options.signature,
         "custom_objects": options.custom_objects,
+        "outputs": (options.output,) if options.output and _is_graph(recipe) else None,
         "safe_mode": False if options.unsafe else None,
     }
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     inner: dict[str, Any] = {name: value for name, value in model.items() if value is not None}
     return replace(recipe, **changed, model=replace(recipe.model, **inner))
+
+
+def _is_graph(recipe: Recipe) -> bool:
+    """Whether outputs are tensors of a graph that has no signature of its own."""
+    from ckptviewer.validation.protocol import ModelKind
+
+    return recipe.model.kind is ModelKind.META_GRAPH
+
+
+def _metrics(options: argparse.Namespace, recipe: Recipe) -> MetricsSpec:
+    """What to measure: what the recipe says, but for what the options say."""
+    from dataclasses import replace
+
+    metrics = recipe.metrics
+    if options.metric:
+        metrics = replace(metrics, names=tuple(options.metric))
+    if options.output and not _is_graph(recipe):
+        metrics = replace(metrics, output=options.output)
+    return metrics
 
 
 def _data(options: argparse.Namespace, recipe: Recipe) -> DataSpec | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.formats.resolve import open_checkpoint
 from ckptviewer.validation import launcher
@@ -27,11 +28,11 @@ from ckptviewer.validation.history import (
     content_of_files,
 )
 from ckptviewer.validation.plain import to_plain
-from ckptviewer.validation.protocol import Event, ModelKind, Outcome
+from ckptviewer.validation.protocol import DataKind, Event, ModelKind, Outcome
 from ckptviewer.validation.recipe import Recipe
 from ckptviewer.validation.report import ValidationReport, compare_statistics, report_of
 from ckptviewer.validation.requesting import check_recipe, measure_requests, request_of
-from ckptviewer.validation.verdict import StatisticsRow
+from ckptviewer.validation.verdict import StatisticsRow, plain_metric
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.restore_report import RestoreReport
@@ -129,8 +130,28 @@ def validate(
             against=b.path if b is not None else "",
             statistics=rows,
             thresholds=recipe.thresholds,
+            findings=_unmeasured(outcome, recipe),
             gains=gains,
         )
+
+
+def _unmeasured(outcome: Outcome, recipe: Recipe) -> list[Finding]:
+    """That what was asked for has no number; what is required is a check of its own."""
+    measured = outcome.measurements.get("a")
+    found = {plain_metric(name) for name in (measured.values if measured is not None else ())}
+    missing = [name for name in recipe.metrics.names if plain_metric(name) not in found]
+    if not missing:
+        return []
+    named = recipe.data is not None and recipe.data.kind is not DataKind.RANDOM
+    why = "the data has no truth" if named else "there is no data with a truth"
+    return [
+        Finding(
+            code="metric-not-measured",
+            severity=Severity.WARNING,
+            message=f"Not measured: {', '.join(missing)}, for {why}.",
+            remedy="Say by which key the data has it, or choose data that does.",
+        )
+    ]
 
 
 def limits_of(recipe: Recipe) -> launcher.Limits:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ckptviewer.cli import main
@@ -144,3 +145,130 @@ def test_no_restore_check_without_consent(
     ):
         assert words in complaint(capsys, *export, *more), more
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def training_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prefix of what a TensorFlow 1 script saves while it trains, and data beside it."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    directory = tmp_path_factory.mktemp("training_graph")
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(64, 6)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int64)
+    np.savez(directory / "data.npz", x=x, y=y)
+    with tf.Graph().as_default():
+        inputs = v1.placeholder(tf.float32, (None, 6), "x")
+        truth = v1.placeholder(tf.int64, (None,), "y")
+        kernel = v1.get_variable("dense/kernel", (6, 2))
+        bias = v1.get_variable("dense/bias", (2,), initializer=v1.zeros_initializer())
+        logits = tf.identity(inputs @ kernel + bias, name="logits")
+        tf.nn.softmax(logits, name="likely")
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=truth, logits=logits)
+        step = v1.train.get_or_create_global_step()
+        loss = tf.reduce_mean(losses)
+        train = v1.train.AdamOptimizer(0.1).minimize(loss, global_step=step)
+        saver = v1.train.Saver()
+        with v1.Session() as session:
+            session.run(v1.global_variables_initializer())
+            for _ in range(30):
+                session.run(train, {inputs: x, truth: y})
+            saver.save(session, str(directory / "model.ckpt"), global_step=step)
+            found = session.run(logits, {inputs: x})
+    np.save(directory / "accuracy.npy", (found.argmax(-1) == y).mean())
+    return directory / "model.ckpt-30"
+
+
+@pytest.mark.usefixtures("kept_worker")
+@pytest.mark.parametrize("slimmed", [False, True])
+def test_a_training_graph_is_judged_by_what_it_predicts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, training_graph: Path, slimmed: bool
+) -> None:
+    path = str(training_graph)
+    if slimmed:
+        answer(capsys, "export", path, str(tmp_path / "slim"), "--preset", "inference")
+        path = str(tmp_path / "slim")
+    data = str(training_graph.parent / "data.npz")
+    arguments = ["--model", f"{training_graph}.meta", "--data", data, "--yes"]
+    status, document = answer(capsys, "validate", path, *arguments, "--require", "accuracy>=0.8")
+    assert (status, document["verdict"]) == (0, "pass")
+    names = {each["name"] for each in document["restore"]["bound"]}
+    assert names == {"dense/kernel", "dense/bias"}
+    expected = float(np.load(training_graph.parent / "accuracy.npy"))
+    assert document["metrics"]["accuracy"] == pytest.approx(expected, abs=1e-6)
+    status, document = answer(
+        capsys, "validate", path, *arguments, "--output", "likely:0", "--metric", "accuracy"
+    )
+    assert status == 0
+    assert document["metrics"]["accuracy"] == pytest.approx(expected, abs=1e-6)
+    line = complaint(capsys, "validate", path, *arguments, "--output", "nowhere")
+    assert "no tensor 'nowhere'" in line
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras beneath NumPy 2
+@pytest.mark.usefixtures("kept_worker")
+def test_of_several_outputs_the_one_that_the_truth_is_of_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import keras
+
+    entered = keras.Input((4,), name="a")
+    outputs = [
+        keras.layers.Dense(2, activation="softmax", name="kind")(entered),
+        keras.layers.Dense(1, name="size")(entered),
+    ]
+    model = keras.Model(entered, outputs)
+    model.save(tmp_path / "two.keras")
+    rng = np.random.default_rng(5)
+    a = rng.normal(size=(40, 4)).astype(np.float32)
+    size = rng.normal(size=(40, 1)).astype(np.float32)
+    np.savez(tmp_path / "two.npz", a=a, size=size, kind=rng.integers(0, 2, 40), other=size * 2)
+    arguments = [
+        "validate", str(tmp_path / "two.keras"), "--model", str(tmp_path / "two.keras"),
+        "--data", str(tmp_path / "two.npz"), "--yes", "--metric", "mse",
+    ]  # fmt: skip
+    predicted = model.predict_on_batch(a)[1]
+    for more, truth in (
+        (["--target", "size"], size),
+        (["--target", "other", "--output", "size"], size * 2),
+        (["--target", "other"], size * 2),
+    ):
+        _, document = answer(capsys, *arguments, *more)
+        assert document["metrics"]["mse"] == pytest.approx(np.mean((predicted - truth) ** 2))
+    _, document = answer(capsys, *arguments)
+    assert document["metrics"] == {}
+    (finding,) = [each for each in document["findings"] if each["severity"] == "warning"]
+    assert finding["code"] == "metric-not-measured"
+    assert "no output 'none'" in complaint(
+        capsys, *arguments, "--target", "size", "--output", "none"
+    )
+
+
+@pytest.mark.usefixtures("kept_worker")
+def test_a_model_of_one_example_at_a_time_gets_one_at_a_time(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path
+) -> None:
+    model = str(corpus / "srv_sm_v2_half_plus_two")
+    x = np.arange(5, dtype=np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=x / 2 + 2)
+    status, document = answer(
+        capsys, "validate", model, "--model", model, "--data", str(tmp_path / "data.npz"),
+        "--metric", "mse", "--require", "mse<=1e-9", "--yes",
+    )  # fmt: skip
+    assert status == 0
+    assert document["metrics"]["mse"] == 0
+
+
+@pytest.mark.usefixtures("kept_worker")
+def test_thresholds_are_those_that_were_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    early = str(DEMO / "digits.ckpt-40")
+    arguments = ["--model", MODEL, "--data", DATA, "--yes", "--agreement-threshold"]
+    status, document = answer(capsys, "validate", LATE, "--against", LATE, *arguments, "1")
+    assert (status, document["verdict"], document["agreement"]) == (0, "pass", 1.0)
+    wide = ["--statistics-threshold", "10"]
+    for share, verdict in (("0.7", "pass"), ("0.71", "fail"), ("1", "fail")):
+        _, document = answer(capsys, "validate", LATE, "--against", early, *arguments, share, *wide)
+        assert document["verdict"] == verdict, share
+        assert document["thresholds"]["agreement"] == float(share)
+        assert document["thresholds"]["statistics"] == 10

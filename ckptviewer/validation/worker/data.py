@@ -40,6 +40,9 @@ def open_data(spec: dict[str, Any], model: Model) -> Source:
     for path in spec["paths"]:
         if not os.path.exists(path):
             raise DataProblem(f"there is no data at {path}", "Choose the data again.")
+    fixed = [each.shape[0] for each in model.signature.inputs if each.shape and each.shape[0]]
+    if fixed and spec["kind"] != "random":  # a model that takes so many at a time, and no more
+        spec = {**spec, "batch_size": min(spec["batch_size"], *fixed)}
     try:
         return _limited(_open(spec, model), spec["limit"])
     except (OSError, ValueError, EOFError) as error:

@@ -34,6 +34,7 @@ class Feeder:
         self._steps = spec["preprocessing"]
         self.class_names = source.class_names
         self.count = source.count
+        self.target = source.target
         self.has_truth = bool(source.target)
         first = next(iter(source.batches()), None)
         if first is None or not len(next(iter(first.values()))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .libraries import tensorflow
@@ -114,6 +115,16 @@ class GraphModel(Model):
         result: Arrays = self.session.run(fetches, feed)
         return result
 
+    def leave_out_training(self) -> None:
+        """Take the variables for the model's that its outputs need: not an optimizer's, or a step.
+
+        All of them, where the outputs need none, or nobody knows the outputs.
+        """
+        needed = needed_for(self.graph, [each.tensor for each in self.signature.outputs])
+        kept = [each for each in self.variables if each.trackable.op.name in needed]
+        if kept:
+            self.variables = kept
+
     def close(self) -> None:
         self.session.close()
 
@@ -147,6 +158,7 @@ def load_meta_graph(spec: dict[str, Any]) -> GraphModel:
     model.collect()
     model.initialize()
     choose_tensors(model, meta, spec)
+    model.leave_out_training()
     return model
 
 
@@ -195,8 +207,11 @@ def choose_tensors(model: GraphModel, meta: Any, spec: dict[str, Any]) -> None:
     if ends.inputs and ends.outputs:
         model.signatures.append(ends)
     if spec["inputs"] or spec["outputs"]:
-        inputs = tuple(_tensor(model, name) for name in spec["inputs"]) or ends.inputs
         outputs = tuple(_tensor(model, name) for name in spec["outputs"]) or ends.outputs
+        needed = needed_for(model.graph, [each.tensor for each in outputs])
+        inputs = tuple(_tensor(model, name) for name in spec["inputs"]) or tuple(
+            each for each in ends.inputs if each.tensor.rpartition(":")[0] in needed
+        )
         model.signature = Signature("", inputs, outputs)
         return
     offered = model.signatures
@@ -228,6 +243,19 @@ def _declared(graph: Any, declared: Any) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
+def needed_for(graph: Any, tensors: Sequence[str]) -> set[str]:
+    """Names of all operations that these tensors are computed from, their own included."""
+    queue = [graph.get_tensor_by_name(name).op for name in tensors]
+    needed = {operation.name for operation in queue}
+    for operation in queue:
+        before = [tensor.op for tensor in operation.inputs]
+        for other in [*before, *operation.control_inputs]:
+            if other.name not in needed:
+                needed.add(other.name)
+                queue.append(other)
+    return needed
+
+
 def _tensor(model: GraphModel, name: str) -> Tensor:
     try:
         tensor = model.graph.get_tensor_by_name(name if ":" in name else name + ":0")
@@ -255,6 +283,8 @@ _NO_OUTPUT = {
 }
 
 
+_LOSSES = ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits")
+
 _CHANGES = ("Apply", "Assign", "ResourceApply", "ResourceScatter", "Scatter", "SparseApply")
 """What begins so changes variables: a training step, which must not run."""
 
@@ -270,7 +300,8 @@ def _ends(graph: Any) -> Signature:
                 inputs.append(operation.outputs[0])
         elif any(tensor.op.name in reached for tensor in operation.inputs):
             reached.add(operation.name)
-    outputs = [
+    outputs = _scored(graph, reached)
+    outputs += [
         tensor
         for operation in graph.get_operations()
         if operation.name in reached
@@ -290,3 +321,19 @@ def _ends(graph: Any) -> Signature:
             for each in outputs[:_MOST_OFFERED]
         ),
     )
+
+
+def _scored(graph: Any, reached: set[str]) -> list[Any]:
+    """The logits that a training graph's loss is computed from: what it predicts."""
+    found: list[Any] = []
+    for operation in graph.get_operations():
+        if operation.type not in _LOSSES or operation.name not in reached:
+            continue
+        tensor = operation.inputs[0]
+        while tensor.op.type in ("Reshape", "Identity") and tensor.op.inputs[0].shape.rank:
+            if tensor.op.type == "Identity" and "Reshape" not in tensor.op.name:
+                break  # somebody gave it a name
+            tensor = tensor.op.inputs[0]
+        if all(tensor is not each for each in found) and tensor.consumers():
+            found.append(tensor)
+    return found

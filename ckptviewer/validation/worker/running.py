@@ -112,16 +112,29 @@ class Run:
 
     def _prepared(self, batch: Batch, outputs: Arrays) -> Scores:
         spec, names = self._spec, self._feeder.class_names
-        name = spec["output"] or next(iter(outputs))
-        if name not in outputs:
-            raise ModelProblem(f"the model has no output {name!r}", f"It has {', '.join(outputs)}.")
         truth = forms.labels_as_numbers(np.asarray(batch.truth), names)
-        form = forms.form_of(
-            truth, _plain(outputs[name]), spec["from_logits"], loss_name(self._model.loss)
-        )
+        name, form = self._measured(truth, outputs)
         metrics = make_metrics(spec["names"] or default_names(form), form, self._model, spec)
         counts = ClassCounts(form, names) if spec["per_class"] else None
         return Scores(name, form, metrics, counts, Worst(spec["worst"], form, names))
+
+    def _measured(self, truth: Any, outputs: Arrays) -> tuple[str, Form]:
+        """The output that the truth is of: the one asked for, its namesake, the first that fits."""
+        asked, target = self._spec["output"], self._feeder.target
+        if asked and asked not in outputs:
+            raise ModelProblem(
+                f"the model has no output {asked!r}", f"It has {', '.join(outputs)}."
+            )
+        offered = [asked] if asked else sorted(outputs, key=lambda name: name != target)
+        misfit: Problem | None = None
+        for name in offered:
+            output, loss = _plain(outputs[name]), loss_name(self._model.loss)
+            try:
+                return name, forms.form_of(truth, output, self._spec["from_logits"], loss)
+            except Problem as problem:
+                misfit = misfit or problem
+        assert misfit is not None
+        raise misfit
 
     def values(self) -> dict[str, float]:
         """The metrics by name."""
