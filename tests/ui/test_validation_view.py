@@ -684,12 +684,29 @@ def test_what_makes_no_sense_is_said_and_not_run(
     assert not worker.requests
 
 
-def test_the_interpreter_is_remembered(page: Validate) -> None:
+def test_the_interpreter_is_remembered(qtbot: QtBot, page: Validate) -> None:
     window, view = page()
     assert window.settings.get("python", "") == "", "what was found is no choice of the user's"
     assert "TensorFlow 2.21.0" in view.setup.python_note.text()
     view.setup.python.set_path("/somewhere/bin/python")
     assert window.settings.get("python", "") == "/somewhere/bin/python"
+    idle(window, qtbot)
+    assert "It cannot be started" in view.setup.python_note.text()
+
+
+def test_a_name_that_is_typed_is_looked_for_beside_the_checkpoint(
+    qtbot: QtBot, page: Validate, worker: FakeWorker
+) -> None:
+    _, view = page()
+    edit = view.setup.against.lineEdit()
+    assert edit is not None
+    for typed, meant in (("digits.ckpt-40", str(EARLY)), ("/no/such", "/no/such"), ("none", "")):
+        edit.selectAll()
+        qtbot.keyClicks(edit, typed)
+        qtbot.keyClick(edit, Qt.Key.Key_Return)
+        assert view.setup.against.path == meant
+    assert view.setup.gain_runs == 0
+    assert not view.validating.is_running, "Enter in a field runs nothing"
 
 
 # Parts.

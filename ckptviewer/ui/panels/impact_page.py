@@ -91,12 +91,16 @@ class ImpactPage(QWidget):
         if self.tree.topLevelItemCount() <= 8:
             self.tree.expandToDepth(0)
         self.tree.blockSignals(False)
+        self.offer_other(with_other)
+        self._count()
+
+    def offer_other(self, offered: bool) -> None:
+        """Whether values can be taken from a second checkpoint."""
         for action in self._method.menu().actions():
             if METHODS.get(action.text()) == "other":
-                action.setEnabled(with_other)
-                if action.isChecked() and not with_other:
-                    self._method.choose("set to zero")
-        self._count()
+                action.setEnabled(offered)
+        if not offered and METHODS[self._method.choice] == "other":
+            self._method.choose("set to zero")
 
     def show_impact(self, impact: Impact | None) -> None:
         """Show a ranking, the group that the output needs most first."""

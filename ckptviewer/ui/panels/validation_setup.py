@@ -83,6 +83,15 @@ class ValidationSetup(SetupFields):
                 self.python.set_path(usable.path, tell=False)
         self._tell_interpreter()
 
+    def show_interpreter(self, asked: Interpreter) -> None:
+        """Show what one Python has that was not among those found."""
+        self._interpreters[asked.path] = asked
+        self._tell_interpreter()
+
+    def knows(self, python: str) -> bool:
+        """Whether it was asked already what this Python has."""
+        return python in self._interpreters
+
     def show_looked(self, looked: Looked) -> None:
         """Show what the model's files tell."""
         self._looked = looked

@@ -126,7 +126,7 @@ class ValidationView(View):
 
     def fill_menu(self, menu: QMenu) -> None:
         for text, do in (
-            ("&Run\tF5", self.run),
+            ("&Run", self.run),
             ("&Cancel", self.validating.cancel),
             ("&Look inside the model\u2026", self.inspect),
             ("", None),
@@ -453,6 +453,14 @@ class ValidationView(View):
     def _take_python(self, path: str) -> None:
         self._settings.set("python", path)
         self._settings.save()
+        if path and not self.setup.knows(path):
+
+            def ask(_cancel: CancelToken) -> Interpreter:
+                from ckptviewer.validation.interpreters import ask_interpreter
+
+                return ask_interpreter(path)
+
+            self.validating.find(ask, self.setup.show_interpreter)
 
     def _hear_progress(self, event: Any) -> None:
         self.stages.hear(event)
@@ -467,6 +475,7 @@ class ValidationView(View):
         setup.model_chosen.connect(self._look)
         setup.data_chosen.connect(self._see)
         setup.python_chosen.connect(self._take_python)
+        setup.against.chosen.connect(lambda path: self.impact.offer_other(bool(path)))
         setup.inspect_wanted.connect(self.inspect)
         setup.run_wanted.connect(self.run)
         work.looked.connect(self._show_looked)
