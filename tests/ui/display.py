@@ -35,6 +35,8 @@ class Display:
             "QT_QPA_PLATFORM": "xcb",
             "CKPTVIEWER_SETTINGS": str(directory / "settings.json"),
             "XDG_CACHE_HOME": str(directory / "cache"),
+            "XDG_CONFIG_HOME": str(directory / "config"),
+            "XDG_DATA_HOME": str(directory / "data"),
             "XDG_STATE_HOME": str(directory / "state"),
             "PYTHONFAULTHANDLER": "1",
         }
