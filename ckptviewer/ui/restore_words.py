@@ -95,7 +95,7 @@ def _headline(report: RestoreReport) -> str:
     if report.head is not None:
         return report.head.why
     if not bound:
-        return f"It does not restore into {name}: no variable of the model binds."
+        return f"It does not restore into {name}: no variable binds."
     parts = []
     if report.model_mismatched:
         count = len(report.model_mismatched)
@@ -185,13 +185,13 @@ def told_by_worker(restored: Restored, model: ModelInfo | None) -> Told:
     if not bound:
         headline = "Nothing was restored: no variable of the model was bound."
     elif wrong:
-        headline = f"{plural(bound, 'variable')} of {bound + wrong} were restored, {wrong} not."
+        headline = f"Of {plural(bound + wrong, 'variable')} {bound} restored, {wrong} not."
     else:
         headline = f"All {plural(bound, 'variable')} of the model were restored."
     return Told(
         headline=headline,
         good=bool(bound) and not wrong,
-        more=f"Restored by {restored.how}, in {restored.seconds:.2f} s.",
+        more=f"Restored by {restored.how}.",
         rows=tuple(rows),
         texts=row_texts(rows),
         counts=counts,

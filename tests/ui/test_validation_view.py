@@ -344,6 +344,25 @@ def test_another_head_is_told_with_the_python_for_a_partial_restore(
     assert {row.kind[0] for row in rows[:2]} == {Fate.MISMATCHED}  # type: ignore[index]
 
 
+def test_what_does_not_restore_says_what_tensorflow_would_raise(
+    qtbot: QtBot, opened: Open, corpus: Path
+) -> None:
+    window = opened(corpus / "tfx_estimator_2shard" / "model.ckpt-10000")
+    show_restore(window, str(corpus / "onx_regression_sm"))
+    view = window.view
+    assert isinstance(view, RestoreView)
+    idle(window, qtbot)
+    panel = view.panel
+    assert panel.told is not None
+    assert panel.told.good is False
+    assert panel.head.text() == "It does not restore into onx_regression_sm: no variable binds."
+    assert "NotFoundError: Key W, b not found" in panel.head.more()
+    assert panel.told.counts[Fate.FRESH] == 2
+    assert panel.told.counts[Fate.BOUND] == 0
+    assert panel.help_.tabText(0) == "The call"
+    assert not panel.help_.isTabVisible(1), "there is no rule that would fix it"
+
+
 def test_a_model_is_dropped_on_its_zone(qtbot: QtBot, opened: Open) -> None:
     window = opened()
     zone = window._zones()[2]

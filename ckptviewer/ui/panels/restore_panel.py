@@ -150,7 +150,7 @@ class RestorePanel(QWidget):
         self.python.setPlainText(python)
         self.rules.setPlainText("\n".join(map(str, report.rename_rules)))
         clear_layout(self._statements)
-        if report.raises:
+        if report.raises and report.call not in [each.call for each in report.statements]:
             self._statements.addWidget(_said(report.call, False, f"raises {report.raises}"))
         for each in report.statements:
             self._statements.addWidget(_said(each.call, each.passes, each.message))
@@ -159,7 +159,7 @@ class RestorePanel(QWidget):
             self._statements.addWidget(wrapped_label(silent, "muted"))
         self._statements.addStretch(1)
         titles = {
-            "Python for a partial restore" if report.partial else "Python that restores it": True,
+            _python_title(report): True,
             f"Rename rules ({len(report.rename_rules)})": bool(report.rename_rules),
             "What TensorFlow says": bool(report.statements or report.raises or silent),
         }
@@ -266,6 +266,14 @@ class RestorePanel(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)
+
+
+def _python_title(report: RestoreReport) -> str:
+    if report.partial:
+        return "Python for a partial restore"
+    if report.restores_model:
+        return "Python that restores it"
+    return "Python that restores what it can" if report.fix else "The call"
 
 
 def _said(call: str, passes: bool, message: str) -> QWidget:
