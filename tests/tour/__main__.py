@@ -7,6 +7,7 @@ after each step there, and ends with 1 where a step did not lead where it should
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from ckptviewer.resources import demo_checkpoint
 from tests.ui.display import ATTEMPTS, Display, virtual_display
 
 TITLE = " - ckptviewer$"
+PALETTE = "^Command palette$"
 
 
 class Tour:
@@ -46,6 +48,17 @@ class Tour:
         """Type a path into the dialog that asks for a file."""
         self._display.window(self._process, "^(Open|Compare|Choose|The model|The data)")
         self.type(str(path))
+        self.keys("Return")
+
+    def command(self, name: str) -> None:
+        """Choose an action in the command palette."""
+        if not self._display.sees(PALETTE):
+            self.keys("ctrl+k")
+        for _ in range(ATTEMPTS):
+            if self._display.sees(PALETTE):
+                break
+        self.keys("ctrl+a")
+        self.type(name)
         self.keys("Return")
 
     def until(self, done: Callable[[], bool], picture: str) -> None:
@@ -112,7 +125,27 @@ class Tour:
         self.titled("^digits[.]ckpt-600")
 
     def validate(self) -> None:
-        """Added when there is a page for it."""
+        self.keys("ctrl+shift+v")
+        self.titled("validation")
+        self.look("validation")
+        self.step("validation")
+        self.keys("F5")
+        self._display.window(self._process, "^Run this model[?]$")
+        self.step("consent")
+        self.keys("Return")
+        self.titled("validation")
+        verdict: dict[str, object] = {}
+
+        def judged() -> bool:
+            self.command("result as json")
+            text = self.look("validated")
+            if text.startswith("{"):
+                verdict.update(json.loads(text))
+            return bool(verdict)
+
+        self.until(judged, "validated")
+        assert verdict["verdict"] == "pass", f"the demo does not pass: {verdict}"
+        self.step("validated")
 
     def leave(self) -> None:
         self.keys("ctrl+q")

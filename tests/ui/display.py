@@ -82,6 +82,11 @@ class Display:
             raise AssertionError(f"it ended instead: {ended(process)}")
         raise AssertionError(f"no window of the title {title}")
 
+    def sees(self, title: str) -> bool:
+        """Whether a window of this title is on the screen."""
+        done = self._run_xdotool("search", "--onlyvisible", "--name", title)
+        return done.returncode == 0 and bool(done.stdout.strip())
+
     def _run_xdotool(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["xdotool", *arguments],

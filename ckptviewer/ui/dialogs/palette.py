@@ -36,6 +36,7 @@ class Palette(QDialog):
         super().__init__(window, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setObjectName("popup")
+        self.setWindowTitle("Command palette")
         self.setAccessibleName("Command palette")
         self._actions = [*actions_of(window.menuBar()), *self._recent(window)]
         self.edit = QLineEdit()
