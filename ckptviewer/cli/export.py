@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.errors import BadRuleError
+from ckptviewer.checkpoint.errors import (
+    BadRuleError,
+    CkptviewerError,
+    PathNotFoundError,
+    UnknownVariableError,
+)
 from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import THIN_SPACE, elide_middle, plural, printable, size_text
 from ckptviewer.cli import restore_check
@@ -169,7 +175,10 @@ def run(options: argparse.Namespace) -> int:
 
     choices = choices_of(options)
     path = final_path(options.destination, choices.format)
+    if options.receipt and not options.dry_run:
+        _require_directory_of(options.receipt)
     with open_checkpoint(options.source) as checkpoint:
+        _require_known(checkpoint, (*options.keep, *options.drop))
         plan = make_plan(checkpoint, choices)
         _require_use(plan)
         check_destination(
@@ -251,9 +260,28 @@ def _bytes_of(text: str) -> int:
     return size
 
 
+def _require_directory_of(receipt: str) -> None:
+    """Raise PathNotFoundError for a receipt that could not be written after the work is done."""
+    directory = os.path.dirname(receipt) or os.curdir
+    if not os.path.isdir(directory):
+        raise PathNotFoundError(
+            "there is no such directory", where=directory, remedy="Make it first."
+        )
+
+
+def _require_known(checkpoint: Checkpoint, keys: tuple[str, ...]) -> None:
+    """Raise UnknownVariableError for a key that the source does not have."""
+    for key in keys:
+        if key not in checkpoint.by_key:
+            raise UnknownVariableError(
+                f"it has no variable {printable(key)!r}",
+                where=checkpoint.path,
+                remedy="`ckptviewer list` prints the keys that it has.",
+            )
+
+
 def _require_use(plan: ExportPlan) -> None:
     """Raise CkptviewerError where what would be written is of no use."""
-    from ckptviewer.checkpoint.errors import CkptviewerError
     from ckptviewer.checkpoint.findings import Severity
 
     for finding in plan.findings:

@@ -70,3 +70,22 @@ def test_what_fails_says_so_and_nothing_else(tmp_path: Path, exported: Exported)
     np.savez(source, **{"a/kernel": np.ones(3), "a/kernel/Adam": np.ones(3)})
     (tmp_path / "file").write_text("in the way")
     exported(source, tmp_path / "file" / "model", "--preset", "inference")
+
+
+@pytest.mark.parametrize("option", ["--keep", "--drop"])
+def test_a_key_that_is_not_there(
+    two_dense: Path, tmp_path: Path, exported: Exported, option: str
+) -> None:
+    status, _, told = exported(two_dense, tmp_path / "new.npz", option, "net/frist/kernel")
+    assert status == 2
+    assert "net/frist/kernel" in told
+    assert not (tmp_path / "new.npz").exists()
+
+
+def test_a_receipt_that_cannot_be_written_stops_before_the_work(
+    two_dense: Path, tmp_path: Path, exported: Exported
+) -> None:
+    receipt = tmp_path / "nowhere" / "receipt.json"
+    status, _, told = exported(two_dense, tmp_path / "new.npz", "--receipt", receipt)
+    assert (status, (tmp_path / "new.npz").exists()) == (2, False)
+    assert "nowhere" in told
