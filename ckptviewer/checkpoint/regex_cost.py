@@ -85,6 +85,12 @@ class RegexCost:
         return self._ways.constant * starts * size * prod(1 + each for each in factors) < MOST_STEPS
 
 
+@lru_cache(maxsize=512)
+def cost_of(regex: re.Pattern[str]) -> RegexCost:
+    """The cost of a pattern; rules are made anew with each letter that is typed. Raises as that."""
+    return RegexCost(regex)
+
+
 class _Analysis:
     """Walks through a pattern as `re` has taken it apart."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ckptviewer.checkpoint.errors import BadRuleError, NameCollisionError
-from ckptviewer.checkpoint.regex_cost import RegexCost
+from ckptviewer.checkpoint.regex_cost import RegexCost, cost_of
 from ckptviewer.checkpoint.text import natural_sorted, printable
 
 _ESCAPED_EQUALS = re.compile(r"(?<!\\)((?:\\\\)*)\\=")
@@ -57,7 +57,7 @@ class RenameRule:
                 "\\\\ for a backslash.",
             ) from None
         try:
-            cost = RegexCost(regex)
+            cost = cost_of(regex)
         except (ValueError, RecursionError) as error:
             raise BadRuleError(
                 f"it could take for ever: {error}",
