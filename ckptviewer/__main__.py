@@ -11,9 +11,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run ckptviewer with the arguments of the command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and (arguments[0] in SUBCOMMANDS or arguments[0] in ("-h", "--help", "--version")):
-        from ckptviewer.cli.main import run
+        try:
+            from ckptviewer.cli.main import run
 
-        return run(arguments)
+            return run(arguments)
+        except KeyboardInterrupt:  # while modules were loaded; later ones are told by `run`
+            print("ckptviewer: interrupted", file=sys.stderr)
+            return 2
     from ckptviewer.ui.start import start
 
     return start(arguments)

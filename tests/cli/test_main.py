@@ -160,3 +160,14 @@ def test_closed_standard_output_is_no_traceback() -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_while_modules_are_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> argparse.ArgumentParser:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ckptviewer.cli.main._parser", interrupted)
+    assert main(["list", "x"]) == 2
+    assert capsys.readouterr() == ("", "ckptviewer: interrupted\n")
