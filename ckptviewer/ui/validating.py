@@ -169,11 +169,18 @@ class Validating(QObject):
             self._seeing.cancel()
             self._seeing = None
 
-    def find(self, work: Callable[[CancelToken], Any], then: Callable[[Any], None]) -> None:
-        """Do something aside that may fail without harm, and hand its result over."""
-        job = self._jobs.start("Looking around", lambda cancel, _report: work(cancel))
+    def aside(
+        self,
+        work: Callable[[CancelToken], Any],
+        then: Callable[[Any], None],
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Do something aside, and hand its result over, or why it failed, while that is wanted."""
+        job = self._jobs.start("Files", lambda cancel, _report: work(cancel))
         self._others.append(job)
         job.succeeded.connect(then)
+        if failed is not None:
+            job.failed.connect(failed)
         job.ended.connect(self._others.remove)
 
     # Running.

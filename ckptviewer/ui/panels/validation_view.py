@@ -223,9 +223,11 @@ class ValidationView(View):
 
         recipe = self._recipe()
         if recipe is not None:
-            job = self._jobs.start("Saving", lambda _c, _r: write_recipe(recipe, path))
-            job.succeeded.connect(lambda _none: self.told.emit(f"Saved {path}"))
-            job.failed.connect(self.problem.show_error)
+            self.validating.aside(
+                lambda _cancel: write_recipe(recipe, path),
+                lambda _none: self.told.emit(f"Saved {path}"),
+                self.problem.show_error,
+            )
 
     def choose_recipe(self) -> None:
         """Ask for a recipe, and take its set-up."""
@@ -238,9 +240,9 @@ class ValidationView(View):
         """Take the set-up of a recipe, for the checkpoint that is open."""
         from ckptviewer.validation.recipe import read_recipe
 
-        job = self._jobs.start("Reading the recipe", lambda _c, _r: read_recipe(path))
-        job.succeeded.connect(self._take_recipe)
-        job.failed.connect(self.problem.show_error)
+        self.validating.aside(
+            lambda _cancel: read_recipe(path), self._take_recipe, self.problem.show_error
+        )
 
     def show_log(self) -> None:
         """Show what the last worker printed."""
@@ -254,7 +256,7 @@ class ValidationView(View):
         def show(text: str) -> None:
             LogDialog(text, path, self._appearance, self).show()
 
-        self.validating.find(lambda _cancel: log_text(path, tail), show)
+        self.validating.aside(lambda _cancel: log_text(path, tail), show)
 
     # How it goes on.
 
@@ -430,7 +432,7 @@ class ValidationView(View):
 
     def _look_around(self) -> None:
         path = self._path
-        self.validating.find(lambda _cancel: likely_files(path), self._propose)
+        self.validating.aside(lambda _cancel: likely_files(path), self._propose)
         pool = self._jobs.workers
 
         def find(cancel: CancelToken) -> list[Interpreter]:
@@ -438,7 +440,7 @@ class ValidationView(View):
 
             return find_interpreters(near=[path], pool=pool, cancel=cancel)
 
-        self.validating.find(find, self.setup.show_interpreters)
+        self.validating.aside(find, self.setup.show_interpreters)
 
     def _propose(self, likely: LikelyFiles) -> None:
         self.setup.propose(likely)
@@ -460,7 +462,7 @@ class ValidationView(View):
 
                 return ask_interpreter(path)
 
-            self.validating.find(ask, self.setup.show_interpreter)
+            self.validating.aside(ask, self.setup.show_interpreter)
 
     def _hear_progress(self, event: Any) -> None:
         self.stages.hear(event)
