@@ -33,7 +33,8 @@ from ckptviewer.ui.dialogs.clean_up_dialog import CleanUpDialog
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.models.run_rows import RunColumn, SeriesRowsModel
 from ckptviewer.ui.panels.comparison_view import ComparisonView
-from ckptviewer.ui.panels.run_heat_map import Cell, ramp_of, shares_of
+from ckptviewer.ui.panels.run_heat_map import Cell
+from ckptviewer.ui.panels.run_shades import ramp_of, shares_of
 from ckptviewer.ui.panels.run_view import RunView
 from ckptviewer.ui.panels.timeline_plot import TimelinePlot
 from ckptviewer.ui.theme import LIGHT

@@ -32,7 +32,8 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.models.run_rows import TITLES, RunColumn, RunRowsModel, time_text
 from ckptviewer.ui.open_run import Known
-from ckptviewer.ui.panels.run_heat_map import Cell, HeatLegend, RunHeatMap
+from ckptviewer.ui.panels.run_heat_map import Cell, RunHeatMap
+from ckptviewer.ui.panels.run_shades import HeatLegend
 from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.panels.widgets import (
