@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
+from ckptviewer.checkpoint.dtypes import BY_NAME
 from ckptviewer.checkpoint.errors import (
     Cancelled,
     ChangedFileError,
@@ -104,9 +105,13 @@ def plan_rescue(
 
 def _why_lost(checkpoint: Checkpoint, variable: Variable, cancel: CancelToken | None) -> str:
     """Why a variable cannot be saved; empty where it can."""
-    reason = why_unwritable(variable.key, variable.dtype, variable.shape)
-    if reason:
-        return reason
+    unwritable = why_unwritable(variable.key, variable.dtype, variable.shape)
+    if unwritable and variable.dtype in BY_NAME:
+        return unwritable
+    if unwritable:  # of what is damaged not even the dtype may be known
+        for finding in checkpoint.findings:
+            if finding.variable == variable.key:
+                return finding.message.removesuffix(".")
     try:
         for _ in checkpoint.stored_chunks(variable) or checkpoint.chunks(variable):
             if cancel is not None:
@@ -117,7 +122,7 @@ def _why_lost(checkpoint: Checkpoint, variable: Variable, cancel: CancelToken | 
         elsewhere = error.where and error.where != variable.key
         reason = f"{error.where}: {error.what}" if elsewhere else error.what
         return reason + (_GRAPH_LOST if variable.key == OBJECT_GRAPH_KEY else "")
-    return ""
+    return unwritable
 
 
 def _pruned_graph(

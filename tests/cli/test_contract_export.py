@@ -89,3 +89,19 @@ def test_a_receipt_that_cannot_be_written_stops_before_the_work(
     status, _, told = exported(two_dense, tmp_path / "new.npz", "--receipt", receipt)
     assert (status, (tmp_path / "new.npz").exists()) == (2, False)
     assert "nowhere" in told
+
+
+def test_rescue_says_why_a_variable_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, a=np.ones(300), b=np.ones(300))
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(data[: data.index(b"b.npy") + 100])
+    assert run_program(["rescue", str(cut), str(tmp_path / "saved"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [each["key"] for each in document["kept"]] == ["a"]
+    (lost,) = document["dropped"]
+    assert lost["key"] == "b"
+    assert "dtype" not in lost["reason"]
