@@ -287,19 +287,19 @@ def test_what_would_bind_is_told_before_anything_runs(page: Validate, worker: Fa
     assert view.setup.python.path == sys.executable
     with open_checkpoint(DEMO) as checkpoint, open_checkpoint(DIGITS) as model:
         expected = simulate_restore(checkpoint, model)
-    told = view.restore.told
+    told = view.tabs.restore.told
     assert told is not None
     assert told.counts[Fate.BOUND] == len(expected.bound)
     assert told.counts[Fate.UNUSED] == len(expected.unused)
     assert told.good is None, "names were compared: it must not look certain"
-    assert "most likely restores into digits.keras" in view.restore.head.text()
-    assert view.restore.python.toPlainText() == expected.fix
+    assert "most likely restores into digits.keras" in view.tabs.restore.head.text()
+    assert view.tabs.restore.python.toPlainText() == expected.fix
     assert not worker.requests
 
 
 def test_the_report_lists_all_and_is_filtered(qtbot: QtBot, page: Validate) -> None:
     window, view = page()
-    panel = view.restore
+    panel = view.tabs.restore
     assert panel.told is not None
     assert panel.table.rows.rowCount() == len(panel.told.rows) == 33
     panel.choose(Fate.UNUSED)
@@ -386,7 +386,7 @@ def test_a_function_says_that_only_the_loaded_model_can_tell(
     made.write_text("raise SystemExit('it must not be run')\ndef make(): ...\n")
     view.choose_model(f"{made}:make")
     idle(window, qtbot)
-    assert "Only the loaded model can tell" in view.restore.head.text()
+    assert "Only the loaded model can tell" in view.tabs.restore.head.text()
     assert view.setup.run.isEnabled()
 
 
@@ -471,11 +471,11 @@ def test_a_validation_that_passes(qtbot: QtBot, page: Validate, worker: FakeWork
     assert isinstance(request, ValidateRequest)
     assert request.data is not None
     assert request.data.paths == (str(DATA),)
-    assert view.overview.head.text() == "Pass: all 3 checks hold."
-    rows = texts(view.overview.metrics.rows.rows())
+    assert view.tabs.overview.head.text() == "Pass: all 3 checks hold."
+    rows = texts(view.tabs.overview.metrics.rows.rows())
     assert rows[0] == ["accuracy", number_text(0.9, 6), ">=0.8"]
-    assert view.tabs.currentWidget() is view.overview
-    assert view.overview.failing.isHidden()
+    assert view.tabs.currentWidget() is view.tabs.overview
+    assert view.tabs.overview.failing.isHidden()
     assert view.stages.names()[:3] == ["Starting Python", "Loading TensorFlow", "Loading the model"]
     assert view.setup.isEnabled()
 
@@ -483,19 +483,19 @@ def test_a_validation_that_passes(qtbot: QtBot, page: Validate, worker: FakeWork
 def test_the_pages_of_a_result(qtbot: QtBot, page: Validate, worker: FakeWorker) -> None:
     _, view = page()
     run(qtbot, view)
-    assert texts(view.classes.table.rows.rows())[1][:4] == ["dog", "10", "8", "80.0%"]
-    assert view.classes.matrix.cell_text(1, 0) == "2 of 10 (20.0%) that are dog: cat"
-    assert texts(view.examples.table.rows.rows()) == [["7", "dog", "cat", "97.0%", "3.5"]]
-    assert [row.what for row in view.read_back.table.rows.rows()] == list(KEYS)
-    assert view.restored["a"].head.text() == "All 2 variables of the model were restored."
-    assert "unused" in view.restored["a"].table.rows.row(2).cells[0].tool_tip
+    assert texts(view.tabs.classes.table.rows.rows())[1][:4] == ["dog", "10", "8", "80.0%"]
+    assert view.tabs.classes.matrix.cell_text(1, 0) == "2 of 10 (20.0%) that are dog: cat"
+    assert texts(view.tabs.examples.table.rows.rows()) == [["7", "dog", "cat", "97.0%", "3.5"]]
+    assert [row.what for row in view.tabs.read_back.table.rows.rows()] == list(KEYS)
+    assert view.tabs.restored["a"].head.text() == "All 2 variables of the model were restored."
+    assert "unused" in view.tabs.restored["a"].table.rows.row(2).cells[0].tool_tip
     assert view.setup.model_note.text().endswith("2 variables: picture \u2192 digit")
-    assert not view.tabs.isTabVisible(view.tabs.indexOf(view.agreement))
-    assert "Nothing was validated before" in view.earlier.note.accessibleName()
+    assert not view.tabs.is_shown(view.tabs.agreement)
+    assert "Nothing was validated before" in view.tabs.earlier.note.accessibleName()
     with qtbot.waitSignal(view.complete, timeout=TIMEOUT_MS):
         view.reload()
-    assert "1 earlier validation" in view.earlier.note.accessibleName()
-    assert view.overview.metrics.rows.headings[-1].text == "Last time"
+    assert "1 earlier validation" in view.tabs.earlier.note.accessibleName()
+    assert view.tabs.overview.metrics.rows.headings[-1].text == "Last time"
 
 
 def test_each_variable_that_fails_is_named(
@@ -508,15 +508,15 @@ def test_each_variable_that_fails_is_named(
     _, view = page()
     view.setup.required.setText("accuracy>=0.8")
     run(qtbot, view)
-    sentence = view.overview.head.text()
+    sentence = view.tabs.overview.head.text()
     assert sentence.startswith("Fail: restore, read-back and accuracy>=0.8 do not hold; 1 variable")
-    rows = texts(view.overview.failing.rows.rows())
+    rows = texts(view.tabs.overview.failing.rows.rows())
     assert [row[:2] for row in rows] == [["digit/kernel", "restore"], ["digit/kernel", "read-back"]]
     assert rows[1][4] == "unchanged by restore, differs from the file"
-    fresh = view.restored["a"].table.rows.row(0)
+    fresh = view.tabs.restored["a"].table.rows.row(0)
     assert (fresh.kind, fresh.what) == ((Fate.FRESH, True), "digit/kernel")
-    view.overview.restore_wanted.emit()
-    assert view.tabs.currentWidget() is view.restore
+    view.tabs.overview.restore_wanted.emit()
+    assert view.tabs.currentWidget() is view.tabs.restore
 
 
 def test_two_checkpoints(qtbot: QtBot, page: Validate, worker: FakeWorker) -> None:
@@ -527,13 +527,13 @@ def test_two_checkpoints(qtbot: QtBot, page: Validate, worker: FakeWorker) -> No
     request = worker.requests[0]
     assert isinstance(request, ValidateRequest)
     assert request.against is not None
-    assert view.overview.head.text().startswith("Fail: statistics and agreement do not hold")
-    assert view.agreement.head.text() == "A and B do not agree."
+    assert view.tabs.overview.head.text().startswith("Fail: statistics and agreement do not hold")
+    assert view.tabs.agreement.head.text() == "A and B do not agree."
     with open_checkpoint(DEMO) as a, open_checkpoint(EARLY) as b:
         mean = float(b.read(b[key("conv/kernel")]).mean() - a.read(a[key("conv/kernel")]).mean())
-    row = next(r for r in view.agreement.table.rows.rows() if r.what == "conv/kernel")
+    row = next(r for r in view.tabs.agreement.table.rows.rows() if r.what == "conv/kernel")
     assert row.cells[1].value == pytest.approx(mean, rel=1e-4)
-    metrics = texts(view.overview.metrics.rows.rows())
+    metrics = texts(view.tabs.overview.metrics.rows.rows())
     assert metrics[0][:3] == ["accuracy", number_text(0.9, 6), number_text(0.9, 6)]
 
 
@@ -576,9 +576,9 @@ def test_a_crash_is_one_sentence_with_the_log_at_hand(
     assert view.problem.text() == f"T{what[1:]}. The log has where."
     assert view.problem.isVisibleTo(view)
     assert view.problem.log.isVisibleTo(view)
-    assert view.restored["a"].told is not None, "what was found until then is shown"
-    assert view.tabs.isTabVisible(view.tabs.indexOf(view.read_back))
-    assert not view.tabs.isTabVisible(view.tabs.indexOf(view.overview))
+    assert view.tabs.restored["a"].told is not None, "what was found until then is shown"
+    assert view.tabs.is_shown(view.tabs.read_back)
+    assert not view.tabs.is_shown(view.tabs.overview)
     qtbot.mouseClick(view.problem.log, Qt.MouseButton.LeftButton)
     idle(window, qtbot)
     (dialog,) = view.findChildren(LogDialog)
@@ -625,7 +625,7 @@ def test_impact_ranks_groups_and_ticks_them_into_an_export(
 ) -> None:
     window, view = page()
     run(qtbot, view)
-    assert [name for name, _ in view.impact.groups()] == ["conv", "digit"]
+    assert [name for name, _ in view.tabs.impact.groups()] == ["conv", "digit"]
     groups = (
         GroupImpact(name="digit", variables=("digit/kernel",), value=0.2, loss_of_metric=0.7),
         GroupImpact(name="conv", variables=("conv/kernel",), value=0.8, loss_of_metric=0.1),
@@ -636,7 +636,7 @@ def test_impact_ranks_groups_and_ticks_them_into_an_export(
         Done(),
     ]
     with qtbot.waitSignal(view.complete, timeout=TIMEOUT_MS):
-        qtbot.mouseClick(view.impact.measure, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(view.tabs.impact.measure, Qt.MouseButton.LeftButton)
     request = worker.requests[-1]
     assert isinstance(request, ValidateRequest)
     assert request.impact is not None
@@ -644,13 +644,13 @@ def test_impact_ranks_groups_and_ticks_them_into_an_export(
         ("conv/kernel",),
         ("digit/kernel",),
     ]
-    rows = view.impact.table.rows.rows()
+    rows = view.tabs.impact.table.rows.rows()
     assert [row.cells[0].text for row in rows] == ["digit", "conv"]
     assert rows[0].cells[3].share == 1.0
-    view.impact.table.selectRow(0)
-    view.impact.copy_includes()
+    view.tabs.impact.table.selectRow(0)
+    view.tabs.impact.copy_includes()
     assert shlex.split(QGuiApplication.clipboard().text()) == ["--include", key("digit/kernel")]
-    view.impact.essential.emit(view.impact.selected_keys())
+    view.tabs.impact.essential.emit(view.tabs.impact.selected_keys())
     assert isinstance(window.view, ExportView)
     idle(window, qtbot)
 
@@ -803,11 +803,11 @@ def test_the_real_worker_names_the_layer_that_was_re_initialised(
     _, view = page()
     view.setup.against.set_path(str(other))
     run(qtbot, view)
-    failing = view.overview.failing.rows.rows()
+    failing = view.tabs.overview.failing.rows.rows()
     assert {row.what for row in failing} == {"digit/kernel"}
-    assert view.overview.head.text().startswith("Fail: statistics and agreement do not hold")
-    rows = {row.what: row.cells[1] for row in view.overview.metrics.rows.rows()}
-    counts = np.array(view.classes.matrix._counts)
+    assert view.tabs.overview.head.text().startswith("Fail: statistics and agreement do not hold")
+    rows = {row.what: row.cells[1] for row in view.tabs.overview.metrics.rows.rows()}
+    counts = np.array(view.tabs.classes.matrix._counts)
     accuracy = np.float32(np.trace(counts) / counts.sum())
     assert counts.sum() == 360
     assert rows["accuracy"].value == pytest.approx(accuracy, rel=1e-6)

@@ -23,7 +23,7 @@ from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import FactList, scrolled, section_label, wrapped_label
 
 if TYPE_CHECKING:
-    from ckptviewer.ui.validating import Consent
+    from ckptviewer.ui.validation_work import Consent
     from ckptviewer.validation.risks import Risk
 
 _LEVELS = {

@@ -17,7 +17,7 @@ from ckptviewer.ui.panels.restore_panel import RestorePanel
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.restore_words import Told
 from ckptviewer.ui.session import Session
-from ckptviewer.ui.validating import only_loaded, simulate
+from ckptviewer.ui.validation_work import only_loaded, simulate
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.restore_report import RestoreReport

@@ -26,7 +26,7 @@ from ckptviewer.ui.panels.widgets import (
 )
 
 if TYPE_CHECKING:
-    from ckptviewer.ui.validating import Finished
+    from ckptviewer.ui.validation_work import Finished
     from ckptviewer.validation.history import Earlier
     from ckptviewer.validation.protocol import Outcome
     from ckptviewer.validation.report import ValidationReport

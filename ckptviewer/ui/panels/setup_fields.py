@@ -28,7 +28,7 @@ from ckptviewer.ui.panels.setup_parts import (
 )
 from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import flat_button, scrolled
-from ckptviewer.ui.validating import RANDOM
+from ckptviewer.ui.validation_work import RANDOM
 
 _NO_DATA = {RANDOM: "random input, for agreement alone", "": "none: restore and read back only"}
 _NO_OTHER = {"": "none"}

@@ -15,7 +15,7 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.likely_files import LikelyFiles, is_for_validation
 from ckptviewer.ui.panels.setup_fields import SetupFields
 from ckptviewer.ui.plain_text import as_plain
-from ckptviewer.ui.validating import RANDOM, Looked, SeenData
+from ckptviewer.ui.validation_work import RANDOM, Looked, SeenData
 
 if TYPE_CHECKING:
     from ckptviewer.validation.interpreters import Interpreter

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QSplitter,
     QStackedLayout,
-    QTabWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -24,31 +23,21 @@ from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.likely_files import LikelyFiles, likely_files
-from ckptviewer.ui.panels.impact_page import ImpactPage
 from ckptviewer.ui.panels.problem_card import ProblemCard
-from ckptviewer.ui.panels.restore_panel import RestorePanel
-from ckptviewer.ui.panels.result_overview import ResultOverview
-from ckptviewer.ui.panels.result_pages import (
-    AgreementPage,
-    ClassesPage,
-    EarlierPage,
-    ExamplesPage,
-    ReadBackPage,
-)
 from ckptviewer.ui.panels.stages import Stages
+from ckptviewer.ui.panels.validation_results import ValidationResults
 from ckptviewer.ui.panels.validation_setup import ValidationSetup
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
-from ckptviewer.ui.validating import (
+from ckptviewer.ui.validating import Validating
+from ckptviewer.ui.validation_work import (
     Aim,
     Consent,
     Finished,
     Looked,
     SeenData,
-    Shown,
     Task,
-    Validating,
     shown_of,
 )
 
@@ -57,10 +46,6 @@ if TYPE_CHECKING:
     from ckptviewer.validation.protocol import ImpactSpec, ModelInfo, Outcome, Restored
     from ckptviewer.validation.recipe import Recipe
 
-_NO_MODEL = "Choose the model that belongs to this checkpoint."
-_NO_MODEL_MORE = (
-    "What of the checkpoint binds to it, and what does not, is told here before anything is run."
-)
 _TITLES = {
     Aim.VALIDATE: "Validating",
     Aim.INSPECT: "Looking into the model",
@@ -95,21 +80,13 @@ class ValidationView(View):
         self._settings = settings
         self._finished: Finished | None = None
         self._log: tuple[str, str] = ("", "")
-        self._shown: Outcome | None = None
         self._last: Task | None = None
         self.validating = Validating(jobs)
         self.setup = ValidationSetup(self._path, appearance)
         self.setup.python.set_path(settings.get("python", ""), tell=False)
-        self.restore = RestorePanel(appearance)
-        self.restore.show_unknown(_NO_MODEL, _NO_MODEL_MORE)
         self.stages = Stages(appearance)
         self.problem = ProblemCard(appearance)
-        self.overview = ResultOverview(appearance)
-        self.restored = {side: RestorePanel(appearance) for side in ("a", "b")}
-        self.classes, self.examples = ClassesPage(appearance), ExamplesPage(appearance)
-        self.read_back, self.agreement = ReadBackPage(appearance), AgreementPage(appearance)
-        self.impact, self.earlier = ImpactPage(appearance), EarlierPage(appearance)
-        self.tabs = self._make_tabs()
+        self.tabs = ValidationResults(appearance)
         self._tools = self._make_tools()
         self._lay_out()
         self._connect()
@@ -143,18 +120,7 @@ class ValidationView(View):
                 menu.addAction(text).triggered.connect(lambda _=False, do=do: do())
 
     def apply_filter(self, text: str) -> None:
-        for table in (
-            self.overview.failing,
-            self.classes.table,
-            self.examples.table,
-            self.read_back.table,
-            self.agreement.table,
-            self.impact.table,
-            self.earlier.table,
-        ):
-            table.rows.filter_words(text)
-        for panel in (self.restore, *self.restored.values()):
-            panel.apply_filter(text)
+        self.tabs.apply_filter(text)
 
     def enter(self) -> None:
         (self.setup.run if self.setup.run.isEnabled() else self.setup.model).setFocus()
@@ -316,46 +282,20 @@ class ValidationView(View):
     def _show_finished(self, finished: Finished) -> None:
         self._end()
         self._finished = finished
-        report, outcome = finished.report, finished.report.outcome
+        outcome = finished.report.outcome
         self._note_log(outcome)
-        self.overview.show_finished(finished)
-        self._show_outcome(outcome, finished.shown)
-        if report.against:
-            self.agreement.show_report(report)
-        self._show_tab(self.agreement, bool(report.against))
-        self.earlier.show_earlier(finished.earlier)
-        self._show_tab(self.earlier, True)
-        self._show_tab(self.overview, True)
-        self.tabs.setCurrentWidget(self.overview)
-        self.told.emit(self.overview.head.text())
-        self.complete.emit()
-
-    def _show_outcome(self, outcome: Outcome, shown: Shown) -> None:
-        """What was found, be the validation finished or not."""
-        self._shown = outcome
-        for side, panel in self.restored.items():
-            found = outcome.restored.get(side)
-            if found is not None:
-                panel.show_restored(found, shown.restored[side])
-            self._show_tab(panel, found is not None)
-        title = "Restored A" if "b" in outcome.restored else "Restored"
-        self.tabs.setTabText(self.tabs.indexOf(self.restored["a"]), title)
-        self.read_back.show_rows(shown.read_back, both="b" in outcome.read_back)
-        self._show_tab(self.read_back, bool(shown.read_back))
-        measured = outcome.measurements.get("a")
-        if measured is not None:
-            self.classes.show_measured(measured)
-            self.examples.show_measured(measured)
-        self._show_tab(self.classes, bool(measured and measured.classes))
-        self._show_tab(self.examples, bool(measured and measured.worst))
+        self.tabs.show_finished(finished)
         if outcome.model is not None:
             self._show_info(outcome.model, outcome.restored.get("a"))
+        self.told.emit(self.tabs.overview.head.text())
+        self.complete.emit()
 
     def _show_info(self, info: ModelInfo, restored: Restored | None) -> None:
         self.setup.show_info(info)
         keys = {e.name: e.key for e in restored.bound} if restored is not None else {}
-        self.impact.show_model(info, keys, with_other=bool(self.setup.against.path))
-        self._show_tab(self.impact, bool(self.setup.data_paths) and bool(info.variables))
+        impact = self.tabs.impact
+        impact.show_model(info, keys, with_other=bool(self.setup.against.path))
+        self.tabs.show_tab(impact, bool(self.setup.data_paths) and bool(info.variables))
 
     def _show_inspected(self, outcome: Outcome) -> None:
         self._end()
@@ -367,8 +307,8 @@ class ValidationView(View):
     def _show_ranked(self, outcome: Outcome) -> None:
         self._end()
         self._note_log(outcome)
-        self.impact.show_impact(outcome.impact)
-        self.tabs.setCurrentWidget(self.impact)
+        self.tabs.impact.show_impact(outcome.impact)
+        self.tabs.setCurrentWidget(self.tabs.impact)
         self.complete.emit()
 
     def _show_failure(self, error: BaseException) -> None:
@@ -376,9 +316,9 @@ class ValidationView(View):
         self._log = (getattr(error, "log_path", ""), getattr(error, "log_tail", ""))
         outcome = getattr(error, "outcome", None)
         if outcome is not None and outcome.restored:
-            self._show_tab(self.overview, False)
-            self._show_outcome(outcome, shown_of(outcome))
-            self.tabs.setCurrentWidget(self.restored["a"])
+            self.tabs.show_part(outcome, shown_of(outcome))
+            if outcome.model is not None:
+                self._show_info(outcome.model, outcome.restored.get("a"))
         self.problem.show_error(error)
         self.failed.emit(self.problem.text())
 
@@ -390,27 +330,20 @@ class ValidationView(View):
         self._log = (outcome.log_path, "")
 
     def _look(self, model: str) -> None:
-        for page in (self.overview, self.impact, *self.restored.values()):
-            self._show_tab(page, False)
         if model:
-            self.restore.show_unknown("Looking at the model\u2026")
+            self.tabs.show_no_model("Looking at the model\u2026", "")
             self.validating.look(self._path, model)
         else:
             self.validating.forget_model()
-            self.restore.show_unknown(_NO_MODEL, _NO_MODEL_MORE)
+            self.tabs.show_no_model()
 
     def _show_looked(self, looked: Looked) -> None:
         self.setup.show_looked(looked)
-        if looked.expected is not None and looked.told is not None:
-            self.restore.show_report(looked.expected, looked.told)
-        else:
-            more = f"{looked.why} Run the validation: nothing is left unsaid then."
-            self.restore.show_unknown("Only the loaded model can tell what binds.", more)
-        self.tabs.setCurrentWidget(self.restore)
+        self.tabs.show_looked(looked)
 
     def _show_no_model(self, error: BaseException) -> None:
         self.setup.show_model_problem(_line(error))
-        self.restore.show_unknown("There is no model to restore into.", _line(error))
+        self.tabs.show_no_model("There is no model to restore into.", _line(error))
 
     def _see(self, _path: str) -> None:
         paths = self.setup.data_paths
@@ -469,15 +402,12 @@ class ValidationView(View):
 
     # How it is made.
 
-    def _show_tab(self, page: QWidget, shown: bool) -> None:
-        self.tabs.setTabVisible(self.tabs.indexOf(page), shown)
-
     def _connect(self) -> None:
         work, setup = self.validating, self.setup
         setup.model_chosen.connect(self._look)
         setup.data_chosen.connect(self._see)
         setup.python_chosen.connect(self._take_python)
-        setup.against.chosen.connect(lambda path: self.impact.offer_other(bool(path)))
+        setup.against.chosen.connect(lambda path: self.tabs.impact.offer_other(bool(path)))
         setup.inspect_wanted.connect(self.inspect)
         setup.run_wanted.connect(self.run)
         work.looked.connect(self._show_looked)
@@ -495,13 +425,10 @@ class ValidationView(View):
         self.stages.cancel_wanted.connect(work.cancel)
         self.problem.log_wanted.connect(self.show_log)
         self.problem.again_wanted.connect(self._start_last)
-        self.overview.log_wanted.connect(self.show_log)
-        self.overview.restore_wanted.connect(lambda: self.tabs.setCurrentWidget(self.restore))
-        self.impact.measure_wanted.connect(self.measure_impact)
-        self.impact.essential.connect(self.export_wanted)
-        self.impact.copied.connect(self.told)
-        for panel in (self.restore, *self.restored.values()):
-            panel.copied.connect(self.told)
+        self.tabs.overview.log_wanted.connect(self.show_log)
+        self.tabs.impact.measure_wanted.connect(self.measure_impact)
+        self.tabs.impact.essential.connect(self.export_wanted)
+        self.tabs.told.connect(self.told)
 
     def _lay_out(self) -> None:
         right = QWidget()
@@ -527,25 +454,6 @@ class ValidationView(View):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)
-
-    def _make_tabs(self) -> QTabWidget:
-        tabs = QTabWidget()
-        tabs.setDocumentMode(True)
-        for page, title in (
-            (self.restore, "Will it restore?"),
-            (self.overview, "Result"),
-            (self.classes, "Classes"),
-            (self.examples, "Worst examples"),
-            (self.read_back, "Read-back"),
-            (self.agreement, "A and B"),
-            (self.restored["a"], "Restored"),
-            (self.restored["b"], "Restored B"),
-            (self.impact, "Impact"),
-            (self.earlier, "Earlier"),
-        ):
-            at = tabs.addTab(page, title)
-            tabs.setTabVisible(at, page is self.restore)
-        return tabs
 
     def _make_tools(self) -> list[QWidget]:
         button = QToolButton()
