@@ -31,7 +31,8 @@ class Followed:
     """One thing whose course can be drawn: a variable, or several taken as one vector.
 
     label: in its place in the list. name: the whole of it, by which it is known from one look to
-    the next. rows: of the variables. depth: of its place in the tree.
+    the next. title: the whole of it for people. rows: of the variables. depth: of its place in the
+    tree.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Followed:
     depth: int = 0
     role: Role | None = None
     is_group: bool = False
+    title: str = ""
 
 
 class Known:
@@ -105,7 +107,10 @@ class Known:
                 pending += ((child, depth + 1) for child in reversed(_of(item)))
 
     def _variable(self, row: int, depth: int) -> Followed:
-        return Followed(self.tree.label(row), self.variables[row].key, (row,), depth)
+        variable = self.variables[row]
+        return Followed(
+            self.tree.label(row), variable.key, (row,), depth, title=variable.name or variable.key
+        )
 
 
 def _of(group: Group) -> list[Item]:

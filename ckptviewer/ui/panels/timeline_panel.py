@@ -224,7 +224,10 @@ class TimelinePanel(QWidget):
             self.plot.pointed.connect(self._point)
             self._stack.addWidget(self.plot)
         self._entries = known.table.entries
-        lines = [Line(_line_name(c), v) for c, v in zip(choices, numbers, strict=True)]
+        lines = [
+            Line(choice.name, values, (choice.title or choice.name).replace("/", " / "))
+            for choice, values in zip(choices, numbers, strict=True)
+        ]
         theme = self._appearance.theme.name
         model = self._model()
         if model is not None:
@@ -350,13 +353,9 @@ def _legend_of(lines: Sequence[Line], theme: str) -> str:
     """The names of the first lines with their colours, as rich text."""
     parts = [
         f'<span style="color:{line_colour(number, theme).name()}">\u25a0</span>&nbsp;'
-        + escape(elide_middle(line.name, 40)).replace(" ", "&nbsp;")
+        + escape(elide_middle(line.title, 40)).replace(" ", "&nbsp;")
         for number, line in enumerate(lines[:_NAMED_LINES])
     ]
     if len(lines) > _NAMED_LINES:
         parts.append(f"and {len(lines) - _NAMED_LINES} more")
     return " &nbsp; ".join(parts)
-
-
-def _line_name(choice: Followed) -> str:
-    return choice.name

@@ -48,10 +48,14 @@ _STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: what it is called, and a number for each checkpoint, NaN where there is none."""
+    """One line: a number for each checkpoint, NaN where there is none.
+
+    name: what it is called in files (a variable's key). title: for people.
+    """
 
     name: str
     values: Sequence[float]
+    title: str
 
 
 def line_colour(number: int, theme_name: str) -> QColor:
@@ -179,7 +183,7 @@ class TimelinePlot(QWidget):
             value = line.values[column]
             colour = line_colour(number, self._appearance.theme.name).name()
             text = "\u2013" if math.isnan(value) else number_text(value, 5)
-            name = escape(elide_middle(line.name, 44))
+            name = escape(elide_middle(line.title, 44))
             rows.append(f'<span style="color:{colour}">\u25a0</span> {name}&nbsp;&nbsp;{text}')
         if len(self.lines) > _HOVERED_LINES:
             rows.append(f"and {len(self.lines) - _HOVERED_LINES} more")
