@@ -265,7 +265,7 @@ def test_hovering_reads_values_and_a_click_selects_the_checkpoint(
     place = QPointF(box.mapViewToScene(QPointF(20.0, 0.0)).x(), middle)
     assert plot.column_at(place) == 2
     plot._show_hover(place)
-    assert "net/dense/bias" in plot._hover.text()
+    assert "net / dense / bias" in plot._hover.text()
     assert plot._hover.text().endswith("20")
     above = plot.children()
     assert above.index(plot._hover) > above.index(plot.view)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
-    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QMenu,
@@ -26,6 +25,7 @@ from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.histogram_plot import HistogramPlot
 from ckptviewer.ui.panels.plot_saving import csv_of, png_of, svg_of, write_file
+from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import ChoiceButton, FactGrid, scrolled, wrapped_label
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class DistributionPanel(QWidget):
         self._bins = ChoiceButton("Bins", [str(count) for count in BIN_CHOICES], "64")
         self._x_scale = ChoiceButton("X", ["linear", "log |x|"], "linear")
         self._y_scale = ChoiceButton("Y", ["linear", "log"], "linear")
-        self._quantiles = QCheckBox("Quantiles")
+        self._quantiles = TickBox("Quantiles", appearance)
         self._quantiles.setChecked(True)
         for button in (self._bins, self._x_scale, self._y_scale):
             controls.addWidget(button)
