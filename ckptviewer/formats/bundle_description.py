@@ -14,7 +14,6 @@ from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY, Columns, columns_by_name
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.tf_bundle import BundleCheckpoint, BundleContents
-from ckptviewer.storage.byte_source import LocalFile
 
 
 class BundleDescription(NamedTuple):
@@ -71,27 +70,12 @@ def _with_meta(
     facts: dict[str, str],
     findings: list[Finding],
 ) -> BundleDescription:
-    from ckptviewer.formats.graph_def import read_meta_facts
+    from ckptviewer.formats.graph_def import meta_beside
 
     facts["Graph"] = os.path.basename(path)
-    source = None
-    try:
-        source = LocalFile(path)
-        meta = read_meta_facts(source)
-    except CkptviewerError as error:
-        findings.append(
-            Finding(
-                code="damaged-meta",
-                severity=Severity.WARNING,
-                message=f"{os.path.basename(path)} cannot be read: {error.what}; "
-                "which variables are trainable is not known.",
-                remedy=COPY_CHECKPOINT,
-            )
-        )
+    meta = meta_beside(path, findings)
+    if meta is None:
         return BundleDescription(columns_by_name(*entries), facts)
-    finally:
-        if source is not None:
-            source.release()
     columns = columns_by_name(
         *entries,
         trainable=meta.trainable,

@@ -7,13 +7,20 @@ be gigabytes, is skipped unread.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ckptviewer.checkpoint.errors import DamagedFileError, TruncatedFileError
+from ckptviewer.checkpoint.errors import (
+    COPY_CHECKPOINT,
+    CkptviewerError,
+    DamagedFileError,
+    TruncatedFileError,
+)
+from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.formats.wire import spans
-from ckptviewer.storage.byte_source import ByteSource
+from ckptviewer.storage.byte_source import ByteSource, LocalFile
 
 if TYPE_CHECKING:
     from ckptviewer.formats.proto.meta_graph_pb2 import Collection
@@ -77,6 +84,28 @@ def read_meta_facts(source: ByteSource) -> MetaFacts:
         all_variables=names.get("variables"),
         moving_averages=names.get("moving_average_variables"),
     )
+
+
+def meta_beside(path: str, findings: list[Finding]) -> MetaFacts | None:
+    """The facts in the `.meta` file at `path`; None, and a finding more, where it is damaged."""
+    source = None
+    try:
+        source = LocalFile(path)
+        return read_meta_facts(source)
+    except CkptviewerError as error:
+        findings.append(
+            Finding(
+                code="damaged-meta",
+                severity=Severity.WARNING,
+                message=f"{os.path.basename(path)} cannot be read: {error.what}; "
+                "which variables are trainable is not known.",
+                remedy=COPY_CHECKPOINT,
+            )
+        )
+        return None
+    finally:
+        if source is not None:
+            source.release()
 
 
 _WANTED = frozenset(("trainable_variables", "variables", "moving_average_variables"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError, PathNotFoundError
+from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.text import plural
 from ckptviewer.formats.hdf5 import Contents, Hdf5File
@@ -19,6 +19,7 @@ from ckptviewer.formats.keras_content import Content, content_of, looks_like_jso
 from ckptviewer.formats.keras_optimizers import INFERRED
 from ckptviewer.formats.keras_paths import VARS, KerasPaths, natural_entries
 from ckptviewer.formats.registry import Confidence, Format, Match
+from ckptviewer.formats.shards import foreign_shard, lost_shard, twice
 from ckptviewer.storage.byte_source import LocalFile
 
 _SHARD_NAME = re.compile(r"(.+)_\d{5}\.weights\.h5")
@@ -90,7 +91,9 @@ def open_weights(
             names[group] = name or names.get(group, "")  # later shards leave it out
         for key, dataset in content.datasets.items():
             if key in stored:
-                noted.append(_twice(key, file, files[stored[key].shard]))
+                one = os.path.basename(file.source.name)
+                other = os.path.basename(files[stored[key].shard].source.name)
+                noted.append(twice(key, one, other, "the latter's"))
             else:
                 stored[key] = Stored(shard, dataset)
     entries = natural_entries(
@@ -133,17 +136,6 @@ def _layer_names(file: Hdf5File, content: Contents) -> dict[str, str]:
     return names
 
 
-def _twice(key: str, file: Hdf5File, other: Hdf5File) -> Finding:
-    return Finding(
-        code="duplicate-variable",
-        severity=Severity.WARNING,
-        message=f"{key} is in {os.path.basename(file.source.name)} as well as in "
-        f"{os.path.basename(other.source.name)}; the latter's is shown.",
-        remedy="Remove shards of older saves from the directory.",
-        variable=key,
-    )
-
-
 # Shards. Source: keras/src/saving/saving_lib.py, ShardedH5IOStore.
 
 
@@ -166,13 +158,14 @@ def _open_map(path: Path, config: Any) -> Checkpoint:
             found = file.walk()
             file.source.release()
         except CkptviewerError as error:
-            findings.append(_lost_shard(name, expected, error))
+            layers = f"variables of {plural(len(expected), 'layer')}"
+            findings.append(lost_shard(name, layers, sorted(expected), error, _COPY))
             continue
         files.append(file)
         contents.append(found)
         missing = [group for group in expected if group not in found.groups]
         if missing:
-            findings.append(_foreign_shard(name, missing))
+            findings.append(foreign_shard(name, missing, _COPY))
     if not findings:
         findings += _check_total(config, contents)
     facts = {"Shards": plural(len(groups), "file")}
@@ -198,30 +191,6 @@ def _checked_name(name: Any, path: Path) -> str:
         f"it names a shard {str(name)[:100]!r}, which is no plain file name",
         where=str(path),
         remedy="Shards lie beside the map; a name that leads elsewhere is not followed.",
-    )
-
-
-def _lost_shard(name: str, groups: list[str], error: CkptviewerError) -> Finding:
-    missing = isinstance(error, PathNotFoundError)
-    what = "is missing" if missing else f"cannot be read: {error.what}"
-    some = ", ".join(sorted(groups)[:3]) + (", …" if len(groups) > 3 else "")
-    return Finding(
-        code="missing-shard" if missing else "damaged-shard",
-        severity=Severity.ERROR,
-        message=f"The shard {name} {what}; variables of {plural(len(groups), 'layer')} "
-        f"({some}) are not shown.",
-        remedy=_COPY,
-    )
-
-
-def _foreign_shard(name: str, missing: list[str]) -> Finding:
-    return Finding(
-        code="foreign-shard",
-        severity=Severity.ERROR,
-        message=f"The shard {name} lacks {missing[0]}"
-        f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}, which the map says are "
-        "in it; it may belong to another save.",
-        remedy=_COPY,
     )
 
 

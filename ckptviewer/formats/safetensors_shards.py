@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
-from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError, PathNotFoundError
-from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
+from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.roles import describe_by_name
 from ckptviewer.checkpoint.text import natural_sorted, plural
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.keras_config import bounded_json
 from ckptviewer.formats.safetensors import SafetensorsCheckpoint, SafetensorsFormat, open_file
+from ckptviewer.formats.shards import foreign_shard, lost_shard, twice
 from ckptviewer.storage.byte_source import LocalFile
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ def open_map(source: LocalFile, path: Path) -> ShardedSafetensors:
             shards[name] = _open_shard(path.with_name(name))
         except CkptviewerError as error:
             lost = error
-            findings.append(_lost_shard(name, expected, error))
+            lost_ones = plural(len(expected), "variable")
+            findings.append(lost_shard(name, lost_ones, expected, error, _COPY))
             continue
         findings += shards[name].findings
         missing = [key for key in expected if key not in shards[name].by_key]
         if missing:
-            findings.append(_foreign_shard(name, missing))
+            findings.append(foreign_shard(name, missing, _COPY))
     if lost is not None and not shards:
         raise DamagedFileError(
             f"none of the {plural(len(groups), 'file')} that it names can be read; "
@@ -89,7 +91,8 @@ def open_map(source: LocalFile, path: Path) -> ShardedSafetensors:
             owner = owners.setdefault(variable.key, name)
             if owner != name:
                 owners[variable.key] = name if mapped.get(variable.key) == name else owner
-                findings.append(_twice(variable.key, owner, name, owners[variable.key]))
+                which = f"that of {owners[variable.key]}"
+                findings.append(twice(variable.key, owner, name, which))
     return ShardedSafetensors(path, shards, owners, findings, len(groups))
 
 
@@ -189,36 +192,3 @@ def _read_map(source: LocalFile, path: Path) -> dict[str, list[str]]:
     if len(groups) > _MAX_SHARDS:
         raise DamagedFileError(f"it names {len(groups):,} files", where=str(path))
     return groups
-
-
-def _lost_shard(name: str, keys: Sequence[str], error: CkptviewerError) -> Finding:
-    missing = isinstance(error, PathNotFoundError)
-    what = "is missing" if missing else f"cannot be read: {error.what}"
-    return Finding(
-        code="missing-shard" if missing else "damaged-shard",
-        severity=Severity.ERROR,
-        message=f"The shard {name} {what}; {plural(len(keys), 'variable')} "
-        f"({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}) are not shown.",
-        remedy=_COPY,
-    )
-
-
-def _foreign_shard(name: str, missing: Sequence[str]) -> Finding:
-    return Finding(
-        code="foreign-shard",
-        severity=Severity.ERROR,
-        message=f"The shard {name} lacks {missing[0]}"
-        f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}, which the map says are "
-        "in it; it may belong to another save.",
-        remedy=_COPY,
-    )
-
-
-def _twice(key: str, one: str, other: str, shown: str) -> Finding:
-    return Finding(
-        code="duplicate-variable",
-        severity=Severity.WARNING,
-        message=f"{key} is in {one} as well as in {other}; that of {shown} is shown.",
-        remedy="Remove shards of older saves from the directory.",
-        variable=key,
-    )

@@ -253,26 +253,11 @@ def _described(
     path = f"{prefix}.meta"
     if not os.path.isfile(path):
         return describe_by_name(entries), None
-    from ckptviewer.formats.graph_def import read_meta_facts
+    from ckptviewer.formats.graph_def import meta_beside
 
-    source = None
-    try:
-        source = LocalFile(path)
-        meta = read_meta_facts(source)
-    except CkptviewerError as error:
-        findings.append(
-            Finding(
-                code="damaged-meta",
-                severity=Severity.WARNING,
-                message=f"{os.path.basename(path)} cannot be read: {error.what}; "
-                "which variables are trainable is not known.",
-                remedy=COPY_CHECKPOINT,
-            )
-        )
+    meta = meta_beside(path, findings)
+    if meta is None:
         return describe_by_name(entries), None
-    finally:
-        if source is not None:
-            source.release()
     facts["Graph"] = os.path.basename(path)
     described = describe_by_name(
         entries,
