@@ -116,6 +116,12 @@ def test_pages_link_to_what_is_installed_with_them(page: Path) -> None:
             assert (page.parent / match[1].partition("#")[0]).resolve().parent == DOCS, match[1]
 
 
+@pytest.mark.parametrize("page", [*FRONT, *PAGES], ids=name_of)
+def test_no_heading_stands_twice(page: Path) -> None:
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
+    assert len(titles) == len(set(titles))
+
+
 def test_every_page_is_reached_from_the_first_one() -> None:
     linked = {match[1].partition("#")[0] for match in LINK.finditer(text_of(DOCS / "README.md"))}
     assert {page.name for page in PAGES} - {"README.md"} == linked
