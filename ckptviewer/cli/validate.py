@@ -81,7 +81,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--unsafe", action="store_true", help="let Keras load code from the model's file (Lambda)"
     )
     group.add_argument(
-        "--time-limit", metavar="SECONDS", type=_number, help="for all of it (default 1800)"
+        "--time-limit", metavar="SECONDS", type=_seconds, help="for all of it (default 1800)"
     )
     group.add_argument(
         "--memory-limit",
@@ -309,22 +309,34 @@ def _mapping(text: str) -> tuple[str, str]:
 
 
 def _number(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = _number(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; say how many seconds")
     return number
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
+    if not text.isascii() or not text.isdecimal() or not int(text[:20]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text[:20])
 
 
 def _size(text: str) -> int:
     word = text.strip().lower().removesuffix("b")
-    number = float(word[:-1] if word[-1:] in _UNITS else word) * _UNITS.get(word[-1:], 1)
+    try:
+        number = float(word[:-1] if word[-1:] in _UNITS else word) * _UNITS.get(word[-1:], 1)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number) or number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no size")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; say 4G, or 500M")
     return int(number)

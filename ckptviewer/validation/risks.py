@@ -160,7 +160,7 @@ def _digest(model: ModelSpec, files: Sequence[str], cancel: CancelToken) -> str:
 
 def _what_runs(model: ModelSpec) -> str:
     end = (
-        "in a process of its own, with your rights: it is isolated from this window, not locked up"
+        "in a process of its own, with your rights: it is isolated from this program, not locked up"
     )
     if model.kind is ModelKind.FACTORY:
         return f"The Python code of {model.path}, and all that it imports, runs {end}."

@@ -202,6 +202,9 @@ def test_a_training_graph_is_judged_by_what_it_predicts(
     )
     assert status == 0
     assert document["metrics"]["accuracy"] == pytest.approx(expected, abs=1e-6)
+    status, document = answer(capsys, "validate", path, *arguments, "--against", path)
+    assert (status, document["agreement"]) == (0, 1.0)
+    assert [each["name"] for each in document["statistics"]["variables"]] == sorted(names)[::-1]
     line = complaint(capsys, "validate", path, *arguments, "--output", "nowhere")
     assert "no tensor 'nowhere'" in line
 
@@ -272,3 +275,55 @@ def test_thresholds_are_those_that_were_asked_for(capsys: pytest.CaptureFixture[
         assert document["verdict"] == verdict, share
         assert document["thresholds"]["agreement"] == float(share)
         assert document["thresholds"]["statistics"] == 10
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras beneath NumPy 2
+@pytest.mark.usefixtures("kept_worker")
+def test_what_else_hangs_on_the_model_does_not_keep_it_from_being_judged(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As the slots of another optimizer do: TensorFlow's own restore stops at their shapes."""
+    import keras
+    import tensorflow as tf
+
+    model = keras.models.load_model(MODEL, compile=False)
+    model.beside = tf.Variable(tf.zeros(5))
+    tf.train.Checkpoint(model=model).write(str(tmp_path / "written"))
+    factory = tmp_path / "net.py"
+    factory.write_text(
+        "import keras, tensorflow as tf\n"
+        "def build():\n"
+        f"    made = keras.models.load_model({MODEL!r}, compile=False)\n"
+        "    for each in made.variables:\n"
+        "        each.assign(each * 0 + 1)\n"
+        "    made.beside = tf.Variable(tf.zeros(3))\n"
+        "    return made\n"
+    )
+    arguments = ["--model", f"{factory}:build", "--data", DATA, "--yes"]
+    _, document = answer(capsys, "validate", str(tmp_path / "written"), *arguments)
+    assert document["verdict"] == "pass"
+    assert len(document["restore"]["bound"]) == 9
+    (said,) = [each for each in document["restore"]["assertions"] if each["name"] == "restore"]
+    assert not said["passes"]
+    assert "TensorFlow's own restore stops" in said["message"]
+
+
+def test_limits_that_are_none_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, value, words in (
+        ("--time-limit", "0", "no time"),
+        ("--time-limit", "-5", "no time"),
+        ("--time-limit", "soon", "no finite number"),
+        ("--memory-limit", "x", "no size"),
+        ("--memory-limit", "nan", "no size"),
+        ("--limit", "0", "no number from 1 on"),
+        ("--batch-size", "²", "no number from 1 on"),
+        ("--agreement-threshold", "inf", "no finite number"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main.run(["validate", LATE, "--model", MODEL, f"{option}={value}"])
+        assert ended.value.code == main.COULD_NOT
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        (line,) = captured.err.splitlines()
+        assert option in line
+        assert words in line

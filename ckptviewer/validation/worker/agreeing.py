@@ -66,6 +66,9 @@ class _Output:
         differs = ~close
         if now.ndim > 1 and now.shape[-1] > 1:
             same = before.argmax(axis=-1) == now.argmax(axis=-1)
+            # The largest of what has NaN is NaN, wherever it stands: that decides nothing.
+            lost = [np.isnan(each).reshape(now.shape).any(axis=-1) for each in (one, other)]
+            same &= lost[0] == lost[1]
             self._decided += same.size
             self._same += int(same.sum())
             differs = ~same.reshape(count, -1).all(axis=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .libraries import tensorflow
 from .model import (
     Arrays,
@@ -99,8 +101,6 @@ class GraphModel(Model):
                 self._zero_uninitialized()
 
     def _zero_uninitialized(self) -> None:
-        import numpy as np
-
         for each in self.variables:
             try:
                 each.get()
@@ -112,7 +112,9 @@ class GraphModel(Model):
         taken = {each.name: each.tensor for each in self.signature.inputs}
         feed = {taken[name]: values for name, values in inputs.items()}
         fetches = {each.name: each.tensor for each in self.signature.outputs}
-        result: Arrays = self.session.run(fetches, feed)
+        found = self.session.run(fetches, feed)
+        # A loss has no axis of examples: it counts as one.
+        result: Arrays = {name: np.atleast_1d(values) for name, values in found.items()}
         return result
 
     def leave_out_training(self) -> None:
@@ -313,6 +315,8 @@ def _ends(graph: Any) -> Signature:
         for tensor in operation.outputs
         if not tensor.consumers()
     ]
+    # A loss is no prediction; it is taken where there is nothing else.
+    outputs = [each for each in outputs if each.shape.rank != 0] or outputs
     return Signature(
         "graph",
         tuple(tensor_of(each.op.name, each.dtype, each.shape, each.name) for each in inputs),

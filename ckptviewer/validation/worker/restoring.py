@@ -119,6 +119,15 @@ def _by_object_graph(model: Model, spec: dict[str, Any], values: FileValues) -> 
         status = overlay.checkpoint_for(model.root, path).read(values.prefix)
         status.expect_partial()
     except Exception as error:
+        if isinstance(error, (ValueError, tensorflow().errors.InvalidArgumentError)):
+            # Something else that hangs on the model does not fit: its optimizer's slots.
+            attempt.asserted(
+                "restore", False, f"TensorFlow's own restore stops: {first_line(error)}."
+            )
+            attempt.mode = "names"
+            attempt.how = "each variable by its place in the object graph, those that fit"
+            _assign(pairs, spec["cast"], values, attempt)
+            return attempt
         raise RestoreProblem(
             f"tf.train.Checkpoint.read raised {type(error).__name__}: {first_line(error)}",
             "Check the file with `ckptviewer doctor`, or restore by names.",
