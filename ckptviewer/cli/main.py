@@ -58,6 +58,11 @@ def run(arguments: Sequence[str]) -> int:
         return GOOD
     except KeyboardInterrupt:
         return _complain("interrupted")
+    except OSError as error:
+        if os.environ.get("CKPTVIEWER_TRACEBACK"):
+            raise
+        where = error.filename or "standard output or a file"
+        return _complain(f"{where}: reading or writing failed: {error.strerror or error}.")
     except MemoryError:
         return _complain("there is not enough memory for this")
     except Exception as error:  # the last line of defence: a script gets a line, never a traceback

@@ -171,3 +171,20 @@ def test_an_interrupt_while_modules_are_loaded_is_one_line(
     monkeypatch.setattr("ckptviewer.cli.main._parser", interrupted)
     assert main(["list", "x"]) == 2
     assert capsys.readouterr() == ("", "ckptviewer: interrupted\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_full_disk_behind_standard_output(option: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ckptviewer", "list", str(demo_checkpoint()), *option],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+    assert "should not" not in done.stderr
