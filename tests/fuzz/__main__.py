@@ -18,7 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PLACE = Path(tempfile.gettempdir()) / "ckptviewer-fuzz"
-PACKAGES = ("ckptviewer.checkpoint", "ckptviewer.storage", "ckptviewer.formats")
+PACKAGES = ("ckptviewer.checkpoint", "ckptviewer.storage", "ckptviewer.formats", "ckptviewer.runs")
+MODULES = (
+    "ckptviewer.analysis.rename_preview",
+    "ckptviewer.analysis.saved_comparison",
+    "ckptviewer.ui.hand_over",
+    "ckptviewer.validation.recipe",
+    "ckptviewer.validation.tfrecords",
+    "pyfive",
+)
 
 
 def import_parsers(instrumented: bool) -> None:
@@ -29,14 +37,15 @@ def import_parsers(instrumented: bool) -> None:
             module = importlib.import_module(package)
             for each in pkgutil.walk_packages(module.__path__, f"{package}."):
                 importlib.import_module(each.name)
-        importlib.import_module("pyfive")
+        for name in MODULES:
+            importlib.import_module(name)
 
     if not instrumented:
         load()
         return
     import atheris
 
-    with atheris.instrument_imports(include=[*PACKAGES, "pyfive"], enable_loader_override=False):
+    with atheris.instrument_imports(include=["ckptviewer", "pyfive"], enable_loader_override=False):
         load()
 
 
@@ -58,7 +67,8 @@ def main(argv: Sequence[str]) -> None:
     options = arguments(argv)
     import_parsers(instrumented=not options.files)
     from tests.fuzz.guard import Guard, limit_memory
-    from tests.fuzz.targets import DIRECTORY, TARGETS
+    from tests.fuzz.place import DIRECTORY
+    from tests.fuzz.targets import TARGETS
 
     if options.parser not in TARGETS:
         sys.exit(f"there is no such parser; there are {', '.join(TARGETS)}")

@@ -6,9 +6,12 @@ are made inside blocks, members and messages, with everything around them set ri
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import random
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -157,7 +160,7 @@ def _table_of(blocks: list[Pair], rng: Random) -> bytes:
 def _sealed(content: bytes, rng: Random) -> bytes:
     """A block with a checksum that is right; snappy only by name, as handles tell packed sizes."""
     content += b"\0" if rng.random() < 0.98 else b"\1"
-    return content + mask(crc32c(content)).to_bytes(4, "little")
+    return content + _masked(content)
 
 
 def _varint(value: int) -> bytes:
@@ -321,6 +324,64 @@ def _text(data: bytes, plain: Bytes, rng: Random, most: int) -> bytes:
     return (data[:at] + piece + data[at + rng.choice((0, len(piece))) :])[:most]
 
 
+def _json(data: bytes, plain: Bytes, rng: Random, most: int) -> bytes:
+    """A value at any depth is changed, dropped, doubled or wrapped; the rest stays JSON."""
+    document = json.loads(data)
+    places: list[tuple[Any, Any]] = []
+    pending = [document]
+    while pending:
+        inner = pending.pop()
+        if isinstance(inner, (dict, list)):
+            names = list(inner) if isinstance(inner, dict) else range(len(inner))
+            places += [(inner, name) for name in names]
+            pending += [inner[name] for name in names]
+    if not places:
+        return plain(data, most)
+    inner, name = rng.choice(places)
+    action = rng.random()
+    if action < 0.1:
+        del inner[name]
+    elif action < 0.2 and isinstance(inner, dict):
+        inner[plain(str(name).encode(), 60).decode("latin-1")] = inner.pop(name)
+    elif action < 0.3:
+        other, other_name = rng.choice(places)
+        inner[name] = json.loads(json.dumps(other[other_name]))
+    elif isinstance(inner[name], str) and action < 0.8:
+        text = inner[name].encode("utf-8", "surrogatepass")
+        inner[name] = plain(text, 300).decode("utf-8", "surrogateescape")
+    else:
+        odd = (None, True, -1, 0, 1e308, -0.0, 10**400, 2**63, "", "/", "\ud800", [], {}, [[]])
+        inner[name] = rng.choice((*odd, [inner[name]] * 3, {"x": inner[name]}))
+    return json.dumps(document, indent=rng.choice((None, 1))).encode()
+
+
+def _records(data: bytes, plain: Bytes, rng: Random, most: int) -> bytes:
+    """A record of a TFRecord file is changed as a message, and all are framed anew."""
+    if data[:2] == b"\x1f\x8b":
+        data = zlib.decompressobj(31).decompress(data, most)
+    records, at = [], 0
+    while at + 12 <= len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        records.append(data[at + 12 : at + 12 + size])
+        at += 16 + size
+    if not records:
+        return plain(data, most)
+    which = rng.randrange(len(records))
+    records[which] = _message(records[which], plain, rng, most)
+    framed = b""
+    for record in records:
+        wrong = rng.choice((0, 0, 0, 0, 0, 0, 0, 1, 1 << 40))
+        length = (len(record) + wrong).to_bytes(8, "little")
+        framed += length + _masked(length) + record + _masked(record)
+    if rng.random() < 0.2:
+        return gzip.compress(framed, 1, mtime=0) if rng.random() < 0.5 else zlib.compress(framed, 1)
+    return framed
+
+
+def _masked(content: bytes) -> bytes:
+    return mask(crc32c(content)).to_bytes(4, "little")
+
+
 _INSIDE = {
     "table": _table,
     "message": _message,
@@ -328,4 +389,6 @@ _INSIDE = {
     "header": _header,
     "offsets": _offsets,
     "text": _text,
+    "json": _json,
+    "records": _records,
 }

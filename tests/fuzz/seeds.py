@@ -232,6 +232,108 @@ def add_plain(seeds: Seeds, scratch: Path) -> None:
         seeds.add("checkpoint_state", f"{number}", state)
 
 
+_COMPARISON = {
+    "kind": "ckptviewer-comparison",
+    "version": 1,
+    "a": {"path": "/runs/1/model.ckpt-1", "identity": "120 1700000000"},
+    "b": {"path": "/runs/2/model.ckpt-1", "identity": ""},
+    "rules": [{"pattern": "^(.*)/dense_(\\d+)/", "replacement": "\\1/d\\2/"}],
+    "by_hand": {"a/kernel": "b/kernel", "gone": None},
+    "atol": 0.0,
+    "rtol": 1e-5,
+    "model_only": False,
+    "include_metadata": True,
+    "thresholds": {},
+}
+_RECIPE = {
+    "version": 1,
+    "checkpoint": "model.ckpt-1",
+    "against": "../other",
+    "python": "python3",
+    "require": ["accuracy>=0.95", "loss<0.1"],
+    "agreement_threshold": 0.99,
+    "time_limit_seconds": 60,
+    "memory_limit_bytes": 1000000000,
+    "model": {"kind": "factory", "path": "build.py:make", "python_path": ["src"]},
+    "data": {"paths": ["a.npz"], "kind": "npz", "batch_size": 32},
+    "metrics": {"names": ["accuracy"]},
+}
+_RECIPE_TOML = b"""# A recipe
+version = 1
+checkpoint = "model.ckpt-1"
+require = ["accuracy>=0.95"]
+[model]
+kind = "keras"
+path = "m.keras"
+[data]
+kind = "npz"
+paths = ["a.npz"]
+"""
+_RULES = rb"""^old_scope/=new_scope/
+(?P<name>[a-z]+)_(\d+)=\g<name>/\2
+(?<=a)b=c
+^(?:model|net)/(.*)$=\1
+"""
+_NAMES = b"""ckpt-1.index
+ckpt-1.data-00000-of-00001
+ckpt-10.index
+weights.03-0.21.h5
+weights.04-0.19.h5
+model-00001-of-00002.safetensors
+epoch=5-val_loss=0.123.keras
+export-00000-of-00002
+"""
+_VARIABLES = b"""dense/kernel
+dense/bias
+lstm/lstm_cell/kernel
+variables/0/.ATTRIBUTES/VARIABLE_VALUE
+"""
+
+
+def add_documents(seeds: Seeds, scratch: Path) -> None:
+    """What is no checkpoint: settings, rules, names, messages, records."""
+    seeds.add("saved_comparison", "all", json.dumps(_COMPARISON).encode())
+    seeds.add("recipe", "json", json.dumps(_RECIPE).encode())
+    seeds.add("recipe", "toml", _RECIPE_TOML)
+    seeds.add("rename_rules", "some", _RULES)
+    for number, state in enumerate(_STATES):
+        seeds.add("run", f"{number}", _NAMES, state)
+    asked = {"ckptviewer": 1, "paths": ["/a", "/b\u00e9"], "compare": True, "token": "x_TIME1"}
+    seeds.add("hand_over", "two", json.dumps(asked).encode())
+    add_records(seeds, scratch)
+    layers = [
+        {"class_name": "Dense", "config": {"name": "dense", "trainable": True}},
+        {"class_name": "Bidirectional", "config": {"name": "b", "layer": {"class_name": "LSTM"}}},
+    ]
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
+    for graph in sorted((seeds.directory / "object_graph").glob("*")):
+        content = graph.read_bytes()[: LARGEST_BYTES // 2]
+        seeds.add("keras_keys", graph.name, content, _VARIABLES, json.dumps(config).encode())
+    files = {"a": "z-00001-of-00002.safetensors", "lost": "z-00002-of-00002.safetensors"}
+    weight_map = json.dumps({"metadata": {"total_size": 10}, "weight_map": files}).encode()
+    for tensors in sorted((seeds.directory / "safetensors").glob("*")):
+        content = tensors.read_bytes()
+        if len(content) < LARGEST_BYTES // 2:
+            seeds.add("safetensors_map", tensors.name, content, weight_map)
+
+
+def add_records(seeds: Seeds, scratch: Path) -> None:
+    import tensorflow as tf
+
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"abc", b""])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[1, 300, -1])),
+        "x": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5, 2.0])),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    for compression in ("", "GZIP", "ZLIB"):
+        path = scratch / f"records{compression}"
+        with tf.io.TFRecordWriter(str(path), compression) as writer:
+            for _ in range(3):
+                writer.write(example.SerializeToString())
+        seeds.add("tfrecords", f"three{compression}", path.read_bytes())
+
+
 def add_corpus(seeds: Seeds, scratch: Path) -> None:
     root = Path(os.environ.get("CKPTVIEWER_CORPUS", "missing"))
     if not root.is_dir():
@@ -266,6 +368,7 @@ STEPS: tuple[Callable[[Seeds, Path], None], ...] = (
     add_hdf5,
     add_keras,
     add_corpus,
+    add_documents,
 )
 
 

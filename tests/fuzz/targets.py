@@ -6,10 +6,6 @@ may raise, CkptviewerError; whatever else comes out of them is a finding.
 
 from __future__ import annotations
 
-import atexit
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,18 +16,14 @@ from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.formats.registry import Format
 from ckptviewer.storage.byte_source import MemoryBytes
+from tests.fuzz import documents
 from tests.fuzz.parts import split_parts
+from tests.fuzz.place import DIRECTORY
 
 MOST_VARIABLES = 200
 MOST_READ_BYTES = 16 << 20
 """Variables that claim more (an HDF5 dataset may have any size without storing it) are read in
 part: one corner, and chunks up to so many bytes."""
-
-_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
-DIRECTORY = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_MEMORY))
-"""Where inputs are written for the parsers to open: in memory, where the system offers that."""
-
-atexit.register(shutil.rmtree, DIRECTORY, ignore_errors=True)
 
 
 def read_all(checkpoint: Checkpoint) -> None:
@@ -185,6 +177,14 @@ def safetensors(data: bytes) -> None:
     opened_by(_format("safetensors", "SafetensorsFormat"), _written("x.safetensors", data))
 
 
+def safetensors_map(data: bytes) -> None:
+    """Tensors in several files: one of them, and the map that leads to it."""
+    shard, weight_map = split_parts(data, 2)
+    _written("z-00001-of-00002.safetensors", shard)
+    path = _written("z.safetensors.index.json", weight_map)
+    opened_by(_format("safetensors", "SafetensorsFormat"), path)
+
+
 def npz(data: bytes) -> None:
     opened_by(_format("npz", "NpzFormat"), _written("x.npz", data))
 
@@ -221,6 +221,16 @@ _HDF5 = (
     b"\x89HDF\r\n\x1a\n",
     *b"TREE SNOD HEAP GCOL OHDR OCHK FRHP FHDB FHIB BTHD BTIN BTLF FADB EAHD float32".split(),
 )
+_RULE = tuple(
+    rb"""( ) (?: (?P<n> (?= (?<= (?> (?i) [a-z] [^/] . * + ? *+ {2,} {9} ^ $ | \ \1 \g<n> \w \d \b =
+    \= (a+)+ .* a? (?(1)a|b)""".split()
+)
+_TOML = tuple(b"[ ]] = ''' . -inf nan 0x1f 1979-05-27T07:32:00Z true # 1e400".split())
+_NAMES = tuple(
+    b"""/ - = . _ ckpt- .index .data-00000-of-00001 .weights.h5 -00001-of-00002.safetensors epoch
+    step 1e9 0.5 99999999999999999999 dense_1/kernel lstm_cell layer-0 _operations variables/0
+    """.split()
+)
 
 TARGETS: Mapping[str, Target] = {
     "bundle": Target(run=bundle, mutation="table", parts=2, words=_NUMBERS),
@@ -235,5 +245,15 @@ TARGETS: Mapping[str, Target] = {
     "keras_weights": Target(run=keras_weights, mutation="offsets", parts=2, words=_HDF5 + _JSON),
     "keras_archive": Target(run=keras_archive, mutation="archive", words=_HDF5 + _JSON),
     "safetensors": Target(run=safetensors, mutation="header", words=_JSON),
+    "safetensors_map": Target(run=safetensors_map, mutation="header", parts=2, words=_JSON),
     "npz": Target(run=npz, mutation="archive", words=(*_NUMBERS, b"'descr'", b"(", b"|O", b"True")),
+    "saved_comparison": Target(
+        run=documents.saved_comparison, mutation="json", words=_JSON + _RULE
+    ),
+    "rename_rules": Target(run=documents.rename_rules, mutation="text", words=_RULE),
+    "recipe": Target(run=documents.recipe, mutation="json", words=_JSON + _TOML),
+    "tfrecords": Target(run=documents.tfrecords, mutation="records", words=_NUMBERS),
+    "run": Target(run=documents.run, mutation="text", parts=2, words=_TEXT + _STATE + _NAMES),
+    "hand_over": Target(run=documents.hand_over, mutation="json", words=_JSON),
+    "keras_keys": Target(run=documents.keras_keys, mutation="message", parts=3, words=_NAMES),
 }

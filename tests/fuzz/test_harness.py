@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
-from ckptviewer.formats.sstable import Table
+from ckptviewer.formats.sstable import Table, masked_crc32c
 from ckptviewer.formats.sstable_writer import table_parts
 from ckptviewer.storage.byte_source import MemoryBytes
+from ckptviewer.validation.tfrecords import read_records
 from tests.fuzz import guard as guard_module
 from tests.fuzz.guard import Guard
 from tests.fuzz.mutations import mutator
@@ -62,12 +64,25 @@ def test_parts_are_split_as_they_were_joined() -> None:
     assert split_parts(b"\xff\xffab", 2) == [b"ab", b""]
 
 
+def framed(*records: bytes) -> bytes:
+    """A TFRecord file, framed by hand."""
+    file = b""
+    for record in records:
+        length = len(record).to_bytes(8, "little")
+        file += length + masked_crc32c(length).to_bytes(4, "little")
+        file += record + masked_crc32c(record).to_bytes(4, "little")
+    return file
+
+
 def seeds() -> Iterator[tuple[str, bytes]]:
     yield "tf_v1", b"".join(table_parts((b"key%d" % n, b"\x0a\x03abc") for n in range(9)))
     yield "safetensors", b"\x02" + bytes(7) + b"{}"
     yield "checkpoint_state", b'model_checkpoint_path: "a"'
     yield "npz", b"\x93NUMPY\x01\0\x06\0{'a'}\n"
     yield "meta_graph", b"\x0a\x05\x0a\x03abc\x10\x05"
+    yield "saved_comparison", b'{"a": {"path": "x"}, "rules": [{"pattern": "y"}], "atol": 0.5}'
+    yield "tfrecords", framed(b"\x0a\x03abc", b"\x0a\x00")
+    yield "keras_keys", join_parts([b"\x0a\x03abc\x10\x05", b"dense/kernel", b"{}"])
     yield "hdf5", b"\x89HDF\r\n\x1a\n" + bytes(88)
 
 
@@ -99,6 +114,39 @@ def test_many_changed_tables_pass_their_checksums() -> None:
         except CkptviewerError:
             pass
     assert sound > 40
+
+
+def test_many_changed_records_pass_their_checksums() -> None:
+    seed = dict(seeds())["tfrecords"]
+    change = mutator(TARGETS["tfrecords"])
+    sound = 0
+    for number in range(200):
+        data = change(seed, 4096, number)
+        try:
+            sound += data != seed and bool(read_records(MemoryBytes(data)).count)
+        except CkptviewerError:
+            pass
+    assert sound > 40
+
+
+def test_many_changed_settings_are_json_still() -> None:
+    seed = dict(seeds())["saved_comparison"]
+    change = mutator(TARGETS["saved_comparison"])
+    sound = 0
+    for number in range(200):
+        try:
+            json.loads(change(seed, 4096, number))
+            sound += 1
+        except ValueError:
+            pass
+    assert sound > 80
+
+
+@pytest.mark.parametrize("parser", ["saved_comparison", "tfrecords", "keras_keys"])
+def test_what_is_no_checkpoint_is_taken_whatever_it_is(parser: str) -> None:
+    change, data = mutator(TARGETS[parser]), dict(seeds())[parser]
+    for number in range(50):
+        TARGETS[parser].run(change(data, 4096, number))
 
 
 def test_parsers_take_what_is_sound(tmp_path: Path) -> None:
