@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
 from PySide6.QtGui import (
@@ -26,14 +24,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.tree import ViewBy
+from ckptviewer.ui import comparison_at_hand
 from ckptviewer.ui.actions import Actions
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
-from ckptviewer.ui.models_at_hand import show_restore
+from ckptviewer.ui.dropping import Dropping
+from ckptviewer.ui.export_at_hand import show_export
+from ckptviewer.ui.jobs import Job, Jobs, error_text
 from ckptviewer.ui.panels.browser import Browser
-from ckptviewer.ui.panels.drop_zones import DropZones, Zone
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage, WelcomePage
 from ckptviewer.ui.panels.status import StatusLine
 from ckptviewer.ui.panels.top_bar import TopBar
@@ -43,9 +41,6 @@ from ckptviewer.ui.run_offer import RunOffer
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
 from ckptviewer.ui.watching import FileWatch
-
-if TYPE_CHECKING:
-    from ckptviewer.analysis.saved_comparison import SavedComparison
 
 DEFAULT_SIZE = (1280, 800)
 _PATTERNS = (
@@ -95,7 +90,7 @@ class MainWindow(QMainWindow):
         column.addWidget(self.top_bar)
         column.addWidget(self.pages, 1)
         self.setCentralWidget(central)
-        self.drop_zones = DropZones(appearance, self)
+        self.dropping = Dropping(self)
         self.watch = FileWatch(self.jobs)
         self.status_line = StatusLine(self.jobs, appearance)
         self.setStatusBar(self.status_line)
@@ -158,14 +153,19 @@ class MainWindow(QMainWindow):
             job = self.jobs.start("Opening", lambda _cancel, _report: open_session(path, view_by))
         self._opening = job
         job.succeeded.connect(self._show_session)
-        job.failed.connect(self._show_problem)
+        job.failed.connect(self.show_problem)
         job.cancelled.connect(self._go_back)
         self.opening.show_path(path)
         self._show_page(self.opening)
 
+    def open_then(self, path: str, do: Callable[[], None]) -> None:
+        """Open a checkpoint, and go on once it is in sight; not at all where it cannot be."""
+        self._after_opening = do
+        self.open_path(path)
+
     def _go_back(self) -> None:
         """Show what was there before an opening that was cancelled."""
-        self._opening = None
+        self._opening = self._after_opening = None
         if self.session is None:
             self._asked = ""
             self.show_welcome()
@@ -179,9 +179,10 @@ class MainWindow(QMainWindow):
         if self.view is not None and self.view is not self.browser:
             self.view.reload()
         else:
-            self._open_again()
+            self.open_again()
 
-    def _open_again(self) -> None:
+    def open_again(self) -> None:
+        """Open anew what is open here, or was to be opened."""
         if self._asked:
             self.open_path(self._asked)
 
@@ -190,7 +191,7 @@ class MainWindow(QMainWindow):
         path, _ = QFileDialog.getOpenFileName(
             self,
             "Open a checkpoint",
-            self._start_directory(),
+            self.start_directory(),
             f"{_PATTERNS};;All files (*)",
         )
         if path:
@@ -199,7 +200,7 @@ class MainWindow(QMainWindow):
     def choose_directory(self) -> None:
         """Ask for a directory, and open the checkpoint in it."""
         path = QFileDialog.getExistingDirectory(
-            self, "Open a directory of checkpoints", self._start_directory()
+            self, "Open a directory of checkpoints", self.start_directory()
         )
         if path:
             self.open_path(path)
@@ -213,81 +214,23 @@ class MainWindow(QMainWindow):
         """Select a variable in the view that is shown; whether one has that key or name."""
         return self.view is not None and self.view.select_variable(key)
 
-    # Comparing.
+    # What can be done with it.
 
     def choose_other(self) -> None:
         """Ask for a second checkpoint, and compare with it."""
-        if self.session is None:
-            return
-        path, _ = QFileDialog.getOpenFileName(
-            self,
-            "Compare with a second checkpoint (B)",
-            self._start_directory(),
-            f"{_PATTERNS};;Saved comparisons (*.comparison.json);;All files (*)",
-        )
-        if path:
-            self.compare_with(path)
+        comparison_at_hand.choose_other(self, _PATTERNS)
 
     def compare_with(self, path: str) -> None:
         """Compare the open checkpoint (A) with another (B), or as a saved comparison says."""
-        if path.endswith(".comparison.json"):
-            self._compare_as_saved(path)
-        elif self.session is not None:
-            self._show_comparison(path)
+        comparison_at_hand.compare_with(self, path)
 
     def compare_paths(self, a: str, b: str) -> None:
         """Open A, and compare it with B."""
-        self._after_opening = lambda: self.compare_with(b)
-        self.open_path(a)
+        self.open_then(a, lambda: self.compare_with(b))
 
     def export(self) -> None:
         """Show the page on which an export of the open checkpoint is put together."""
-        from ckptviewer.ui.panels.export_view import ExportView
-
-        if self.session is None or isinstance(self.view, ExportView):
-            return
-        view = ExportView(self.jobs, self.appearance, self.session)
-        if self.view is self.browser:
-            view.start_from(self.browser.table.selected_items())
-        view.open_wanted.connect(self.open_path)
-        view.compare_wanted.connect(self.compare_with)
-        view.reopen_wanted.connect(self._open_again)
-        self.show_view(view)
-
-    def _show_comparison(self, path: str, saved: SavedComparison | None = None) -> None:
-        from ckptviewer.ui.panels.comparison_view import ComparisonView
-
-        assert self.session is not None
-        while self._views:
-            self._drop_view()
-        view = ComparisonView(
-            self.jobs, self.appearance, self.session, self.browser.measuring, path
-        )
-        if saved is not None:
-            view.take_saved(saved)
-        view.choose_wanted.connect(self.choose_other)
-        view.complete.connect(self.compared)
-        view.failed.connect(self.failed)
-        self.show_view(view)
-
-    def _compare_as_saved(self, path: str) -> None:
-        def read(_cancel: CancelToken, _report: Report) -> SavedComparison:
-            from ckptviewer.analysis.saved_comparison import MAX_BYTES, from_json
-            from ckptviewer.storage.byte_source import LocalFile
-
-            source = LocalFile(path)
-            try:
-                return from_json(source.read(0, min(source.size, MAX_BYTES + 1)), where=path)
-            finally:
-                source.release()
-
-        def compare(saved: SavedComparison) -> None:
-            self._after_opening = lambda: self._show_comparison(saved.b.path, saved)
-            self.open_path(saved.a.path)
-
-        job = self.jobs.start("Reading the comparison", read)
-        job.succeeded.connect(compare)
-        job.failed.connect(self._show_problem)
+        show_export(self)
 
     def open_demo(self) -> None:
         """Open the checkpoint that comes with the program."""
@@ -312,6 +255,11 @@ class MainWindow(QMainWindow):
         if self._opening is None:
             self._show_page(self._views[-1] if self._views else self._home())
 
+    def leave_all_views(self) -> None:
+        """Leave them without showing another; something is going to be shown at once."""
+        while self._views:
+            self._drop_view()
+
     def _drop_view(self) -> None:
         view = self._views.pop()
         self._filters.pop(view, None)
@@ -330,8 +278,7 @@ class MainWindow(QMainWindow):
 
     def _show_session(self, session: Session) -> None:
         self._opening = None
-        while self._views:
-            self._drop_view()
+        self.leave_all_views()
         previous, self.session = self.session, session
         if previous is not None:
             previous.close()
@@ -351,7 +298,9 @@ class MainWindow(QMainWindow):
         self._opening = None
         self._show_page(self._views[-1] if self._views else self.browser)
 
-    def _show_problem(self, error: BaseException) -> None:
+    def show_problem(self, error: BaseException) -> None:
+        """Tell in the place of the checkpoint why there is none."""
+        self._after_opening = None
         self._opening = None
         what, where, remedy = error_text(error)
         self.problem.show_problem(what, where, remedy)
@@ -383,7 +332,8 @@ class MainWindow(QMainWindow):
         elif self.view is not None:
             self.view.enter()
 
-    def _start_directory(self) -> str:
+    def start_directory(self) -> str:
+        """Where a dialog that asks for a file begins."""
         recent = self.settings.recent_files
         return os.path.dirname(recent[0]) if recent else os.getcwd()
 
@@ -395,7 +345,7 @@ class MainWindow(QMainWindow):
         self.welcome.open_demo.connect(self.open_demo)
         self.welcome.path_chosen.connect(self.open_path)
         self.problem.open_file.connect(self.choose_file)
-        self.problem.try_again.connect(self._open_again)
+        self.problem.try_again.connect(self.open_again)
         self.opening.cancel_wanted.connect(self._cancel_opening)
         self.top_bar.filter.textChanged.connect(self._filter)
         self.top_bar.leave_downwards.connect(self._leave_filter)
@@ -403,7 +353,7 @@ class MainWindow(QMainWindow):
         self.browser.inspector.variable_panel.copied.connect(self.status_line.say)
         self.rescuing.told.connect(self.status_line.say)
         self.browser.findings_told.connect(self.status_line.show_findings)
-        self.browser.reload_wanted.connect(self._open_again)
+        self.browser.reload_wanted.connect(self.open_again)
         self.watch.changed.connect(self.browser.tell_file_changed)
         self.status_line.findings_wanted.connect(self.browser.show_overview)
 
@@ -427,47 +377,17 @@ class MainWindow(QMainWindow):
             self.watch.look()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        paths = _local_paths(event)
-        if paths:
-            event.acceptProposedAction()
-            if len(paths) == 1 and self.view is not None and self.session is not None:
-                self.drop_zones.offer(self._zones())
+        self.dropping.enter(event)
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        if _local_paths(event):
-            event.acceptProposedAction()
-            self.drop_zones.point(event.position().toPoint())
+        self.dropping.move(event)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        self.drop_zones.hide()
+        self.dropping.zones.hide()
         super().dragLeaveEvent(event)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        paths = _local_paths(event)
-        zones_shown = self.drop_zones.isVisible()
-        zone = self.drop_zones.take(event.position().toPoint()) if zones_shown else None
-        if not paths:
-            return
-        event.acceptProposedAction()
-        if zone is not None:
-            zone.do(paths[0])
-            return
-        self.open_path(paths[0])
-        for path in paths[1:]:
-            self.path_wanted.emit(path)
-
-    def _zones(self) -> list[Zone]:
-        assert self.session is not None
-        name = _title(self.session.checkpoint.path)
-        return [
-            Zone("Open it", "in the place of what is open", self.open_path),
-            Zone("Compare with it", f"A is {name}, B what you drop", self.compare_with),
-            Zone(
-                "Will it restore?",
-                f"what of {name} binds to a model that you drop; nothing is run",
-                partial(show_restore, self),
-            ),
-        ]
+        self.dropping.drop(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
@@ -510,8 +430,3 @@ class MainWindow(QMainWindow):
 
 def _title(path: str) -> str:
     return os.path.basename(path.rstrip("/")) or path
-
-
-def _local_paths(event: QDropEvent) -> list[str]:
-    urls = event.mimeData().urls()
-    return [url.toLocalFile() for url in urls if url.isLocalFile()]

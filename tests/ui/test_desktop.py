@@ -130,16 +130,18 @@ def _drag(window: MainWindow, path: Path, at: QPoint) -> QDropEvent:
 def test_a_file_dropped_on_the_zone_of_comparing_is_compared(qtbot: QtBot, opened: Open) -> None:
     window = opened(demo_checkpoint())
     zone = next(
-        place for place, zone in enumerate(window._zones()) if zone.text.startswith("Compare")
+        place
+        for place, zone in enumerate(window.dropping.offered())
+        if zone.text.startswith("Compare")
     )
-    window.drop_zones.offer(window._zones())
-    at = window.drop_zones.zone_rects()[zone].center()
+    window.dropping.zones.offer(window.dropping.offered())
+    at = window.dropping.zones.zone_rects()[zone].center()
     drop = _drag(window, EARLY.with_name("digits.ckpt-40.index"), at)
-    assert window.drop_zones.isVisible()
+    assert window.dropping.zones.isVisible()
     with qtbot.waitSignal(window.compared, timeout=TIMEOUT_MS):
         window.dropEvent(drop)
     assert isinstance(window.view, ComparisonView)
-    assert not window.drop_zones.isVisible()
+    assert not window.dropping.zones.isVisible()
 
 
 def test_a_file_dropped_on_the_zone_of_opening_is_opened(qtbot: QtBot, opened: Open) -> None:
@@ -152,7 +154,7 @@ def test_a_file_dropped_on_the_zone_of_opening_is_opened(qtbot: QtBot, opened: O
 
 def test_an_empty_window_has_no_zones(window: MainWindow) -> None:
     _drag(window, EARLY, QPoint(20, 200))
-    assert not window.drop_zones.isVisible()
+    assert not window.dropping.zones.isVisible()
 
 
 def test_the_first_page_teaches_in_four_sentences(window: MainWindow) -> None:

@@ -365,7 +365,7 @@ def test_what_does_not_restore_says_what_tensorflow_would_raise(
 
 def test_a_model_is_dropped_on_its_zone(qtbot: QtBot, opened: Open) -> None:
     window = opened()
-    zone = window._zones()[2]
+    zone = window.dropping.offered()[2]
     assert zone.text == "Will it restore?"
     zone.do(str(DIGITS))
     view = window.view

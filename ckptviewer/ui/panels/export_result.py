@@ -41,11 +41,13 @@ class ExportResult(QWidget):
     """What came of an export.
 
     open_wanted: path of the result. compare_wanted: the same, to be compared with the source.
+    validate_wanted: the same, to be restored into its model.
     again_wanted: back to the choices. told: a short message. save_wanted: receipt and its path.
     """
 
     open_wanted = Signal(str)
     compare_wanted = Signal(str)
+    validate_wanted = Signal(str)
     again_wanted = Signal()
     told = Signal(str)
     save_wanted = Signal(object, str)
@@ -149,6 +151,10 @@ class ExportResult(QWidget):
         if self.receipt is not None:
             self.compare_wanted.emit(path_to_open(self.receipt))
 
+    def _validate(self) -> None:
+        if self.receipt is not None:
+            self.validate_wanted.emit(path_to_open(self.receipt))
+
     def _lay_out(self, column: QVBoxLayout) -> None:
         column.setContentsMargins(20, 18, 20, 20)
         column.setSpacing(9)
@@ -163,6 +169,7 @@ class ExportResult(QWidget):
             (
                 ("Open the result", self._open),
                 ("Compare with the source", self._compare),
+                ("Validate the result\u2026", self._validate),
                 ("Show in folder", self.show_in_folder),
                 ("Save receipt\u2026", self.ask_for_receipt),
                 ("Copy as command line", self.copy_command),

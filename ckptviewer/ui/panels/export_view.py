@@ -41,12 +41,13 @@ from ckptviewer.ui.session import Session
 class ExportView(View):
     """Puts an export of the window's checkpoint together, carries it out, and tells of it.
 
-    open_wanted, compare_wanted: path of what was written. reopen_wanted: the source is to be read
+    open_wanted, compare_wanted, validate_wanted: path of what was written. reopen_wanted: the source is to be read
     again. exported: a Done. failed: in words.
     """
 
     open_wanted = Signal(str)
     compare_wanted = Signal(str)
+    validate_wanted = Signal(str)
     reopen_wanted = Signal()
     exported = Signal(object)
     failed = Signal(str)
@@ -394,6 +395,7 @@ class ExportView(View):
         )
         self.result.open_wanted.connect(self.open_wanted)
         self.result.compare_wanted.connect(self.compare_wanted)
+        self.result.validate_wanted.connect(self.validate_wanted)
         self.result.again_wanted.connect(self._change_again)
         self.result.told.connect(self.told)
         self.result.save_wanted.connect(self.exporting.save_receipt)
