@@ -41,8 +41,8 @@ from ckptviewer.ui.session import Session
 class ExportView(View):
     """Puts an export of the window's checkpoint together, carries it out, and tells of it.
 
-    open_wanted, compare_wanted, validate_wanted: path of what was written. reopen_wanted: the source is to be read
-    again. exported: a Done. failed: in words.
+    open_wanted, compare_wanted, validate_wanted: path of what was written. reopen_wanted: the
+    source is to be read again. exported: a Done. failed: in words.
     """
 
     open_wanted = Signal(str)
