@@ -259,7 +259,8 @@ def start_build(path: Path, module: str = MODULE) -> subprocess.Popen[bytes]:
 
     module: is run with the path, and stores there the code of its loops.
     """
-    command = [sys.executable, "-m", module, str(path)]
+    # -P: what lies in the directory that we were started in is not to be imported, and run.
+    command = [sys.executable, "-P", "-m", module, str(path)]
     package = Path(__file__).parents[2]
     search = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(

@@ -163,6 +163,16 @@ def test_numpy_does_it_where_the_code_cannot_be_made(
     assert sums.zero == 1
 
 
+def test_nothing_in_the_working_directory_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory with a downloaded checkpoint may have a file called as a library of ours."""
+    (tmp_path / "lurking.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    assert kernel_compiled.start_build(tmp_path / "x.code", "lurking").wait(60) != 0
+    assert not (tmp_path / "ran").exists()
+
+
 def test_code_that_says_other_numbers_is_not_kept(
     cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
