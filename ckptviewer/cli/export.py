@@ -170,6 +170,7 @@ def run(options: argparse.Namespace) -> int:
     """Write it, or say what would be written."""
     from ckptviewer.export.execute import check_destination, final_path
     from ckptviewer.export.planning import make_plan
+    from ckptviewer.export.receipt_pages import write_receipt
     from ckptviewer.export.writers import writer_of
     from ckptviewer.formats.resolve import open_checkpoint
 
@@ -192,11 +193,14 @@ def run(options: argparse.Namespace) -> int:
             receipt = _predicted(plan, checkpoint, path)
         else:
             receipt = _written(plan, checkpoint, options)
-            _complain_of(plan)  # not before: what fails says why, and nothing else
+    if options.receipt and not options.dry_run:  # before the check, which may find nothing out
+        receipt = _with_receipt_file(receipt, options.receipt)
     if model is not None:
         receipt = restore_check.checked(receipt, model, options.python or "")
-    if options.receipt and not options.dry_run:
-        receipt = _with_receipt_file(receipt, options.receipt)
+        if options.receipt:
+            write_receipt(receipt, options.receipt)
+    if not options.dry_run:
+        _complain_of(plan)  # not before: what fails says why, and nothing else
     if options.json:
         print(json.dumps(receipt.as_full_document(), indent=1))
     else:

@@ -129,6 +129,25 @@ def test_an_export_that_does_not_restore_says_no(
     assert "hidden/kernel" in last
 
 
+@pytest.mark.usefixtures("kept_worker")
+def test_a_restore_check_that_finds_nothing_out_leaves_what_was_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    factory = tmp_path / "net.py"
+    factory.write_text("def build():\n    raise RuntimeError('no weights today')\n")
+    receipt = tmp_path / "receipt.json"
+    line = complaint(
+        capsys, "export", LATE, str(tmp_path / "slim"), "--preset", "inference", "--json",
+        "--receipt", str(receipt), "--restore-check", f"{factory}:build", "--yes",
+    )  # fmt: skip
+    assert "it is written and verified, but" in line
+    assert "no weights today" in line
+    assert (tmp_path / "slim.index").is_file()
+    document = json.loads(receipt.read_text())
+    assert document["verified"] is True
+    assert document["restore_check"] is None
+
+
 def test_no_restore_check_without_consent(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
