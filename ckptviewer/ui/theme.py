@@ -182,8 +182,12 @@ def _style_sheet(theme: Theme) -> str:
         border-color: {theme.quiet_bar}; }}
     QToolButton:pressed, QPushButton:pressed {{ background: {theme.selected}; }}
     QToolButton:focus, QPushButton:focus, QComboBox:focus {{ border-color: {theme.accent}; }}
-    QToolButton::menu-indicator {{ image: none; width: 0; }}
+    QToolButton:disabled, QPushButton:disabled, QLineEdit:disabled, QComboBox:disabled,
+        QSpinBox:disabled, QDoubleSpinBox:disabled {{ color: {theme.muted};
+        background: {theme.raised}; }}
+    QToolButton::menu-indicator, QPushButton::menu-indicator {{ image: none; width: 0; }}
     QToolButton#flat {{ border: 1px solid transparent; background: transparent; padding: 3px 6px; }}
+    QToolButton#flat:disabled {{ background: transparent; }}
     QToolButton#flat:hover {{ background: {theme.hover}; }}
     QToolButton#flat:focus {{ border-color: {theme.accent}; }}
     QToolButton#chip {{ border: 1px solid transparent; background: transparent;
@@ -197,7 +201,7 @@ def _style_sheet(theme: Theme) -> str:
         border-radius: 6px; padding: 4px; selection-background-color: {theme.accent};
         selection-color: {theme.base}; }}
     QPlainTextEdit:focus, QListWidget:focus {{ border-color: {theme.accent}; }}
-    QListWidget::item {{ padding: 3px 4px; }}
+    QListWidget::item {{ padding: 4px 4px; }}
     QListWidget::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QPushButton#primary {{ background: {theme.accent}; color: {theme.base};
         border-color: {theme.accent}; font-weight: 600; }}
@@ -207,23 +211,28 @@ def _style_sheet(theme: Theme) -> str:
         padding: 5px 9px; selection-background-color: {theme.accent};
         selection-color: {theme.base}; }}
     QLineEdit:focus {{ border-color: {theme.accent}; }}
-    QTableView {{ background: {theme.base}; border: none; outline: none;
-        selection-background-color: {theme.selected}; selection-color: {theme.text}; }}
-    QTreeWidget {{ background: {theme.base}; border: none; outline: none; }}
+    QTableView, QTreeView {{ background: {theme.base}; border: 1px solid transparent;
+        outline: none; }}
+    QTableView {{ selection-background-color: {theme.selected};
+        selection-color: {theme.text}; }}
+    QTableView:focus, QTreeView:focus, QScrollArea:focus, #focusable:focus {{
+        border: 1px solid {theme.accent}; }}
     QTreeWidget::item {{ padding: 4px 4px; }}
     QTreeWidget::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QHeaderView {{ background: {theme.window}; border: none; }}
     QHeaderView::section {{ background: {theme.window}; color: {theme.muted}; border: none;
         border-bottom: 1px solid {theme.line}; padding: 6px 8px; }}
     QTabWidget::pane {{ border: none; border-top: 1px solid {theme.line}; }}
+    QTabWidget::tab-bar {{ left: 8px; }}
     QTabBar {{ background: transparent; }}
     QTabBar::tab {{ background: transparent; color: {theme.muted}; padding: 8px 12px;
         border: none; border-bottom: 2px solid transparent; }}
     QTabBar::tab:selected {{ color: {theme.text}; border-bottom-color: {theme.accent}; }}
     QTabBar::tab:hover {{ color: {theme.text}; }}
-    QTabBar::tab:focus {{ color: {theme.accent}; }}
+    QTabBar::tab:selected:focus {{ color: {theme.accent}; background: {theme.hover}; }}
     QSplitter::handle {{ background: {theme.line}; }}
-    QScrollArea {{ border: none; background: {theme.base}; }}
+    QScrollArea {{ border: 1px solid transparent; background: {theme.base}; }}
+    QMenuBar::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QMenu {{ background: {theme.base}; border: 1px solid {theme.line}; padding: 4px; }}
     QMenu::item {{ padding: 5px 22px 5px 12px; border-radius: 4px; }}
     QMenu::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
