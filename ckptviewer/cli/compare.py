@@ -13,6 +13,7 @@ from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import number_text, printable, shape_text
 from ckptviewer.cli.directory_pairs import same_place
 from ckptviewer.cli.progress_bar import progress_bar
+from ckptviewer.cli.reports import require_place
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.comparison import Comparison, ComparisonOptions, VariableDelta
@@ -85,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
     wanted = asked_for(options)
     path_a, path_b = same_place(options.a, options.b)
     with open_checkpoint(path_a) as a, open_checkpoint(path_b) as b:
+        for report in filter(None, (options.html, options.markdown, options.csv)):
+            require_place(report, (a, b))
         comparison = compare(a, b, wanted)
         _require_an_answer(comparison)
         _write_reports(comparison, a, b, options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING
 from ckptviewer.checkpoint.errors import (
     BadRuleError,
     CkptviewerError,
-    PathNotFoundError,
     UnknownVariableError,
 )
 from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import THIN_SPACE, elide_middle, plural, printable, size_text
 from ckptviewer.cli import restore_check
+from ckptviewer.cli.reports import require_place
 
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint
@@ -176,10 +175,10 @@ def run(options: argparse.Namespace) -> int:
 
     choices = choices_of(options)
     path = final_path(options.destination, choices.format)
-    if options.receipt and not options.dry_run:
-        _require_directory_of(options.receipt)
     with open_checkpoint(options.source) as checkpoint:
         _require_known(checkpoint, (*options.keep, *options.drop))
+        if options.receipt and not options.dry_run:
+            require_place(options.receipt, [checkpoint], path)
         plan = make_plan(checkpoint, choices)
         _require_use(plan)
         check_destination(
@@ -262,15 +261,6 @@ def _bytes_of(text: str) -> int:
             f"{printable(text)!r} is no size", where="--shard-size", remedy="Say 2G, 500M, 1.5Gi."
         )
     return size
-
-
-def _require_directory_of(receipt: str) -> None:
-    """Raise PathNotFoundError for a receipt that could not be written after the work is done."""
-    directory = os.path.dirname(receipt) or os.curdir
-    if not os.path.isdir(directory):
-        raise PathNotFoundError(
-            "there is no such directory", where=directory, remedy="Make it first."
-        )
 
 
 def _require_known(checkpoint: Checkpoint, keys: tuple[str, ...]) -> None:

@@ -105,3 +105,18 @@ def test_numbers_that_leave_float64_are_null(tmp_path: Path, compared: Compared)
     (entry,) = document["variables"]
     assert (status, entry["status"], entry["max_abs"]) == (1, "changed", 1e200)
     assert (entry["relative_l2"], entry["cosine"]) == (None, None)
+
+
+@pytest.mark.parametrize("option", ["--html", "--markdown", "--csv"])
+@pytest.mark.parametrize("name", ["a.npz", "b.npz", "nowhere/report"])
+def test_a_report_never_replaces_what_was_compared(
+    tmp_path: Path, compared: Compared, option: str, name: str
+) -> None:
+    for each in ("a.npz", "b.npz"):
+        np.savez(tmp_path / each, v=np.arange(3))
+    before = (tmp_path / "a.npz").read_bytes()
+    status, document, told = compared(
+        tmp_path / "a.npz", tmp_path / "b.npz", option, str(tmp_path / name)
+    )
+    assert (status, document, told.count("\n")) == (2, {}, 1)
+    assert {(tmp_path / each).read_bytes() for each in ("a.npz", "b.npz")} == {before}

@@ -105,3 +105,16 @@ def test_rescue_says_why_a_variable_is_lost(
     (lost,) = document["dropped"]
     assert lost["key"] == "b"
     assert "dtype" not in lost["reason"]
+
+
+@pytest.mark.parametrize(
+    "name", ["model.npz", "linked.npz", "new.index", "new.data-00000-of-00001"]
+)
+def test_a_receipt_never_replaces_a_checkpoint(
+    two_dense: Path, tmp_path: Path, exported: Exported, name: str
+) -> None:
+    before = two_dense.read_bytes()
+    (tmp_path / "linked.npz").symlink_to(two_dense)
+    status, _, _ = exported(two_dense, tmp_path / "new", "--receipt", tmp_path / name)
+    assert (status, two_dense.read_bytes()) == (2, before)
+    assert not list(tmp_path.glob("new*"))
