@@ -22,6 +22,10 @@ from .model import (
 from .problems import ModelProblem, first_line
 
 _MOST_OFFERED = 200
+_STATISTICS = (
+    "/moving_mean",
+    "/moving_variance",
+)  # a training graph updates, and does not use them
 _SAVERS = ("save/", "save_", "saver_")
 _OP_REMEDY = (
     "Its operation is not part of TensorFlow 2 (tf.contrib was removed); a custom operation's "
@@ -123,7 +127,11 @@ class GraphModel(Model):
         All of them, where the outputs need none, or nobody knows the outputs.
         """
         needed = needed_for(self.graph, [each.tensor for each in self.signature.outputs])
-        kept = [each for each in self.variables if each.trackable.op.name in needed]
+        kept = [
+            each
+            for each in self.variables
+            if each.trackable.op.name in needed or each.name.endswith(_STATISTICS)
+        ]
         if kept:
             self.variables = kept
 
@@ -246,15 +254,17 @@ def _declared(graph: Any, declared: Any) -> tuple[Tensor, ...]:
 
 
 def needed_for(graph: Any, tensors: Sequence[str]) -> set[str]:
-    """Names of all operations that these tensors are computed from, their own included."""
+    """Names of all operations that these tensors are computed from, their own included.
+
+    What only has to happen before (a training step, by a control dependency) is no part of them.
+    """
     queue = [graph.get_tensor_by_name(name).op for name in tensors]
     needed = {operation.name for operation in queue}
     for operation in queue:
-        before = [tensor.op for tensor in operation.inputs]
-        for other in [*before, *operation.control_inputs]:
-            if other.name not in needed:
-                needed.add(other.name)
-                queue.append(other)
+        for tensor in operation.inputs:
+            if tensor.op.name not in needed:
+                needed.add(tensor.op.name)
+                queue.append(tensor.op)
     return needed
 
 
