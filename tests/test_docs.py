@@ -82,7 +82,7 @@ def arguments_of(command: str) -> list[str]:
 
 def subparser(name: str) -> argparse.ArgumentParser:
     """The parser of one subcommand."""
-    subparsers = argparse.ArgumentParser().add_subparsers()
+    subparsers = argparse.ArgumentParser(prog="ckptviewer").add_subparsers()
     import_module(f"ckptviewer.cli.{name}").add_parser(subparsers)
     parser: argparse.ArgumentParser = subparsers.choices[name]
     return parser
