@@ -52,9 +52,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--series",
         choices=_SERIES,
-        help="print one number a variable and step, such as its norm; sparsity: the share of "
-        "zeros; update: the norm of the change since the save before, by the norm it had; cosine: "
-        "of the angle to the save before",
+        metavar="WHAT",
+        help=f"{', '.join(_SERIES)}: print one number a variable and step, such as its norm; "
+        "sparsity: the share of zeros; update: the norm of the change since the save before, by "
+        "the norm it had; cosine: of the angle to the save before",
     )
     parser.add_argument(
         "--include",
