@@ -122,7 +122,7 @@ class CheckpointPanel(QWidget):
         save.setToolTip("Save all histograms as one picture")
         save.clicked.connect(self._save_sheet)
         row = QHBoxLayout()
-        row.setContentsMargins(12, 8, 12, 0)
+        row.setContentsMargins(20, 10, 20, 0)
         row.addStretch(1)
         row.addWidget(save)
         column = QVBoxLayout(page)
@@ -142,6 +142,6 @@ class CheckpointPanel(QWidget):
 def _padded(view: QWidget) -> QWidget:
     page = QWidget()
     column = QVBoxLayout(page)
-    column.setContentsMargins(12, 10, 12, 12)
+    column.setContentsMargins(20, 12, 20, 14)
     column.addWidget(view)
     return page

@@ -35,9 +35,9 @@ class Balance(QWidget):
         self.title.setAccessibleName(f"{size_text(before)} to {size_text(after)}")
         self.bar.show_share(after / before if before else 0.0)
         note = f"{count_text(kept)} of {plural(count, 'variable')} kept"
-        if before and after < before:
+        if count and before and after < before:
             note += f", {1 - after / before:.0%} smaller"
-        elif before and after > before:
+        elif count and before and after > before:
             note += f", {after / before - 1:.0%} larger"
         self.note.setText(note)
 

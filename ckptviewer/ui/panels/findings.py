@@ -73,6 +73,8 @@ class FindingsPanel(QWidget):
         self._copy.clicked.connect(self.copy)
         self._filters = {severity: self._filter_button(severity) for severity in _ORDER}
         self._list = self._make_list()
+        self._nothing = wrapped_label("", "muted")
+        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._card = QVBoxLayout()
         self._lay_out()
         appearance.changed.connect(self._show)
@@ -150,10 +152,11 @@ class FindingsPanel(QWidget):
         below.addWidget(self._note, 1)
         below.addWidget(self._examine)
         column = QVBoxLayout(self)
-        column.setContentsMargins(14, 10, 14, 10)
+        column.setContentsMargins(14, 10, 20, 12)
         column.setSpacing(8)
         column.addLayout(row)
         column.addWidget(self._list, 1)
+        column.addWidget(self._nothing, 1)
         column.addLayout(self._card)
         column.addLayout(below)
 
@@ -263,6 +266,11 @@ class FindingsPanel(QWidget):
         if chosen is not None:
             self._list.setCurrentItem(chosen)
         self._list.blockSignals(False)
+        self._list.setVisible(chosen is not None or self._list.topLevelItemCount() > 0)
+        self._nothing.setVisible(self._list.isHidden())
+        self._nothing.setText(
+            "None of the kinds that are switched on above." if self.findings else "No findings."
+        )
         self._show_card(current if chosen is not None else None)
 
     def _item(self, finding: Finding) -> QTreeWidgetItem:

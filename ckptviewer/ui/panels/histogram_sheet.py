@@ -105,6 +105,12 @@ class HistogramSheet(QAbstractScrollArea):
         session = self._session
         if session is None:
             return
+        if not self._rows:
+            painter.setPen(QColor(self._appearance.theme.muted))
+            painter.setFont(self._appearance.text_font)
+            nothing = "No variable has more than one value."
+            painter.drawText(painter.viewport(), Qt.AlignmentFlag.AlignCenter, nothing)
+            return
         columns, wide = self._columns(), self._cell_width()
         first = max(0, (top - _MARGIN) // CELL.height()) * columns
         last = ((top + height - _MARGIN) // CELL.height() + 1) * columns

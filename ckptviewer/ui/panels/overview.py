@@ -76,6 +76,7 @@ class OverviewPanel(QWidget):
         self._title = ElidedLabel()
         self._title.setFont(appearance.title_font)
         self._subtitle = wrapped_label("", "muted")
+        self._roles_title = section_label("Bytes by role")
         self._roles = _RoleBreakdown(appearance)
         self._training_title = section_label("Could training resume?")
         self._training = QVBoxLayout()
@@ -89,7 +90,7 @@ class OverviewPanel(QWidget):
         column.addSpacing(6)
         column.addWidget(self._findings_title)
         column.addLayout(self._findings)
-        column.addWidget(section_label("Bytes by role"))
+        column.addWidget(self._roles_title)
         column.addWidget(self._roles)
         column.addSpacing(8)
         column.addWidget(self._training_title)
@@ -141,6 +142,8 @@ class OverviewPanel(QWidget):
         parts.append(plural(parameters, "parameter"))
         self._subtitle.setText("  \u00b7  ".join(part for part in parts if part))
         self._roles.show_variables(variables)
+        for widget in (self._roles_title, self._roles):
+            widget.setVisible(bool(variables))
 
     def _show_findings(self, findings: Sequence[Finding]) -> None:
         clear_layout(self._findings)

@@ -55,13 +55,16 @@ class RankingPanel(QWidget):
         self._list.setRootIsDecorated(False)
         self._list.setUniformRowHeights(True)
         self._list.setFrameShape(QTreeWidget.Shape.NoFrame)
+        self._list.headerItem().setTextAlignment(
+            1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        )
         self._list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._list.currentItemChanged.connect(self._tell)
         row = QHBoxLayout()
         row.addWidget(self._by)
         row.addStretch(1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(14, 10, 14, 10)
+        column.setContentsMargins(14, 10, 20, 12)
         column.addLayout(row)
         column.addWidget(self._list, 1)
         column.addWidget(self._note)

@@ -123,6 +123,12 @@ class TreemapView(QWidget):
         small = self._appearance.small_font
         painter.setFont(small)
         metrics = painter.fontMetrics()
+        if not tree.root.stored_bytes:
+            painter.setPen(QColor(theme.muted))
+            painter.setFont(self._appearance.text_font)
+            painter.drawText(
+                self.rect(), Qt.AlignmentFlag.AlignCenter, "There are no bytes to map."
+            )
         for cell in self._cells:
             box = QRectF(cell.left, cell.top, cell.width, cell.height)
             if isinstance(cell.item, Group):
