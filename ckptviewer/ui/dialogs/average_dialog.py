@@ -107,6 +107,7 @@ class AverageDialog(QDialog):
         self.decay = QDoubleSpinBox()
         self.decay.setRange(0.01, 0.9999)
         self.decay.setDecimals(4)
+        self.decay.lineEdit().setTextMargins(6, 0, 0, 0)
         self.decay.setSingleStep(0.05)
         self.decay.setValue(0.9)
         self.decay.setObjectName("number")
@@ -227,7 +228,7 @@ class AverageDialog(QDialog):
         self.open_button.show()
         rest = len(receipt.kept) - averaged.means
         text = (
-            f"{plural(averaged.means, 'variable')} averaged, {rest:,} as in the last one;"
+            f"{plural(averaged.means, 'variable')} averaged, {count_text(rest)} as in the last one;"
             f" {size_text(receipt.bytes_after)} written, read back and verified."
         )
         self._end(" ".join((text, *averaged.notes)))
@@ -284,6 +285,8 @@ class AverageDialog(QDialog):
             made.addTopLevelItem(item)
             if ticked:
                 made.scrollToItem(item)
+        for column in (1, 3):
+            made.headerItem().setTextAlignment(column, right)
         header = made.header()
         for column, width in ((0, 36), (1, 90), (3, 90)):
             header.resizeSection(column, width)

@@ -158,6 +158,8 @@ class CleanUpDialog(QDialog):
                 item.setTextAlignment(column, right)
                 item.setFont(column, self._appearance.text_font)
             made.addTopLevelItem(item)
+        for column in (1, 3):
+            made.headerItem().setTextAlignment(column, right)
         header = made.header()
         for column, width in ((0, 46), (1, 80), (3, 80), (4, 70)):
             header.resizeSection(column, width)
@@ -227,8 +229,8 @@ class CleanUpDialog(QDialog):
         freed = plan.bytes_freed if plan is not None else 0
         stays = len(self._run.checkpoints) - count
         self.note.setText(
-            f"{plural(count, 'checkpoint')} would go and free {size_text(freed)}; {stays:,} would"
-            " stay."
+            f"{plural(count, 'checkpoint')} would go and free {size_text(freed)};"
+            f" {count_text(stays)} would stay."
         )
 
     # Removal.
@@ -364,6 +366,7 @@ def _spin(least: int, most: int, value: int, name: str) -> QSpinBox:
     spin.setGroupSeparatorShown(True)
     spin.setObjectName("number")
     spin.setFixedWidth(110)
+    spin.lineEdit().setTextMargins(6, 0, 0, 0)
     spin.setAccessibleName(name)
     return spin
 

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from ckptviewer.analysis.restoration import RestorationCheck
-from ckptviewer.checkpoint.text import number_text, plural
+from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.open_comparison import OpenComparison
@@ -23,6 +23,8 @@ from ckptviewer.ui.panels.widgets import FactList, scrolled, section_label, wrap
 from ckptviewer.ui.plain_text import as_plain
 
 _MOST_LISTED = 500
+_WORDS = ("Verdict",)
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class ComparisonOverview(QWidget):
@@ -91,6 +93,8 @@ class ComparisonOverview(QWidget):
             row = compared.row_of((failure.key_a, failure.key_b))
             name = compared.deltas[row].variable.name if row is not None else failure.key
             item = QTreeWidgetItem([name.replace("/", " / "), *texts])
+            for column in (1, 2):
+                item.setTextAlignment(column, _RIGHT)
             item.setToolTip(0, as_plain(f"{failure.key}\n{failure.why}"))
             item.setData(0, Qt.ItemDataRole.UserRole, row)
             items.append(item)
@@ -104,8 +108,9 @@ class ComparisonOverview(QWidget):
             if len(items) >= _MOST_LISTED or group.parent is not compared.tree.root:
                 continue
             verdict = str(state.judgement.verdict) if state.judgement is not None else ""
-            different = f"{state.different:,} of {group.variable_count:,}"
+            different = f"{count_text(state.different)} of {count_text(group.variable_count)}"
             item = QTreeWidgetItem([group.path.replace("/", " / "), different, verdict])
+            item.setTextAlignment(1, _RIGHT)
             item.setToolTip(2, state.judgement.why if state.judgement is not None else "")
             item.setData(0, Qt.ItemDataRole.UserRole, group)
             items.append(item)
@@ -137,12 +142,13 @@ class _CheckCard(QFrame):
         words.setSpacing(3)
         words.addWidget(self._title)
         words.addWidget(self._text)
+        words.addSpacing(5)
+        words.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 10, 12, 10)
         row.setSpacing(10)
         row.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
         row.addLayout(words, 1)
-        row.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
 
     def show_check(self, check: RestorationCheck, *, pending: bool) -> None:
         """Show how the check went."""
@@ -177,6 +183,8 @@ def _listing(titles: list[str]) -> QTreeWidget:
     listing.header().setStretchLastSection(False)
     listing.header().setSectionResizeMode(0, listing.header().ResizeMode.Stretch)
     for column in range(1, len(titles)):
+        if titles[column] not in _WORDS:
+            listing.headerItem().setTextAlignment(column, _RIGHT)
         listing.header().setSectionResizeMode(column, listing.header().ResizeMode.ResizeToContents)
     return listing
 

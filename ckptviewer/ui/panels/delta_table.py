@@ -14,11 +14,11 @@ from ckptviewer.ui.panels.delta_painting import DeltaPainter
 from ckptviewer.ui.panels.variable_table import VariableTable
 
 _WIDTHS = {
-    DeltaColumn.SHAPE: 130,
-    DeltaColumn.OF_A: 104,
-    DeltaColumn.OF_B: 104,
+    DeltaColumn.SHAPE: 112,
+    DeltaColumn.OF_A: 96,
+    DeltaColumn.OF_B: 96,
     DeltaColumn.CHANGE: 124,
-    DeltaColumn.VERDICT: 150,
+    DeltaColumn.VERDICT: 132,
 }
 _COPIED = ("max_abs", "mean_abs", "relative_l2", "cosine", "mean_difference", "std_difference")
 
@@ -42,6 +42,7 @@ class DeltaTable(VariableTable):
             for column, width in _WIDTHS.items():
                 header.resizeSection(column, width)
             header.setSectionResizeMode(DeltaColumn.NAME, QHeaderView.ResizeMode.Stretch)
+            self.fit_names()
         self.selectionModel().selectionChanged.connect(self._tell_selection)
 
     def refresh(self) -> None:

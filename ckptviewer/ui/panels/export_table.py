@@ -6,7 +6,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QMenu, QStyleOptionViewItem
 
-from ckptviewer.checkpoint.text import printable
+from ckptviewer.checkpoint.text import count_text, printable
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.export_rows import TITLES, ExportColumn, ExportRowsModel
@@ -58,6 +58,7 @@ class ExportTable(VariableTable):
             for column, width in _WIDTHS.items():
                 header.resizeSection(column, width)
             header.setSectionResizeMode(ExportColumn.NAME, QHeaderView.ResizeMode.Stretch)
+            self.fit_names()
         self.selectionModel().selectionChanged.connect(self._tell_selection)
 
     def make_room_for_casts(self, casts: bool) -> None:
@@ -218,7 +219,7 @@ class ExportPainter(RowPainter):
         if new:
             note = f"\u2192 {new.replace('/', ' / ')}"
         elif isinstance(item, Group):
-            note = f"{item.variable_count:,}"
+            note = count_text(item.variable_count)
         elif model.tree.slots.get(item) and not model.is_expanded(row):
             note = f"+{len(model.tree.slots[item])}"
         if note:

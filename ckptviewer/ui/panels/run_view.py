@@ -32,6 +32,7 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.models.run_rows import TITLES, RunColumn, RunRowsModel, time_text
 from ckptviewer.ui.open_run import Known
+from ckptviewer.ui.panels.padded_cells import PaddedCells
 from ckptviewer.ui.panels.run_heat_map import Cell, RunHeatMap
 from ckptviewer.ui.panels.run_shades import HeatLegend
 from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
@@ -47,7 +48,7 @@ from ckptviewer.ui.panels.widgets import (
 from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.running import Running
 
-_WIDTHS = {RunColumn.STEP: 72, RunColumn.SAVED: 96, RunColumn.SIZE: 72}
+_WIDTHS = {RunColumn.STEP: 72, RunColumn.SAVED: 108, RunColumn.SIZE: 76}
 _MOST_FINDINGS = 500
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
@@ -443,6 +444,7 @@ class RunView(View):
         table = QTableView()
         table.setModel(self.model)
         table.setAccessibleName("Checkpoints of the run")
+        table.setItemDelegate(PaddedCells(table))
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setShowGrid(False)

@@ -13,6 +13,7 @@ from PySide6.QtGui import (
     QKeySequence,
     QMouseEvent,
     QPaintEvent,
+    QResizeEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
@@ -32,6 +33,9 @@ _WIDTHS = {
     Column.DISTRIBUTION: 114,
     Column.HEALTH: 110,
 }
+
+
+WIDEST_NAME = 820
 
 
 class VariableTable(QTableView):
@@ -98,6 +102,7 @@ class VariableTable(QTableView):
             for column, width in _WIDTHS.items():
                 header.resizeSection(column, width)
             header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
+            self.fit_names()
         self.setColumnHidden(Column.HEALTH, True)
         self.refresh()
         self.selectionModel().selectionChanged.connect(self._tell_selection)
@@ -179,6 +184,22 @@ class VariableTable(QTableView):
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
 
     # Qt's events.
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self.fit_names()
+        super().resizeEvent(event)
+
+    def fit_names(self) -> None:
+        """Names take what is left, but on a wide screen numbers stay within sight of them."""
+        header = self.horizontalHeader()
+        others = sum(header.sectionSize(column) for column in range(1, header.count()))
+        if not header.count():
+            return
+        is_wide = self.viewport().width() - others > WIDEST_NAME
+        modes = QHeaderView.ResizeMode
+        header.setSectionResizeMode(0, modes.Interactive if is_wide else modes.Stretch)
+        if is_wide:
+            header.resizeSection(0, WIDEST_NAME)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         with self._courtesy:
