@@ -105,6 +105,35 @@ def role_colour(theme: Theme, role: Role) -> QColor:
     return QColor(getattr(theme, ROLE_COLOURS.get(role, "muted")))
 
 
+def luminance(colour: QColor) -> float:
+    """Relative luminance from 0 to 1, by the Web Content Accessibility Guidelines 2.2."""
+
+    def linear(value: float) -> float:
+        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (linear(part) for part in (colour.redF(), colour.greenF(), colour.blueF()))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def blended(colour: QColor, ground: QColor) -> QColor:
+    """What a colour that lets its ground through looks like on it."""
+    share = colour.alphaF()
+
+    def mixed(top: float, below: float) -> float:
+        return top * share + below * (1 - share)
+
+    return QColor.fromRgbF(
+        mixed(colour.redF(), ground.redF()),
+        mixed(colour.greenF(), ground.greenF()),
+        mixed(colour.blueF(), ground.blueF()),
+    )
+
+
+def ink_on(ground: QColor) -> QColor:
+    """Black or white, whichever can be read better on a ground: by 4.5 at the least."""
+    return QColor("#000000" if luminance(ground) > 0.179 else "#ffffff")
+
+
 def apply_theme(app: QApplication, theme: Theme) -> None:
     """Dress the whole application."""
     app.setStyle(QStyleFactory.create("Fusion"))
@@ -208,7 +237,8 @@ def _style_sheet(theme: Theme) -> str:
     QPushButton#primary:disabled {{ background: {theme.track}; color: {theme.muted};
         border-color: {theme.track}; }}
     QLineEdit {{ background: {theme.base}; border: 1px solid {theme.line}; border-radius: 6px;
-        padding: 5px 9px; selection-background-color: {theme.accent};
+        padding: 5px 9px; placeholder-text-color: {theme.muted};
+        selection-background-color: {theme.accent};
         selection-color: {theme.base}; }}
     QLineEdit:focus {{ border-color: {theme.accent}; }}
     QTableView, QTreeView {{ background: {theme.base}; border: 1px solid transparent;
@@ -218,6 +248,7 @@ def _style_sheet(theme: Theme) -> str:
     QTableView:focus, QTreeView:focus, QScrollArea:focus, #focusable:focus {{
         border: 1px solid {theme.accent}; }}
     QTreeWidget::item {{ padding: 4px 4px; }}
+    #commands::item {{ padding: 6px 6px; }}
     QTreeWidget::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QHeaderView {{ background: {theme.window}; border: none; }}
     QHeaderView::section {{ background: {theme.window}; color: {theme.muted}; border: none;
@@ -239,7 +270,7 @@ def _style_sheet(theme: Theme) -> str:
     QMenu::item:disabled {{ color: {theme.muted}; }}
     QMenu::separator {{ height: 1px; background: {theme.line}; margin: 4px 8px; }}
     QSpinBox, QDoubleSpinBox {{ background: {theme.base}; color: {theme.text};
-        border: 1px solid {theme.line}; border-radius: 6px; padding: 3px 6px;
+        border: 1px solid {theme.line}; border-radius: 6px; padding: 4px 6px;
         selection-background-color: {theme.accent}; selection-color: {theme.base}; }}
     #number::up-button, #number::down-button {{ width: 0; border: none; }}
     QAbstractSpinBox QLineEdit {{ border: none; padding: 0 4px; background: transparent; }}

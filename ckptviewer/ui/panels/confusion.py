@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.plain_text import as_plain
+from ckptviewer.ui.theme import blended, ink_on
 
 _LARGEST_CELL, _SMALLEST_NUMBERED = 46.0, 20.0
 _LONGEST_LABEL = 110.0
@@ -85,8 +86,8 @@ class ConfusionMatrix(QWidget):
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.drawRect(rect.adjusted(inset, inset, -inset, -inset))
                 if numbered and count:
-                    strong = of and count / of > 0.55
-                    painter.setPen(QColor(theme.base if strong else theme.text))
+                    shade = self._shade(count, of, right=row == column)
+                    painter.setPen(ink_on(blended(shade, QColor(theme.base))))
                     painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, str(count))
         self._paint_labels(painter, area, cell)
         if self._hovered is not None:
