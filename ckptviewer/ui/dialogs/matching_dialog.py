@@ -25,11 +25,11 @@ from ckptviewer.analysis.rename_preview import RenamePreview, parse_rules, previ
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.rename_sets import RULE_SETS
 from ckptviewer.checkpoint.renaming import RenameRule
-from ckptviewer.checkpoint.text import plural, shape_text
+from ckptviewer.checkpoint.text import count_text, plural, shape_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report
 from ckptviewer.ui.open_comparison import OpenComparison
-from ckptviewer.ui.panels.widgets import wrapped_label
+from ckptviewer.ui.panels.widgets import primary_ok, wrapped_label
 
 _SETTLE_MS = 150
 _MOST_SHOWN = 300
@@ -72,6 +72,7 @@ class RulesDialog(QDialog):
         self._buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
+        primary_ok(self._buttons)
         self._buttons.accepted.connect(self.accept)
         self._buttons.rejected.connect(self.reject)
         self._add_ready_made()
@@ -97,9 +98,7 @@ class RulesDialog(QDialog):
         self._preview()
 
     def _add_ready_made(self) -> None:
-        button = self._buttons.addButton(
-            "Ready-made \u25be", QDialogButtonBox.ButtonRole.ActionRole
-        )
+        button = self._buttons.addButton("Ready-made \u25be", QDialogButtonBox.ButtonRole.ResetRole)
         menu = QMenu(button)
         for each in RULE_SETS.values():
             menu.addAction(each.title).triggered.connect(
@@ -142,7 +141,8 @@ class RulesDialog(QDialog):
             items.append(QTreeWidgetItem([row.key, row.new_key, state]))
         self.listing.addTopLevelItems(items)
         problem = next(filter(None, found.problems), "")
-        told = f"{plural(len(found.rows), 'key')} renamed, {found.found:,} of them into keys of B"
+        told = f"{plural(len(found.rows), 'key')} renamed, "
+        told += f"{count_text(found.found)} of them into keys of B"
         if found.collisions:
             told += f"; {plural(len(found.collisions), 'collision')}"
         self.note.setText(problem or f"{told}.")
@@ -169,6 +169,7 @@ class MatchDialog(QDialog):
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
+        primary_ok(buttons)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         side = "A" if self._key_a is None else "B"

@@ -49,6 +49,7 @@ class Palette(QDialog):
         self.listing.setHeaderHidden(True)
         self.listing.setRootIsDecorated(False)
         self.listing.setUniformRowHeights(True)
+        self.listing.setObjectName("commands")
         self.listing.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         header = self.listing.header()
         header.setStretchLastSection(False)
@@ -64,6 +65,7 @@ class Palette(QDialog):
         self.edit.textChanged.connect(self._narrow)
         self.edit.returnPressed.connect(self._do)
         self.listing.itemClicked.connect(lambda _item: self._do())
+        self.listing.ensurePolished()  # rows are measured before they are shown
         width = min(_WIDTH, window.width() - 40)
         self.setFixedWidth(width)
         self._narrow("")

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.analysis.thresholds import Thresholds
 from ckptviewer.checkpoint.errors import InvalidSettingError
-from ckptviewer.ui.panels.widgets import wrapped_label
+from ckptviewer.ui.panels.widgets import primary_ok, wrapped_label
 
 _WORDS = {
     "restoration_mean": (
@@ -57,6 +57,7 @@ class ThresholdsDialog(QDialog):
             | QDialogButtonBox.StandardButton.Cancel
             | QDialogButtonBox.StandardButton.RestoreDefaults
         )
+        primary_ok(buttons)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         restore = buttons.button(QDialogButtonBox.StandardButton.RestoreDefaults)

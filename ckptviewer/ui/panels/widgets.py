@@ -16,6 +16,7 @@ from PySide6.QtGui import (
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
+    QDialogButtonBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -234,6 +235,12 @@ def wrapped_label(text: str, object_name: str = "") -> QLabel:
     copy.triggered.connect(lambda: QGuiApplication.clipboard().setText(text))
     label.addAction(copy)
     return label
+
+
+def primary_ok(buttons: QDialogButtonBox) -> None:
+    """Let the OK of a dialog look like what it is: the answer that Return gives."""
+    button = buttons.button(QDialogButtonBox.StandardButton.Ok)
+    button.setObjectName("primary")
 
 
 def section_label(text: str) -> QLabel:
