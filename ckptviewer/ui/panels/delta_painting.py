@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QStyleOptionViewItem
 
 from ckptviewer.analysis.comparison import LETTERS, Status
 from ckptviewer.analysis.sketch import Sketch
+from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.models.delta_rows import DeltaColumn, DeltaRowsModel
 from ckptviewer.ui.panels.row_painting import (
@@ -99,7 +100,7 @@ class DeltaPainter(RowPainter):
         note = f"\u2190 {former.replace('/', ' / ')}" if former else ""
         item = model.item(row)
         if isinstance(item, Group):
-            note = f"{item.variable_count:,}"
+            note = count_text(item.variable_count)
         if note:
             painter.setPen(QColor(theme.muted))
             painter.setFont(self._appearance.small_font)

@@ -73,6 +73,7 @@ class DistributionPanel(QWidget):
         self._controls = QWidget()
         controls = QHBoxLayout(self._controls)
         controls.setContentsMargins(0, 0, 0, 0)
+        controls.setSpacing(2)
         self._bins = ChoiceButton("Bins", [str(count) for count in BIN_CHOICES], "64")
         self._x_scale = ChoiceButton("X", ["linear", "log |x|"], "linear")
         self._y_scale = ChoiceButton("Y", ["linear", "log"], "linear")
@@ -255,7 +256,13 @@ def _facts(variable: Variable, statistics: Statistics) -> list[tuple[str, str, s
         ("Denormal", statistics.denormal),
     ):
         share = f" ({count / statistics.count:.1%})" if count else ""
-        facts.append((label, count_text(count) + share, f"{count:,} of {statistics.count:,}"))
+        facts.append(
+            (
+                label,
+                count_text(count) + share,
+                f"{count_text(count)} of {count_text(statistics.count)}",
+            )
+        )
     if statistics.distinct is not None:
         facts.append(("Distinct", count_text(statistics.distinct), ""))
     return facts

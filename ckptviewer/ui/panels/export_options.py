@@ -20,7 +20,7 @@ from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import BadRuleError
 from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
-from ckptviewer.checkpoint.text import elide_middle, plural
+from ckptviewer.checkpoint.text import count_text, elide_middle, plural
 from ckptviewer.checkpoint.variable import Role
 from ckptviewer.export.choices import CAST_ROLES, CastRule, Choices, Preset
 from ckptviewer.export.writers import FORMATS
@@ -236,7 +236,7 @@ class ExportOptions(QWidget):
             for old, new in map(short_names, pairs[:MOST_RENAMED_SHOWN])
         ]
         if len(pairs) > len(shown):
-            shown.append(f"and {len(pairs) - len(shown):,} more: the tree shows all")
+            shown.append(f"and {count_text(len(pairs) - len(shown))} more: the tree shows all")
         self.renamed.setText("\n".join(shown))
         self.renamed.setVisible(bool(shown))
 

@@ -155,10 +155,12 @@ def _facts(delta: VariableDelta) -> list[tuple[str, str, str]]:
     ]
     flips, count = difference.sign_flips, difference.count
     if flips is not None:
-        facts.append(("Sign flips", _share(flips, count), f"{flips:,} of {count:,}"))
+        facts.append(
+            ("Sign flips", _share(flips, count), f"{count_text(flips)} of {count_text(count)}")
+        )
     beyond = difference.beyond if difference.tolerance.given else difference.unequal
     label = "Beyond tolerance" if difference.tolerance.given else "Not equal"
-    facts.append((label, _share(beyond, count), f"{beyond:,} of {count:,}"))
+    facts.append((label, _share(beyond, count), f"{count_text(beyond)} of {count_text(count)}"))
     if difference.nan_a or difference.nan_b or difference.inf_a or difference.inf_b:
         facts += [
             ("NaN", f"{count_text(difference.nan_a)} \u2192 {count_text(difference.nan_b)}", ""),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from ckptviewer.checkpoint.text import number_text, plural
+from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.table_rows import Cell, Heading, Row
 from ckptviewer.ui.panels.result_table import ResultTable
@@ -258,7 +258,7 @@ def read_back_words(equal: bool | None, changed: bool) -> str:
 def _facts(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
     for side, found in sorted(outcome.measurements.items()):
         of = f" {side.upper()}" if len(outcome.measurements) > 1 else ""
-        yield f"Examples{of}", f"{found.examples:,}", ""
+        yield f"Examples{of}", count_text(found.examples), ""
         latency, rate = found.latency_seconds, found.throughput
         tip = f"Median of batches of {found.batch_size}, without the first"
         yield f"Latency of a batch{of}", "\u2013" if latency is None else _time(latency), tip

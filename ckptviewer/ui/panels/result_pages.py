@@ -261,7 +261,7 @@ def _agreement_facts(agreement: Agreement | None) -> list[tuple[str, str, str]]:
         of = f" of {each.output}" if agreement is not None and len(agreement.outputs) > 1 else ""
         name = "Same largest output" if each.argmax is not None else "Close values"
         share = "\u2013" if each.agreement is None else f"{each.agreement:.4%}"
-        facts.append((f"{name}{of}", share, f"of {each.examples:,} examples"))
+        facts.append((f"{name}{of}", share, f"of {count_text(each.examples)} examples"))
         facts.append(("max |\u0394|", number_text(each.max_abs), repr(each.max_abs)))
         facts.append(("mean |\u0394|", number_text(each.mean_abs), repr(each.mean_abs)))
         if each.differing:

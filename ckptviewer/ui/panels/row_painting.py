@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from ckptviewer.checkpoint.findings import Severity
+from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.variable_rows import Column, VariableRowsModel
@@ -85,7 +86,7 @@ class RowPainter(QStyledItemDelegate):
         item = model.item(row)
         note = ""
         if isinstance(item, Group):
-            note = f"{item.variable_count:,}"
+            note = count_text(item.variable_count)
         elif model.tree.slots.get(item) and not model.is_expanded(row):
             note = f"+{len(model.tree.slots[item])}"
         if note:

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ckptviewer.checkpoint.text import number_text, plural
+from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.widgets import wrapped_label
 
@@ -118,7 +118,8 @@ class Stages(QWidget):
             self._bar.setValue(min(event.done, event.total))
             if event.total:
                 units = {"run": "examples", "read-back": "variables", "impact": "groups"}
-                self._tell(f"{event.done:,} of {event.total:,} {units.get(event.stage, '')}")
+                done, total = count_text(event.done), count_text(event.total)
+                self._tell(f"{done} of {total} {units.get(event.stage, '')}")
         elif isinstance(event, protocol.Libraries):
             keras = f", Keras {event.keras}" if event.keras else ""
             self._tell(f"TensorFlow {event.tensorflow}{keras}")

@@ -10,7 +10,7 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QStatusBar, QWidget
 
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.text import plural, size_text
+from ckptviewer.checkpoint.text import count_text, plural, size_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs
 from ckptviewer.ui.panels.widgets import SEVERITY_MARKS, flat_button
@@ -115,7 +115,7 @@ class StatusLine(QStatusBar):
             self._amount.setText(
                 f"{size_text(progress.done)} of {size_text(progress.total)}"
                 if progress.unit == "bytes"
-                else f"{progress.done:,} of {progress.total:,} {progress.unit}"
+                else f"{count_text(progress.done)} of {count_text(progress.total)} {progress.unit}"
             )
         else:
             self._bar.setRange(0, 0)
