@@ -109,7 +109,7 @@ class ApprovalDialog(QDialog):
             column.addWidget(self._card(risk))
         if len(risks) <= 3:
             return page
-        area = scrolled(page)
+        area = scrolled(page, "What was found")
         area.setFixedHeight(_TALL)
         return area
 

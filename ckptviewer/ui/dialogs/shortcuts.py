@@ -69,7 +69,7 @@ class ShortcutsDialog(QDialog):
         buttons.setContentsMargins(20, 0, 20, 14)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(scrolled(page), 1)
+        column.addWidget(scrolled(page, "Keys"), 1)
         column.addWidget(buttons)
         self.resize(min(780, window.width() - 40), min(560, window.height() - 60))
 

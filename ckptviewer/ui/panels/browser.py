@@ -40,6 +40,9 @@ SETTLE_MS = 60
 FILTERED_IN_PLACE = 20_000
 """Up to so many variables a filter is quicker applied than handed to a thread."""
 
+_NO_MATCH = "No variable matches the filter.  Esc clears it."
+_NO_VARIABLES = "There are no variables in it."
+
 
 class Browser(View):
     """Tree to the left, inspector to the right.
@@ -74,7 +77,7 @@ class Browser(View):
         self._make_view_menu()
         self.table = VariableTable(appearance, jobs.courtesy)
         self._banner = self._make_banner()
-        self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
+        self._nothing = QLabel(_NO_MATCH)
         self._nothing.setObjectName("muted")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._nothing.setMinimumHeight(60)
@@ -269,7 +272,9 @@ class Browser(View):
         self.table.show_model(model)
         self._in_sight.start()
         self.inspector.checkpoint_panel.show_tree(session.tree)
-        self._nothing.hide()
+        is_empty = not session.checkpoint.variables
+        self._nothing.setText(_NO_VARIABLES if is_empty else _NO_MATCH)
+        self._nothing.setVisible(is_empty)
 
     def _show_matches(self, rows: list[int] | None) -> None:
         model = self.table.rows_model()
@@ -277,7 +282,8 @@ class Browser(View):
             return
         selected = self.table.selected_items()
         model.set_matches(rows)
-        self._nothing.setVisible(rows is not None and not rows)
+        is_empty = rows is not None and not rows
+        self._nothing.setVisible(is_empty or not model.tree.variables)
         self._show_counts()
         for item in selected[:1]:
             if isinstance(item, int) and model.row_of_item(item) is not None:

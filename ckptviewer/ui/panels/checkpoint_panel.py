@@ -22,6 +22,7 @@ from ckptviewer.ui.panels.histogram_sheet import HistogramSheet
 from ckptviewer.ui.panels.overview import OverviewPanel
 from ckptviewer.ui.panels.ranking import RankingPanel
 from ckptviewer.ui.panels.treemap_view import TreemapView
+from ckptviewer.ui.panels.widgets import name_tabs
 from ckptviewer.ui.session import Session
 
 SHEET_TAB, RANKING_TAB = 2, 3
@@ -49,6 +50,7 @@ class CheckpointPanel(QWidget):
             view.chosen.connect(self.chosen)
         self.findings.chosen.connect(self.key_chosen)
         self.tabs = QTabWidget()
+        name_tabs(self.tabs, "Views of the checkpoint")
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self.summary, "Summary")
         self.tabs.addTab(_padded(self.map), "Map")

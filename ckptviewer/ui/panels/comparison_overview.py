@@ -68,7 +68,7 @@ class ComparisonOverview(QWidget):
         column.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(page))
+        outer.addWidget(scrolled(page, "Overview of the comparison"))
 
     def show_comparison(self, compared: OpenComparison, *, finished: bool) -> None:
         """Show what is known by now. finished: all numbers are there."""

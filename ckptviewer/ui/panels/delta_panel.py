@@ -21,7 +21,7 @@ from ckptviewer.ui.panels.distribution import DistributionPanel
 from ckptviewer.ui.panels.image import ImagePanel
 from ckptviewer.ui.panels.overlay import OverlayPanel
 from ckptviewer.ui.panels.pair_values import PairValues
-from ckptviewer.ui.panels.widgets import ElidedLabel, FactList, scrolled, wrapped_label
+from ckptviewer.ui.panels.widgets import ElidedLabel, FactList, name_tabs, scrolled, wrapped_label
 from ckptviewer.ui.session import Session
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ class DeltaPanel(QWidget):
         self.difference.saved.connect(self.copied)
         self.values.copied.connect(self.copied)
         self.tabs = QTabWidget()
+        name_tabs(self.tabs, "Views of the difference")
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self.overlay, "Overlay")
         self.tabs.addTab(self.difference, "Difference")
         self.tabs.addTab(self.map, "Map")
         self.tabs.addTab(self.values, "Values")
-        self.tabs.addTab(scrolled(self._details_page()), "Match")
+        self.tabs.addTab(scrolled(self._details_page(), "Match"), "Match")
         self.tabs.currentChanged.connect(lambda _tab: self._fill_tab())
         head = QVBoxLayout()
         head.setContentsMargins(20, 16, 20, 8)

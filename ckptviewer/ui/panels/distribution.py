@@ -62,7 +62,7 @@ class DistributionPanel(QWidget):
         message_column.addWidget(self._message)
         page = QWidget()
         self._stack.addWidget(message_page)
-        self._stack.addWidget(scrolled(page))
+        self._stack.addWidget(scrolled(page, "Distribution"))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addLayout(self._stack)

@@ -77,7 +77,7 @@ class ExportResult(QWidget):
         page = QWidget()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(page))
+        outer.addWidget(scrolled(page, "Result of the export"))
         self._lay_out(QVBoxLayout(page))
 
     def show_done(self, done: Done) -> None:

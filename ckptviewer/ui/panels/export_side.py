@@ -41,7 +41,7 @@ class ExportSide(QWidget):
         for widget, stretch in (
             (head, 0),
             (_line(), 0),
-            (scrolled(self.options), 1),
+            (scrolled(self.options, "Options of the export"), 1),
             (_line(), 0),
             (self.target, 0),
         ):

@@ -39,6 +39,7 @@ class HeatMap(QWidget):
 
         self._appearance = appearance
         self._view = pyqtgraph.PlotWidget(background=None)
+        self._view.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._view.setAccessibleName("Heat map")
         self._view.setMenuEnabled(False)
         self._view.hideButtons()

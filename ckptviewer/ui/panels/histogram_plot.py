@@ -30,6 +30,7 @@ class HistogramPlot(QWidget):
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
         self.view = pyqtgraph.PlotWidget(background=None)
+        self.view.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.view.setAccessibleName("Histogram")
         self.view.setAcceptDrops(False)
         self.view.setMenuEnabled(False)

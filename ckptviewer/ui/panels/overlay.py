@@ -57,7 +57,7 @@ class OverlayPanel(QWidget):
         column.addWidget(self._facts)
         column.addStretch(1)
         outer = QStackedLayout(self)
-        outer.addWidget(scrolled(page))
+        outer.addWidget(scrolled(page, "Overlay"))
         appearance.changed.connect(self._draw)
 
     def show_delta(self, delta: VariableDelta) -> None:

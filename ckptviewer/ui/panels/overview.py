@@ -69,7 +69,7 @@ class OverviewPanel(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         page = QWidget()
-        outer.addWidget(scrolled(page))
+        outer.addWidget(scrolled(page, "Summary"))
         column = QVBoxLayout(page)
         column.setContentsMargins(20, 16, 20, 20)
         column.setSpacing(8)

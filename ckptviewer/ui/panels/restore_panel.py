@@ -27,6 +27,7 @@ from ckptviewer.ui.panels.widgets import (
     FindingCard,
     clear_layout,
     flat_button,
+    name_tabs,
     scrolled,
     wrapped_label,
 )
@@ -207,6 +208,7 @@ class RestorePanel(QWidget):
 
     def _make_help(self) -> QTabWidget:
         tabs = QTabWidget()
+        name_tabs(tabs, "What follows from it")
         tabs.setDocumentMode(True)
         for edit, title, button in (
             (self.python, "Python", self._button("Copy", "Copy the Python", self.copy_python)),
@@ -225,7 +227,7 @@ class RestorePanel(QWidget):
         self._statements.setContentsMargins(14, 10, 14, 10)
         self._statements.setSpacing(8)
         said.setLayout(self._statements)
-        tabs.addTab(scrolled(said), "What TensorFlow says")
+        tabs.addTab(scrolled(said, "What TensorFlow says"), "What TensorFlow says")
         return tabs
 
     def _button(self, text: str, tip: str, do: object) -> QPushButton:

@@ -95,7 +95,7 @@ class ResultOverview(QWidget):
         column.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scrolled(page))
+        outer.addWidget(scrolled(page, "Result"))
 
     def show_finished(self, finished: Finished) -> None:
         """Show a validation that came to its end."""

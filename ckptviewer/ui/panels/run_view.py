@@ -43,6 +43,7 @@ from ckptviewer.ui.panels.widgets import (
     ElidedLabel,
     FindingCard,
     clear_layout,
+    name_tabs,
     wrapped_label,
 )
 from ckptviewer.ui.plain_text import as_plain
@@ -99,6 +100,7 @@ class RunView(View):
         self.heat_measure = ChoiceButton("Colour by", list(MEASURES), HEAT_MEASURE)
         self.legend = HeatLegend(appearance)
         self.tabs = QTabWidget()
+        name_tabs(self.tabs, "Timeline and heat map")
         self._go_on = QToolButton()
         self._actions = self._make_actions()
         self._tools = self._make_tools()

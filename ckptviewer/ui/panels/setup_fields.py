@@ -125,7 +125,7 @@ class SetupFields(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        outer.addWidget(scrolled(page), 1)
+        outer.addWidget(scrolled(page, "Set-up"), 1)
         outer.addWidget(foot)
         self._show_against("")
 

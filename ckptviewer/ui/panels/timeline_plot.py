@@ -76,6 +76,7 @@ class TimelinePlot(QWidget):
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
         self.view = _courteous(pyqtgraph.PlotWidget, courtesy)(background=None)
+        self.view.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.view.setAccessibleName("Timeline")
         self.view.setAcceptDrops(False)
         self.view.setMenuEnabled(False)

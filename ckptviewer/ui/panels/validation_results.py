@@ -18,6 +18,7 @@ from ckptviewer.ui.panels.result_pages import (
     ExamplesPage,
     ReadBackPage,
 )
+from ckptviewer.ui.panels.widgets import name_tabs
 
 if TYPE_CHECKING:
     from ckptviewer.ui.validation_work import Finished, Looked, Shown
@@ -37,6 +38,7 @@ class ValidationResults(QTabWidget):
     def __init__(self, appearance: Appearance) -> None:
         super().__init__()
         self.setDocumentMode(True)
+        name_tabs(self, "Results of the validation")
         self.restore = RestorePanel(appearance)
         self.overview = ResultOverview(appearance)
         self.restored = {side: RestorePanel(appearance) for side in ("a", "b")}

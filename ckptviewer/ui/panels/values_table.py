@@ -69,6 +69,7 @@ class ValuesTable(QTableView):
         theme = self._appearance.theme
         self.setStyleSheet(
             f"QTableView {{ gridline-color: {theme.track}; border: 1px solid {theme.line}; }}"
+            f" QTableView:focus {{ border-color: {theme.accent}; }}"
             f" QTableCornerButton::section {{ background: {theme.window}; border: none;"
             f" border-right: 1px solid {theme.line}; border-bottom: 1px solid {theme.line}; }}"
             f" QAbstractScrollArea::corner {{ background: {theme.base}; border: none; }}"

@@ -22,6 +22,7 @@ from ckptviewer.ui.panels.widgets import (
     FactList,
     FindingCard,
     clear_layout,
+    name_tabs,
     scrolled,
     section_label,
     wrapped_label,
@@ -75,11 +76,12 @@ class VariablePanel(QWidget):
         self._copy.setToolTip("Put the lines that read this variable on the clipboard")
         self._copy.clicked.connect(self.copy_as_python)
         self.tabs = QTabWidget()
+        name_tabs(self.tabs, "Views of the variable")
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(self.distribution, "Distribution")
         self.tabs.addTab(self.values, "Values")
         self.tabs.addTab(self.image, "Image")
-        self.tabs.addTab(scrolled(self._details_page()), "Details")
+        self.tabs.addTab(scrolled(self._details_page(), "Details"), "Details")
         self.tabs.currentChanged.connect(lambda _tab: self._fill_tab())
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QScrollArea,
     QSizePolicy,
+    QTabWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -260,15 +261,22 @@ def flat_button(text: str, tool_tip: str) -> QToolButton:
     return button
 
 
-def scrolled(content: QWidget) -> QScrollArea:
-    """The content in an area that scrolls up and down only."""
+def scrolled(content: QWidget, name: str) -> QScrollArea:
+    """The content in an area that scrolls up and down only; its name for people who hear it."""
     area = QScrollArea()
+    area.setAccessibleName(name)
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFrameShape(QFrame.Shape.NoFrame)
     content.setObjectName("page")
     area.setWidget(content)
     return area
+
+
+def name_tabs(tabs: QTabWidget, name: str) -> None:
+    """Name tabs for people who hear them; the keyboard is taken by their bar."""
+    tabs.setAccessibleName(name)
+    tabs.tabBar().setAccessibleName(name)
 
 
 def clear_layout(layout: QVBoxLayout) -> None:
