@@ -22,6 +22,7 @@ MAX_BYTES = 64 << 20
 
 _MAX_TEXT = 1 << 16
 _MAX_RULES = 1000
+_MAX_PATTERNS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +124,14 @@ def _rules(value: object) -> tuple[RenameRule, ...]:
     if not isinstance(value, list) or len(value) > _MAX_RULES:
         raise _wrong("rules", f"a list of at most {_MAX_RULES} rules")
     rules = []
+    left = _MAX_PATTERNS
     for each in value:
         if not isinstance(each, dict):
             raise _wrong("rules", "a list of patterns and replacements")
         pattern = _text(each.get("pattern"), "rules.pattern")
+        left -= len(pattern)
+        if left < 0:
+            raise _wrong("rules", f"patterns of at most {_MAX_PATTERNS:,} characters together")
         rules.append(RenameRule(pattern, _text(each.get("replacement"), "rules.replacement")))
     return tuple(rules)
 

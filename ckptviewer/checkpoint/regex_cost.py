@@ -20,6 +20,7 @@ MOST_STEPS = 1e8
 _MOST_WAYS = 1e5
 _FEW_TIMES = 16
 _MOST_COUNTS = 8
+_MOST_LOOKS = 300_000
 _LETTERS = frozenset(range(128)) | frozenset(map(ord, "\u00a0\u00e9\u0130\u0663\u4e00"))
 """Characters that stand for all: others are taken for members of every set."""
 
@@ -102,6 +103,7 @@ class _Analysis:
         cases = "".join(text.upper() + text.lower() for text in map(chr, own))
         self._all = _LETTERS | own | frozenset(map(ord, cases))
         self._sets: dict[str, Characters] = {}
+        self._looks = 0
         self._begins: dict[int, tuple[Characters, bool]] = {}
         self._kept: list[Any] = []  # what `_begins` knows by its identity
 
@@ -201,6 +203,9 @@ class _Analysis:
         """The characters that one item takes, of those that stand for all."""
         told = repr(item)
         if told not in self._sets:
+            self._looks += len(self._all)
+            if self._looks > _MOST_LOOKS:
+                raise ValueError("it has too many sets of characters")
             self._sets[told] = frozenset(each for each in self._all if self._takes(item, each))
         return self._sets[told]
 

@@ -117,3 +117,10 @@ def test_a_rule_that_could_take_for_ever_is_refused_with_the_file() -> None:
     document["rules"] = [{"pattern": "(a+)+b", "replacement": ""}]
     with pytest.raises(DamagedFileError, match="for ever"):
         from_json(json.dumps(document))
+
+
+def test_patterns_without_end_are_refused() -> None:
+    document = json.loads(SavedComparison(a=SavedSide(path="/a"), b=SavedSide(path="/b")).to_json())
+    document["rules"] = [{"pattern": "a|b" * 20_000, "replacement": ""}] * 10
+    with pytest.raises(DamagedFileError, match="together"):
+        from_json(json.dumps(document))

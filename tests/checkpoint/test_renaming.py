@@ -228,6 +228,11 @@ def test_patterns_that_people_write_are_taken(pattern: str) -> None:
     assert isinstance(RenameRule(pattern, "").apply(key), str)
 
 
+def test_patterns_whose_examination_would_take_long_are_refused() -> None:
+    with pytest.raises(BadRuleError, match="too many sets"):
+        RenameRule("".join(f"[^{chr(0x4E00 + number)}]x?" for number in range(6000)), "")
+
+
 def test_a_name_that_is_too_long_for_a_pattern_is_told() -> None:
     rule = RenameRule(r"(.*)/(.*)/(.*)x", "")
     assert rule.apply("a/b/c" * 5) == "a/b/c" * 5
