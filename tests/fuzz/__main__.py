@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
         (options.corpus / options.parser).mkdir(parents=True, exist_ok=True)
         folders.insert(0, str(options.corpus / options.parser))
     flags = [
-        "-max_len=32768",
+        f"-max_len={target.longest}",
         "-len_control=0",
         "-timeout=120",
         "-rss_limit_mb=2048",

@@ -194,12 +194,14 @@ class Target:
     """A parser under test. mutation: the name of how its inputs are taken apart (mutations.py).
 
     parts: of how many files an input consists. words: what stands in such files, for splicing.
+    longest: how many bytes an input has at most.
     """
 
     run: Callable[[bytes], None]
     mutation: str
     parts: int = 1
     words: tuple[bytes, ...] = ()
+    longest: int = 32 << 10
 
 
 _TEXT = tuple(rb"""{ } < > [ ] " ' \ : # , -inf nan 1e400 0x7 \377 \x \u \U0010ffff""".split())
@@ -250,10 +252,16 @@ TARGETS: Mapping[str, Target] = {
     "saved_comparison": Target(
         run=documents.saved_comparison, mutation="json", words=_JSON + _RULE
     ),
-    "rename_rules": Target(run=documents.rename_rules, mutation="text", words=_RULE),
+    "rename_rules": Target(run=documents.rename_rules, mutation="text", words=_RULE, longest=400),
     "recipe": Target(run=documents.recipe, mutation="json", words=_JSON + _TOML),
     "tfrecords": Target(run=documents.tfrecords, mutation="records", words=_NUMBERS),
-    "run": Target(run=documents.run, mutation="text", parts=2, words=_TEXT + _STATE + _NAMES),
+    "run": Target(
+        run=documents.run,
+        mutation="text",
+        parts=2,
+        words=_TEXT + _STATE + _NAMES,
+        longest=4096,
+    ),
     "hand_over": Target(run=documents.hand_over, mutation="json", words=_JSON),
     "keras_keys": Target(run=documents.keras_keys, mutation="message", parts=3, words=_NAMES),
 }
