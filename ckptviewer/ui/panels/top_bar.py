@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
@@ -82,6 +83,9 @@ class TopBar(QWidget):
             self._tools.addWidget(tool)
             action = tool.defaultAction() if isinstance(tool, QToolButton) else None
             tool.setVisible(action is None or action.isVisible())
+        in_order = (self.open_button, self.back_button, *tools, self.filter)
+        for one, following in pairwise(in_order):  # what is added later would come last
+            QWidget.setTabOrder(one, following)
 
     def show_filter(self, text: str, hint: str) -> None:
         """Show what a view is filtered by; without a hint it cannot be filtered."""

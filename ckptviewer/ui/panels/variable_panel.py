@@ -69,6 +69,7 @@ class VariablePanel(QWidget):
         self._snippet = QLabel()
         self._snippet.setTextFormat(Qt.TextFormat.PlainText)
         self._snippet.setObjectName("code")
+        self._snippet.setAccessibleName("In Python")
         self._snippet.setFont(appearance.fixed_font)
         self._snippet.setTextInteractionFlags(_SELECTABLE)
         self._snippet.setWordWrap(True)
