@@ -102,6 +102,16 @@ def out_of_reach(root: QWidget) -> list[str]:
     ]
 
 
+def traps(root: QWidget) -> list[str]:
+    """What Tab leads into, and never out of."""
+    return [
+        f"{type(widget).__name__} {words_of(widget)!r}"
+        for widget in in_sight(root)
+        if (isinstance(widget, QAbstractItemView) and widget.tabKeyNavigation())
+        or (isinstance(widget, QPlainTextEdit) and not widget.tabChangesFocus())
+    ]
+
+
 def shared_shortcuts(window: MainWindow) -> list[str]:
     """Keys that two actions of the menus have."""
     actions = {
@@ -121,7 +131,7 @@ def shared_shortcuts(window: MainWindow) -> list[str]:
 
 
 def check(root: QWidget, where: str) -> None:
-    found = {"silent": silent(root), "out of reach": out_of_reach(root)}
+    found = {"silent": silent(root), "out of reach": out_of_reach(root), "traps": traps(root)}
     if isinstance(root, MainWindow):
         found["shared"] = shared_shortcuts(root)
     assert not any(found.values()), f"{where}: {found}"

@@ -28,6 +28,7 @@ class LogDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("What the model\u2019s process printed")
         self.text = QPlainTextEdit(text or "It printed nothing.")
+        self.text.setTabChangesFocus(True)
         self.text.setReadOnly(True)
         self.text.setFont(appearance.fixed_font)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)

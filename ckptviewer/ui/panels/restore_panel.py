@@ -86,6 +86,8 @@ class RestorePanel(QWidget):
         self.python = QPlainTextEdit()
         self.python.setAccessibleName("Python that restores")
         self.rules = QPlainTextEdit()
+        for text in (self.python, self.rules):
+            text.setTabChangesFocus(True)
         self.rules.setAccessibleName("Rename rules")
         self._statements = QVBoxLayout()
         self.help_ = self._make_help()
