@@ -29,6 +29,7 @@ _VERSIONS = range(9, 16)
 # Parsed by every Python, however old; asks what is installed and imports none of it.
 _QUESTION = """
 import sys
+sys.path[:] = [place for place in sys.path if place]  # nothing of the directory we are in
 found = {"python": "%d.%d.%d" % tuple(sys.version_info[:3]), "version": list(sys.version_info[:2])}
 def version(*names):
     for name in names:

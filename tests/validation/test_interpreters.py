@@ -128,3 +128,13 @@ def test_cancelled(home: Path) -> None:
     token.cancel()
     with pytest.raises(Cancelled):
         find_interpreters(cancel=token)
+
+
+def test_nothing_of_the_current_directory_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "csv", "email", "zipfile"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    assert ask_interpreter(sys.executable).python
+    assert not (tmp_path / "ran").exists()
