@@ -232,8 +232,9 @@ def test_run_and_its_dialogs(window: MainWindow, qtbot: QtBot, tmp_path: Path) -
 def test_tools_of_the_bar_are_reached_from_left_to_right(opened: Open) -> None:
     window = opened()
     bar = window.top_bar
-    chain, widget = [], bar.nextInFocusChain()
-    while widget is not bar:
+    chain: list[int] = []
+    widget = bar.nextInFocusChain()
+    while widget is not None and widget is not bar:
         if bar.isAncestorOf(widget) and widget.isVisible() and not is_qts_own(widget):
             chain.append(widget.mapTo(bar, widget.rect().topLeft()).x())
         widget = widget.nextInFocusChain()

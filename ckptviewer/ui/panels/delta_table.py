@@ -18,7 +18,7 @@ _WIDTHS = {
     DeltaColumn.OF_A: 96,
     DeltaColumn.OF_B: 96,
     DeltaColumn.CHANGE: 124,
-    DeltaColumn.VERDICT: 132,
+    DeltaColumn.VERDICT: 142,
 }
 _COPIED = ("max_abs", "mean_abs", "relative_l2", "cosine", "mean_difference", "std_difference")
 

@@ -64,6 +64,7 @@ class ExportStrip(QWidget):
 
     def __init__(self, appearance: Appearance) -> None:
         super().__init__()
+        self.setMinimumHeight(38)  # as high with its buttons as without
         self.setObjectName("strip")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.name, self.facts = QLabel(), ElidedLabel()

@@ -71,9 +71,10 @@ class RestorePanel(QWidget):
             0, self.table.horizontalHeader().ResizeMode.Fixed
         )
         self.table.horizontalHeader().resizeSection(0, _WIDTHS[0])
-        self.table.horizontalHeader().setSectionResizeMode(
-            2, self.table.horizontalHeader().ResizeMode.Stretch
-        )
+        for names in (1, 2):
+            self.table.horizontalHeader().setSectionResizeMode(
+                names, self.table.horizontalHeader().ResizeMode.Stretch
+            )
         self.table.horizontalHeader().setStretchLastSection(True)
         self._copy = flat_button("Copy rows", "Copy the rows that are shown, or selected")
         self._copy.clicked.connect(lambda _=False: self.table.copy_rows())

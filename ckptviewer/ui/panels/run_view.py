@@ -49,7 +49,7 @@ from ckptviewer.ui.panels.widgets import (
 from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.running import Running
 
-_WIDTHS = {RunColumn.STEP: 72, RunColumn.SAVED: 108, RunColumn.SIZE: 76}
+_WIDTHS = {RunColumn.STEP: 72, RunColumn.SAVED: 108, RunColumn.SIZE: 76, RunColumn.STATE: 86}
 _MOST_FINDINGS = 500
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
@@ -462,8 +462,7 @@ class RunView(View):
             if column in _WIDTHS:
                 header.resizeSection(column, _WIDTHS[column])
         header.setSectionResizeMode(RunColumn.NAME, QHeaderView.ResizeMode.Stretch)
-        for column in (RunColumn.METRIC, RunColumn.STATE):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(RunColumn.METRIC, QHeaderView.ResizeMode.ResizeToContents)
         table.setColumnHidden(RunColumn.METRIC, True)
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         header.customContextMenuRequested.connect(self._offer_columns)
