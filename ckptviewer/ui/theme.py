@@ -245,9 +245,13 @@ def _style_sheet(theme: Theme) -> str:
         outline: none; }}
     QTableView {{ selection-background-color: {theme.selected};
         selection-color: {theme.text}; }}
-    QTableView:focus, QTreeView:focus, QScrollArea:focus, #focusable:focus {{
+    QTableView:focus, QTreeView:focus, QScrollArea:focus {{
         border: 1px solid {theme.accent}; }}
     QTreeWidget::item {{ padding: 4px 4px; }}
+    #lines {{ background: {theme.base}; border: 1px solid transparent; outline: none; }}
+    #lines:focus {{ border-color: {theme.accent}; }}
+    #lines::item {{ padding: 3px 4px; }}
+    #lines::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     #commands::item {{ padding: 6px 6px; }}
     QTreeWidget::item:selected {{ background: {theme.selected}; color: {theme.text}; }}
     QHeaderView {{ background: {theme.window}; border: none; }}

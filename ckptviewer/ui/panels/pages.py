@@ -44,7 +44,7 @@ class WelcomePage(QWidget):
     def __init__(self, appearance: Appearance) -> None:
         super().__init__()
         self.setObjectName("page")
-        inner = _centred_column(self, 520)
+        inner = _centred_column(self, 560)
         title = QLabel("Open a checkpoint")
         title.setFont(appearance.title_font)
         inner.addWidget(title)

@@ -80,6 +80,7 @@ class TimelinePanel(QWidget):
         self.log_y = TickBox("Log scale", appearance)
         self.log_y.setAccessibleName("Logarithmic scale")
         self.list = QListView()
+        self.list.setObjectName("lines")
         self.list.setAccessibleName("What is drawn")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setUniformItemSizes(True)
