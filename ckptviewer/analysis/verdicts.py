@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite, prod, sqrt
+from math import hypot, isfinite, prod, sqrt
 
 from ckptviewer.analysis.thresholds import Thresholds as Thresholds
 from ckptviewer.checkpoint.roles import VALUE_SUFFIX
@@ -183,7 +183,7 @@ def _initializer(facts: DeltaFacts, thresholds: Thresholds) -> str:
         return ""
     if facts.relative_l2 is not None and facts.norm_a and facts.norm_b:
         # Of two independent draws |b-a| is the hypotenuse: about sqrt(2) of equal norms.
-        expected = sqrt(facts.norm_a**2 + facts.norm_b**2) / facts.norm_a
+        expected = hypot(facts.norm_a, facts.norm_b) / facts.norm_a
         if abs(facts.relative_l2 - expected) > 0.15 * expected:
             return ""
     if facts.mean_b is not None and abs(facts.mean_b) > 5 * facts.std_b / sqrt(count):
