@@ -20,6 +20,7 @@ from pytestqt.qtbot import QtBot
 
 from ckptviewer.analysis.remembered import Remembered
 from ckptviewer.checkpoint.errors import MissingShardError
+from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.tree import Group, ViewBy
 from ckptviewer.resources import demo_checkpoint
 from ckptviewer.ui.app import Windows
@@ -451,7 +452,7 @@ def test_selected_variable_shows_the_statistics_that_numpy_computes(
         "NaN": np.isnan(values).sum(),
         "Inf": np.isinf(values).sum(),
     }.items():
-        assert labels[name].toolTip() == f"{count} of {values.size:,}"
+        assert labels[name].toolTip() == f"{count} of {count_text(values.size)}"
 
 
 def test_histogram_counts_every_element(opened: Open, qtbot: QtBot) -> None:
