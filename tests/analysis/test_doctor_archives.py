@@ -18,7 +18,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import keras
 
     path = tmp_path_factory.mktemp("keras") / "model.keras"
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save(path)
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="sequential").save(path)
     return path
 
 
