@@ -51,6 +51,13 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def what_others_left() -> None:
+    """TensorFlow, which other tests import, makes so many objects that collecting takes a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def collecting(qapp: QApplication) -> Iterator[Collecting]:
     """As in the program: no background thread is where what a test left behind is destroyed."""
