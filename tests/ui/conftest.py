@@ -53,7 +53,7 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def what_others_left() -> None:
-    """TensorFlow, which other tests import, makes so many objects that collecting takes a second."""
+    """TensorFlow, which other tests import, makes so much that collecting takes a second."""
     gc.collect()
     gc.freeze()
 
