@@ -30,3 +30,13 @@ class Finding:
     message: str
     remedy: str = ""
     variable: str | None = None
+
+    def as_document(self) -> dict[str, str | None]:
+        """The finding as it stands in JSON; scripts rely on its fields."""
+        return {
+            "code": self.code,
+            "severity": str(self.severity),
+            "variable": self.variable,
+            "message": self.message,
+            "remedy": self.remedy,
+        }

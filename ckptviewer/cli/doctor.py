@@ -64,9 +64,7 @@ def run(options: argparse.Namespace) -> int:
     findings = find(options.path)
     healthy = is_healthy(findings)
     if options.json:
-        from ckptviewer.cli.list import finding_document
-
-        documents = [finding_document(finding) for finding in findings]
+        documents = [finding.as_document() for finding in findings]
         print(json.dumps({"healthy": healthy, "findings": documents}, indent=1))
     else:
         print_for_people(options.path, findings)

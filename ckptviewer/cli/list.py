@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ckptviewer.checkpoint.checkpoint import Checkpoint
-from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.text import plural, printable, size_text
 from ckptviewer.checkpoint.variable import Variable
 
@@ -69,18 +68,7 @@ def as_document(checkpoint: Checkpoint) -> dict[str, Any]:
             }
             for variable in checkpoint.variables
         ],
-        "findings": [finding_document(finding) for finding in checkpoint.findings],
-    }
-
-
-def finding_document(finding: Finding) -> dict[str, Any]:
-    """A finding as scripts rely on it."""
-    return {
-        "code": finding.code,
-        "severity": str(finding.severity),
-        "variable": finding.variable,
-        "message": finding.message,
-        "remedy": finding.remedy,
+        "findings": [finding.as_document() for finding in checkpoint.findings],
     }
 
 

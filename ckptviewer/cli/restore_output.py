@@ -48,16 +48,7 @@ def restore_document(report: RestoreReport) -> dict[str, Any]:
         "rename_rules": [str(rule) for rule in report.rename_rules],
         "only_head_differs": report.head.why if report.head is not None else None,
         "python": report.partial or report.fix or None,
-        "findings": [
-            {
-                "code": each.code,
-                "severity": str(each.severity),
-                "variable": each.variable,
-                "message": each.message,
-                "remedy": each.remedy,
-            }
-            for each in report.findings
-        ],
+        "findings": [each.as_document() for each in report.findings],
     }
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.text import plural, printable, size_text
-from ckptviewer.cli.list import finding_document
 
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.variable import Variable
@@ -104,7 +103,7 @@ def as_document(found: Run, more: Sequence[Finding] = ()) -> dict[str, Any]:
         "latest": found.latest,
         "latest_reason": found.latest_reason,
         "checkpoints": [entry_document(entry) for entry in found.checkpoints],
-        "findings": [finding_document(finding) for finding in (*found.findings, *more)],
+        "findings": [finding.as_document() for finding in (*found.findings, *more)],
     }
 
 

@@ -100,16 +100,7 @@ class Receipt:
             ],
             "files": [{"name": name, "bytes": size} for name, size in self.files.items()],
             "state_file": self.state_file or None,
-            "findings": [
-                {
-                    "code": each.code,
-                    "severity": str(each.severity),
-                    "variable": each.variable,
-                    "message": each.message,
-                    "remedy": each.remedy,
-                }
-                for each in self.findings
-            ],
+            "findings": [each.as_document() for each in self.findings],
             "timings": None
             if self.timings is None
             else {

@@ -88,16 +88,7 @@ class ValidationReport:
                 }
                 for check in self.checks
             ],
-            "findings": [
-                {
-                    "code": each.code,
-                    "severity": str(each.severity),
-                    "variable": each.variable,
-                    "message": each.message,
-                    "remedy": each.remedy,
-                }
-                for each in self.findings
-            ],
+            "findings": [each.as_document() for each in self.findings],
         }
         if self.against:
             second = measured.get("b")
