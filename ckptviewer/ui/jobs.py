@@ -238,3 +238,9 @@ def error_text(error: BaseException) -> tuple[str, str, str]:
         "",
         "Please report this, with the file if you can share it.",
     )
+
+
+def failure_text(error: BaseException) -> str:
+    """The same as a text for the place where the thing would have been, below each other."""
+    what, where, remedy = error_text(error)
+    return f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}"

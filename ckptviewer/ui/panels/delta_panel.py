@@ -14,7 +14,7 @@ from ckptviewer.checkpoint.dtypes import Kind, kind_of
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.jobs import Job, Jobs, Report, failure_text
 from ckptviewer.ui.models.delta_rows import shapes_text
 from ckptviewer.ui.open_comparison import OpenComparison
 from ckptviewer.ui.panels.distribution import DistributionPanel
@@ -165,7 +165,7 @@ class DeltaPanel(QWidget):
 
         job = self._start("overlay", "Statistics", read)
         job.succeeded.connect(lambda sides: self.overlay.show_statistics(*sides))
-        job.failed.connect(lambda error: self.overlay.show_message(_failure(error)))
+        job.failed.connect(lambda error: self.overlay.show_message(failure_text(error)))
 
     def _fill_difference(self) -> None:
         session = self._difference
@@ -182,7 +182,7 @@ class DeltaPanel(QWidget):
 
         job = self._start("difference", "Difference", read)
         job.succeeded.connect(partial(self.difference.show_statistics, variable))
-        job.failed.connect(lambda error: self.difference.show_message(_failure(error)))
+        job.failed.connect(lambda error: self.difference.show_message(failure_text(error)))
 
     def _read_exactly(self, edges: Any, scale: Any) -> None:
         from ckptviewer.ui.panels.inspector import LARGEST_READ_TWICE
@@ -201,7 +201,7 @@ class DeltaPanel(QWidget):
 
         job = self._start("exact", "Histogram", read)
         job.succeeded.connect(self.difference.show_exact)
-        job.failed.connect(lambda error: self.difference.show_message(_failure(error)))
+        job.failed.connect(lambda error: self.difference.show_message(failure_text(error)))
 
     def _start(self, place: str, label: str, work: Any) -> Job[Any]:
         before = self._reading.pop(place, None)
@@ -273,8 +273,3 @@ def _match_facts(delta: VariableDelta) -> dict[str, str]:
         if variable is not None:
             facts[f"Role in {side}"] = str(variable.role)
     return facts
-
-
-def _failure(error: BaseException) -> str:
-    what, where, remedy = error_text(error)
-    return f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}"

@@ -20,12 +20,12 @@ from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.jobs import Job, Jobs, Report, failure_text
 from ckptviewer.ui.models.values_model import exact_text
 from ckptviewer.ui.panels.heat_map import ColourBar, HeatMap
 from ckptviewer.ui.panels.image_controls import ImageControls
 from ckptviewer.ui.panels.painted import Painted, area_of, element_of, painted_of
-from ckptviewer.ui.panels.widgets import wrapped_label
+from ckptviewer.ui.panels.widgets import MessagePage, wrapped_label
 from ckptviewer.ui.session import Session
 
 DETAIL_BYTES = 1 << 27
@@ -59,7 +59,7 @@ class ImagePanel(QWidget):
         self.bar = ColourBar(appearance)
         self.note = wrapped_label("", "muted")
         self.note.setFont(appearance.small_font)
-        self._message = wrapped_label("", "muted")
+        self._message = MessagePage()
         self._map_place = QVBoxLayout()
         self._lay_out()
         self._settle = QTimer(self)
@@ -375,22 +375,15 @@ class ImagePanel(QWidget):
                 self.show_message("Cancelled.")
 
     def _show_failure(self, error: BaseException) -> None:
-        what, where, remedy = error_text(error)
-        self.show_message(f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}")
+        self.show_message(failure_text(error))
         if isinstance(error, ChangedFileError):
             self.file_changed.emit()
 
     def show_message(self, text: str) -> None:
-        self._message.setText(text)
-        self._message.setAccessibleName(text)
+        self._message.say(text)
         self._stack.setCurrentIndex(0)
 
     def _lay_out(self) -> None:
-        message_page = QWidget()
-        column = QVBoxLayout(message_page)
-        column.setContentsMargins(24, 24, 24, 24)
-        column.addWidget(self._message)
-        column.addStretch(1)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(20, 10, 20, 10)
@@ -401,5 +394,5 @@ class ImagePanel(QWidget):
         column.addWidget(self.note)
         self._stack = QStackedLayout(self)
         self._stack.setContentsMargins(0, 0, 0, 0)
-        self._stack.addWidget(message_page)
+        self._stack.addWidget(self._message)
         self._stack.addWidget(page)

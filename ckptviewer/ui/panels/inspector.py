@@ -15,7 +15,7 @@ from ckptviewer.checkpoint.text import plural
 from ckptviewer.checkpoint.tree import Group, Item
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.jobs import Job, Jobs, Report, failure_text
 from ckptviewer.ui.panels.checkpoint_panel import CheckpointPanel
 from ckptviewer.ui.panels.variable_panel import VariablePanel
 from ckptviewer.ui.session import Session
@@ -149,9 +149,7 @@ class Inspector(QWidget):
             self.variable_panel.distribution.show_message("Cancelled.")
 
     def _show_failure(self, error: BaseException) -> None:
-        what, where, remedy = error_text(error)
-        text = f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}"
-        self.variable_panel.distribution.show_message(text)
+        self.variable_panel.distribution.show_message(failure_text(error))
         if isinstance(error, ChangedFileError):
             self.file_changed.emit()
 

@@ -26,11 +26,11 @@ from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.text import count_text, elide_middle
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.jobs import Job, Jobs, Report, failure_text
 from ckptviewer.ui.models.values_model import PAGE, ValuesModel, exact_text
 from ckptviewer.ui.panels.slice_picker import SlicePicker
 from ckptviewer.ui.panels.values_table import ValuesTable
-from ckptviewer.ui.panels.widgets import ElidedLabel, flat_button, wrapped_label
+from ckptviewer.ui.panels.widgets import ElidedLabel, MessagePage, flat_button
 from ckptviewer.ui.session import Session
 
 MOST_COPIED = 1_000_000
@@ -90,7 +90,7 @@ class ValuesPanel(QWidget):
         self._page_text.setObjectName("muted")
         self.note = ElidedLabel()
         self.note.setObjectName("muted")
-        self._message = wrapped_label("", "muted")
+        self._message = MessagePage()
         self._lay_out()
         self.picker.plane_chosen.connect(self._show_plane)
         self.table.copy_wanted.connect(self.copy)
@@ -302,22 +302,15 @@ class ValuesPanel(QWidget):
             job.cancel()
 
     def _show_failure(self, error: BaseException) -> None:
-        what, where, remedy = error_text(error)
-        self._show_message(f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}")
+        self._show_message(failure_text(error))
         if isinstance(error, ChangedFileError):
             self.file_changed.emit()
 
     def _show_message(self, text: str) -> None:
-        self._message.setText(text)
-        self._message.setAccessibleName(text)
+        self._message.say(text)
         self._stack.setCurrentIndex(0)
 
     def _lay_out(self) -> None:
-        message_page = QWidget()
-        column = QVBoxLayout(message_page)
-        column.setContentsMargins(24, 24, 24, 24)
-        column.addWidget(self._message)
-        column.addStretch(1)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(20, 10, 20, 10)
@@ -342,5 +335,5 @@ class ValuesPanel(QWidget):
         column.addWidget(self.note)
         self._stack = QStackedLayout(self)
         self._stack.setContentsMargins(0, 0, 0, 0)
-        self._stack.addWidget(message_page)
+        self._stack.addWidget(self._message)
         self._stack.addWidget(page)

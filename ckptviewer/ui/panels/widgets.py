@@ -251,6 +251,23 @@ def section_label(text: str) -> QLabel:
     return label
 
 
+class MessagePage(QWidget):
+    """A page in the place of what cannot be shown, or not yet: why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label = wrapped_label("", "muted")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 24, 24, 24)
+        column.addWidget(self.label)
+        column.addStretch(1)
+
+    def say(self, text: str) -> None:
+        """Show a text, which may be empty."""
+        self.label.setText(text)
+        self.label.setAccessibleName(text)
+
+
 def flat_button(text: str, tool_tip: str) -> QToolButton:
     """A button without a frame."""
     button = QToolButton()
