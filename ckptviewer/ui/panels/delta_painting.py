@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter
-from PySide6.QtWidgets import QStyleOptionViewItem
 
 from ckptviewer.analysis.comparison import LETTERS, Status
 from ckptviewer.analysis.sketch import Sketch
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.models.delta_rows import DeltaColumn, DeltaRowsModel
+from ckptviewer.ui.models.variable_rows import VariableRowsModel
 from ckptviewer.ui.panels.row_painting import (
     CHEVRON,
     INDENT,
@@ -18,7 +18,6 @@ from ckptviewer.ui.panels.row_painting import (
     RowPainter,
     draw_text,
     paint_chevron,
-    paint_ground,
 )
 from ckptviewer.ui.theme import Theme
 
@@ -49,24 +48,20 @@ def side_colour(theme: Theme, side: str) -> QColor:
 class DeltaPainter(RowPainter):
     """Paints all cells of the merged tree."""
 
-    def paint(
+    def paint_cell(
         self,
         painter: QPainter,
-        option: QStyleOptionViewItem,
+        cell: QRect,
+        model: VariableRowsModel,
         index: QModelIndex | QPersistentModelIndex,
     ) -> None:
-        model = index.model()
         if not isinstance(model, DeltaRowsModel):
             return
         theme = self._appearance.theme
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        paint_ground(painter, option, theme)
-        painter.setFont(self._appearance.text_font)
         row, column = index.row(), index.column()
-        rect = option.rect.adjusted(PADDING, 0, -PADDING, 0)
+        rect = cell.adjusted(PADDING, 0, -PADDING, 0)
         if column == DeltaColumn.NAME:
-            self._paint_delta_name(painter, option.rect, model, row)
+            self._paint_delta_name(painter, cell, model, row)
         elif column in (DeltaColumn.OF_A, DeltaColumn.OF_B):
             self._paint_side(painter, rect, model, row, "a" if column == DeltaColumn.OF_A else "b")
         elif column == DeltaColumn.CHANGE:
@@ -77,7 +72,6 @@ class DeltaPainter(RowPainter):
             right = column == DeltaColumn.SHAPE
             align = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
             draw_text(painter, rect, str(index.data() or ""), align)
-        painter.restore()
 
     def _paint_delta_name(
         self, painter: QPainter, cell: QRect, model: DeltaRowsModel, row: int

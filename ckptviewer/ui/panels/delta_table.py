@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHeaderView, QMenu
 
 from ckptviewer.analysis.comparison import VariableDelta
 from ckptviewer.checkpoint.text import printable
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.delta_rows import TITLES, DeltaColumn, DeltaRowsModel
-from ckptviewer.ui.models.variable_rows import VariableRowsModel
 from ckptviewer.ui.panels.delta_painting import DeltaPainter
 from ckptviewer.ui.panels.variable_table import VariableTable
 
@@ -26,6 +24,10 @@ _COPIED = ("max_abs", "mean_abs", "relative_l2", "cosine", "mean_difference", "s
 class DeltaTable(VariableTable):
     """Shows a DeltaRowsModel."""
 
+    titles = TITLES
+    widths = _WIDTHS
+    hidden_until_marked = None
+
     def make_painter(self, appearance: Appearance) -> DeltaPainter:
         return DeltaPainter(appearance, self)
 
@@ -33,21 +35,6 @@ class DeltaTable(VariableTable):
         """The model that is shown, if one is."""
         model = self.model()
         return model if isinstance(model, DeltaRowsModel) else None
-
-    def show_model(self, model: VariableRowsModel) -> None:
-        first = self.model() is None
-        self.setModel(model)
-        if first:
-            header = self.horizontalHeader()
-            for column, width in _WIDTHS.items():
-                header.resizeSection(column, width)
-            header.setSectionResizeMode(DeltaColumn.NAME, QHeaderView.ResizeMode.Stretch)
-            self.fit_names()
-        self.selectionModel().selectionChanged.connect(self._tell_selection)
-
-    def refresh(self) -> None:
-        if (model := self.rows_model()) is not None:
-            model.refresh(*self.rows_in_sight())
 
     def go_to_difference(self, step: int) -> bool:
         """Select the next (1) or previous (-1) variable that is not the same; whether one is."""
@@ -71,17 +58,6 @@ class DeltaTable(VariableTable):
                 verdict = model.verdict_text(item)
                 lines.append(_line(model.compared.deltas[item], verdict))
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
-
-    def _offer_columns(self) -> None:
-        menu = QMenu(self)
-        for column, title in TITLES.items():
-            if column is DeltaColumn.NAME:
-                continue
-            action = menu.addAction(title)
-            action.setCheckable(True)
-            action.setChecked(not self.isColumnHidden(column))
-            action.toggled.connect(lambda shown, c=column: self.setColumnHidden(c, not shown))
-        menu.exec(self.cursor().pos())
 
 
 def _line(delta: VariableDelta, verdict: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QHeaderView, QMenu, QStyleOptionViewItem
 
 from ckptviewer.checkpoint.text import count_text, printable
 from ckptviewer.checkpoint.tree import Group
@@ -19,7 +18,6 @@ from ckptviewer.ui.panels.row_painting import (
     RowPainter,
     draw_text,
     paint_chevron,
-    paint_ground,
 )
 from ckptviewer.ui.panels.tick_box import BOX, paint_box
 from ckptviewer.ui.panels.variable_table import VariableTable
@@ -40,6 +38,9 @@ _WIDEST_WHY = 480
 class ExportTable(VariableTable):
     """Shows an ExportRowsModel. Space and a click into the box change the tick."""
 
+    titles = TITLES
+    widths = _WIDTHS
+    hidden_until_marked = None
     _why_width = _WIDTHS[ExportColumn.WHY]
 
     def make_painter(self, appearance: Appearance) -> ExportPainter:
@@ -50,27 +51,12 @@ class ExportTable(VariableTable):
         model = self.model()
         return model if isinstance(model, ExportRowsModel) else None
 
-    def show_model(self, model: VariableRowsModel) -> None:
-        first = self.model() is None
-        self.setModel(model)
-        if first:
-            header = self.horizontalHeader()
-            for column, width in _WIDTHS.items():
-                header.resizeSection(column, width)
-            header.setSectionResizeMode(ExportColumn.NAME, QHeaderView.ResizeMode.Stretch)
-            self.fit_names()
-        self.selectionModel().selectionChanged.connect(self._tell_selection)
-
     def make_room_for_casts(self, casts: bool) -> None:
         """Give two dtypes the room that they need, as long as nobody chose a width."""
         header = self.horizontalHeader()
         narrow, wide = _WIDTHS[ExportColumn.DTYPE], _WIDER_DTYPE
         if header.sectionSize(ExportColumn.DTYPE) == (narrow if casts else wide):
             header.resizeSection(ExportColumn.DTYPE, wide if casts else narrow)
-
-    def refresh(self) -> None:
-        if (model := self.rows_model()) is not None:
-            model.refresh(*self.rows_in_sight())
 
     def toggle_selected(self) -> None:
         """Keep all that is selected, or drop it where all of it is kept."""
@@ -138,17 +124,6 @@ class ExportTable(VariableTable):
         left = self.visualRect(index).left() + box_left(model, index.row())
         return index if left - 4 <= event.position().x() <= left + BOX + 4 else None
 
-    def _offer_columns(self) -> None:
-        menu = QMenu(self)
-        for column, title in TITLES.items():
-            if column is ExportColumn.NAME:
-                continue
-            action = menu.addAction(title)
-            action.setCheckable(True)
-            action.setChecked(not self.isColumnHidden(column))
-            action.toggled.connect(lambda shown, c=column: self.setColumnHidden(c, not shown))
-        menu.exec(self.cursor().pos())
-
 
 def box_left(model: ExportRowsModel, row: int) -> int:
     """Where the tick box of a row begins, from the left of its cell."""
@@ -161,24 +136,20 @@ class ExportPainter(RowPainter):
     def editorEvent(self, *_: object) -> bool:
         return False  # the table itself knows where its boxes are
 
-    def paint(
+    def paint_cell(
         self,
         painter: QPainter,
-        option: QStyleOptionViewItem,
+        cell: QRect,
+        model: VariableRowsModel,
         index: QModelIndex | QPersistentModelIndex,
     ) -> None:
-        model = index.model()
         if not isinstance(model, ExportRowsModel):
             return
         theme = self._appearance.theme
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        paint_ground(painter, option, theme)
-        painter.setFont(self._appearance.text_font)
         row, column = index.row(), index.column()
-        rect = option.rect.adjusted(PADDING, 0, -PADDING, 0)
+        rect = cell.adjusted(PADDING, 0, -PADDING, 0)
         if column == ExportColumn.NAME:
-            self._paint_ticked_name(painter, option.rect, model, row)
+            self._paint_ticked_name(painter, cell, model, row)
         elif column == ExportColumn.SIZE:
             self._paint_written(painter, rect, model, row)
         else:
@@ -194,7 +165,6 @@ class ExportPainter(RowPainter):
                     text, Qt.TextElideMode.ElideRight, rect.width()
                 )
             draw_text(painter, rect, text, align)
-        painter.restore()
 
     def _paint_ticked_name(
         self, painter: QPainter, cell: QRect, model: ExportRowsModel, row: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from ckptviewer.checkpoint.findings import Severity
@@ -44,16 +44,25 @@ class RowPainter(QStyledItemDelegate):
         model = index.model()
         if not isinstance(model, VariableRowsModel):
             return
-        theme = self._appearance.theme
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        paint_ground(painter, option, theme)
+        paint_ground(painter, option, self._appearance.theme)
         painter.setFont(self._appearance.text_font)
-        row = index.row()
-        rect = option.rect.adjusted(PADDING, 0, -PADDING, 0)
-        column = index.column()
+        self.paint_cell(painter, option.rect, model, index)
+        painter.restore()
+
+    def paint_cell(
+        self,
+        painter: QPainter,
+        cell: QRect,
+        model: VariableRowsModel,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """Paint what stands in a cell; its ground is there."""
+        row, column = index.row(), index.column()
+        rect = cell.adjusted(PADDING, 0, -PADDING, 0)
         if column == Column.NAME:
-            self._paint_name(painter, option.rect, model, row)
+            self._paint_name(painter, cell, model, row)
         elif column == Column.SIZE:
             self._paint_size(painter, rect, model, row)
         elif column == Column.ROLE:
@@ -67,10 +76,10 @@ class RowPainter(QStyledItemDelegate):
             if is_dtype:
                 painter.setFont(self._appearance.fixed_font)
             is_group = isinstance(model.item(row), Group)
+            theme = self._appearance.theme
             painter.setPen(QColor(theme.muted if is_dtype or is_group else theme.text))
             align = Qt.AlignmentFlag.AlignLeft if is_dtype else Qt.AlignmentFlag.AlignRight
             draw_text(painter, rect, str(index.data() or ""), align)
-        painter.restore()
 
     def _paint_name(
         self, painter: QPainter, cell: QRect, model: VariableRowsModel, row: int
@@ -222,10 +231,3 @@ def draw_text(painter: QPainter, rect: QRect, text: str, align: Qt.AlignmentFlag
     shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, max(0, rect.width()))
     painter.drawText(rect, align | Qt.AlignmentFlag.AlignVCenter, shown)
     return metrics.horizontalAdvance(shown)
-
-
-def emphasised(font: QFont) -> QFont:
-    """The font in a heavier weight."""
-    font = QFont(font)
-    font.setWeight(QFont.Weight.DemiBold)
-    return font

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from PySide6.QtCore import QItemSelection, QModelIndex, Qt, Signal
 from PySide6.QtGui import (
@@ -45,6 +46,15 @@ class VariableTable(QTableView):
     """
 
     selection_changed = Signal(list)
+
+    titles: Mapping[Any, str] = TITLES
+    """Of the columns, the name's first."""
+
+    widths: Mapping[Any, int] = _WIDTHS
+    """Of the columns in pixels, before anybody chose others; the name takes what is left."""
+
+    hidden_until_marked: int | None = Column.HEALTH
+    """The column that shows once a variable has a mark; None where there is none of that kind."""
 
     def __init__(
         self,
@@ -97,15 +107,16 @@ class VariableTable(QTableView):
         """Show another model; the first time columns get their widths."""
         first = self.model() is None
         self.setModel(model)
-        header = self.horizontalHeader()
         if first:
-            for column, width in _WIDTHS.items():
+            header = self.horizontalHeader()
+            for column, width in self.widths.items():
                 header.resizeSection(column, width)
             header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
             self.fit_names()
-        self.setColumnHidden(Column.HEALTH, True)
-        self.refresh()
+        if self.hidden_until_marked is not None:
+            self.setColumnHidden(self.hidden_until_marked, True)
         self.selectionModel().selectionChanged.connect(self._tell_selection)
+        self.refresh()
 
     def rows_in_sight(self) -> tuple[int, int]:
         """The first and the last row that the viewport shows; the last is -1 without any."""
@@ -128,10 +139,10 @@ class VariableTable(QTableView):
         model = self.rows_model()
         if model is None:
             return
-        first, last = self.rows_in_sight()
-        model.refresh(first, last)
-        if self.isColumnHidden(Column.HEALTH) and model.has_marks():
-            self.setColumnHidden(Column.HEALTH, False)
+        model.refresh(*self.rows_in_sight())
+        marks = self.hidden_until_marked
+        if marks is not None and self.isColumnHidden(marks) and model.has_marks():
+            self.setColumnHidden(marks, False)
 
     def selected_items(self) -> list[Item]:
         """The groups and variables that are selected, from top to bottom."""
@@ -288,8 +299,8 @@ class VariableTable(QTableView):
 
     def _offer_columns(self) -> None:
         menu = QMenu(self)
-        for column, title in TITLES.items():
-            if column is Column.NAME:
+        for column, title in self.titles.items():
+            if column == Column.NAME:
                 continue
             action = menu.addAction(title)
             action.setCheckable(True)
