@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ckptviewer.checkpoint.text import number_text, plural
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.plots import dress_axis, hover_card, make_plain, plain_ticks
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.histogram import Histogram
@@ -30,20 +31,11 @@ class HistogramPlot(QWidget):
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
         self.view = pyqtgraph.PlotWidget(background=None)
-        self.view.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.view.setAccessibleName("Histogram")
-        self.view.setAcceptDrops(False)
-        self.view.setMenuEnabled(False)
-        self.view.hideButtons()
+        make_plain(self.view, "Histogram")
         self.view.setMouseEnabled(x=False, y=False)
-        self.view.setFrameShape(self.view.Shape.NoFrame)
         self._histogram: Histogram | None = None
         self._second: Histogram | None = None
-        self._hover = QLabel(self)
-        self._hover.setObjectName("card")
-        self._hover.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self._hover.setMargin(6)
-        self._hover.hide()
+        self._hover = hover_card(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.view)
@@ -136,19 +128,13 @@ class HistogramPlot(QWidget):
         plot.setYRange(0, top * 1.12 or 1.0, padding=0)
 
     def _dress_axes(self, plot: Any, *, log_x: bool, log_y: bool, unit: str) -> None:
-        theme = self._appearance.theme
         for name, label, is_log in (
             ("bottom", f"|{unit}|" if log_x else unit, log_x),
             ("left", "elements", log_y),
         ):
             axis = plot.getAxis(name)
-            axis.setPen(QColor(theme.line))
-            axis.setTextPen(QColor(theme.muted))
-            axis.setTickFont(self._appearance.small_font)
-            axis.setStyle(tickLength=-4, autoExpandTextSpace=True)
-            axis.enableAutoSIPrefix(False)
-            axis.setLabel(label, color=theme.muted)
-            axis.tickStrings = _log_ticks if is_log else _plain_ticks
+            dress_axis(axis, label, self._appearance)
+            axis.tickStrings = _log_ticks if is_log else plain_ticks
         if log_y:
             plot.getAxis("left").tickStrings = _log_count_ticks
         plot.showGrid(x=False, y=True, alpha=0.12)
@@ -197,10 +183,6 @@ def _heights(histogram: Histogram, log_y: bool) -> Any:
 def _bin_text(histogram: Histogram, bin_: int) -> str:
     count = int(histogram.counts[bin_])
     return f"{plural(count, 'element')}, {count / max(1, histogram.total):.2%}"
-
-
-def _plain_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
-    return [number_text(round(value / spacing) * spacing, 6) for value in values]
 
 
 def _log_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:

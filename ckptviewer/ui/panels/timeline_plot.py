@@ -10,12 +10,13 @@ from typing import Any
 
 from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ckptviewer.checkpoint.text import count_text, elide_middle, number_text
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Courtesy
+from ckptviewer.ui.panels.plots import dress_axis, hover_card, make_plain, plain_ticks
 
 MOST_LINES = 24
 _HOVERED_LINES = 14
@@ -76,12 +77,7 @@ class TimelinePlot(QWidget):
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
         self.view = _courteous(pyqtgraph.PlotWidget, courtesy)(background=None)
-        self.view.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.view.setAccessibleName("Timeline")
-        self.view.setAcceptDrops(False)
-        self.view.setMenuEnabled(False)
-        self.view.hideButtons()
-        self.view.setFrameShape(self.view.Shape.NoFrame)
+        make_plain(self.view, "Timeline")
         self.view.setMouseEnabled(x=True, y=False)
         self.view.getPlotItem().getViewBox().setAutoVisible(y=True)
         self.lines: tuple[Line, ...] = ()
@@ -91,12 +87,8 @@ class TimelinePlot(QWidget):
         self._by_step = True
         self._range: tuple[float, float] | None = None
         self._cursor = pyqtgraph.InfiniteLine(0, movable=False)
-        self._hover = QLabel(self)
-        self._hover.setObjectName("card")
-        self._hover.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._hover = hover_card(self)
         self._hover.setTextFormat(Qt.TextFormat.RichText)
-        self._hover.setMargin(6)
-        self._hover.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.view)
@@ -149,19 +141,12 @@ class TimelinePlot(QWidget):
             self.view.setXRange(low, high if high > low else low + 1, padding=0.03)
 
     def _dress_axes(self, plot: Any, unit: str) -> None:
-        theme = self._appearance.theme
         label = "step" if self._by_step else "checkpoint"
         for name, text in (("bottom", label), ("left", unit)):
-            axis = plot.getAxis(name)
-            axis.setPen(QColor(theme.line))
-            axis.setTextPen(QColor(theme.muted))
-            axis.setTickFont(self._appearance.small_font)
-            axis.setStyle(tickLength=-4, autoExpandTextSpace=True)
-            axis.enableAutoSIPrefix(False)
-            axis.setLabel(text, color=theme.muted)
+            dress_axis(plot.getAxis(name), text, self._appearance)
         plot.getAxis("bottom").tickStrings = _step_ticks
         left = plot.getAxis("left")
-        left.tickStrings = _log_ticks if self.log_y else _plain_ticks
+        left.tickStrings = _log_ticks if self.log_y else plain_ticks
         left.tickValues = _log_places if self.log_y else partial(type(left).tickValues, left)
         plot.showGrid(x=False, y=True, alpha=0.12)
 
@@ -266,10 +251,6 @@ def _height(value: float, log_y: bool) -> float:
 
 def _step_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
     return [count_text(round(value)) if value == round(value) else "" for value in values]
-
-
-def _plain_ticks(values: Sequence[float], scale: float, spacing: float) -> list[str]:
-    return [number_text(round(value / spacing) * spacing, 6) for value in values]
 
 
 def _log_places(low: float, high: float, _size: float) -> list[tuple[float, list[float]]]:
