@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,26 +31,11 @@ from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.renaming import RenameRule, parse_rule
 from ckptviewer.formats.resolve import open_checkpoint
 from tests import builders
+from tests.analysis.at_once import AtOnce
 from tests.analysis.memory_checkpoint import MemoryCheckpoint
 
 RNG = np.random.default_rng(3)
 KERNEL = RNG.normal(size=(300, 40)).astype(np.float32)
-
-
-class AtOnce(Executor):
-    """Does each task as it is submitted, and remembers them."""
-
-    def __init__(self) -> None:
-        self.tasks: list[comparison_schedule.Task] = []
-
-    def submit(self, work: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
-        self.tasks.append(arguments[0])
-        future: Future[Any] = Future()
-        try:
-            future.set_result(work(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @pytest.fixture

@@ -27,25 +27,10 @@ from ckptviewer.checkpoint.errors import (
 )
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.formats.resolve import open_checkpoint
+from tests.analysis.at_once import AtOnce
 from tests.analysis.memory_checkpoint import MemoryCheckpoint
 
 RNG = np.random.default_rng(5)
-
-
-class AtOnce(Executor):
-    """Does each task as it is submitted, and remembers them."""
-
-    def __init__(self) -> None:
-        self.tasks: list[Task] = []
-
-    def submit(self, work: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
-        self.tasks.append(arguments[0])
-        future: Future[Any] = Future()
-        try:
-            future.set_result(work(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @pytest.fixture

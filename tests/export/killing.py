@@ -27,8 +27,7 @@ from ckptviewer.export.choices import Choices
 from ckptviewer.export.execute import execute
 from ckptviewer.export.planning import make_plan
 from ckptviewer.formats.tf_bundle import TensorBundleFormat
-
-WATCHED = ("mkdir", "write", "fsync", "rename", "link", "replace", "unlink", "rmdir")
+from tests.dying_process import die_at
 
 
 def content_of(prefix: Path) -> dict[str, Any]:
@@ -52,24 +51,6 @@ def export(source: Path, target: Path, beside: bool = False) -> None:
             executor=executor,
             share_equal=True,
         )
-
-
-def die_at(step: int) -> None:
-    """Have this process killed before its system call of this number, of those that write."""
-    calls = 0
-
-    def watched(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls > step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **options)
-
-        return call
-
-    for name in WATCHED:
-        setattr(os, name, watched(getattr(os, name)))
 
 
 def killed(work: Callable[[], None], seconds: float | None) -> bool:

@@ -6,34 +6,12 @@ It dies before its system call number STEP of those that change files, and says 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from ckptviewer.runs.removal import execute_removal
 from ckptviewer.runs.retention import Policy, plan_retention
 from ckptviewer.runs.run import find_run
-
-WATCHED = ("mkdir", "write", "fsync", "rename", "link", "replace", "unlink", "rmdir")
-
-
-def die_at(step: int) -> None:
-    """Have this process killed before its system call of this number, of those that write."""
-    calls = 0
-
-    def watched(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls > step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **options)
-
-        return call
-
-    for name in WATCHED:
-        setattr(os, name, watched(getattr(os, name)))
+from tests.dying_process import die_at
 
 
 def main() -> None:

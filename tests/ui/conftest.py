@@ -20,6 +20,7 @@ from ckptviewer.ui import main_window
 from ckptviewer.ui.app import Windows
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.collecting import Collecting
+from ckptviewer.ui.jobs import Jobs
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
@@ -67,6 +68,14 @@ def collecting(qapp: QApplication) -> Iterator[Collecting]:
     gc.collect()
     collecting.tick()
     collecting.tick()
+
+
+@pytest.fixture
+def jobs(qapp: QApplication) -> Iterator[Jobs]:
+    """The jobs of a window, without one."""
+    jobs = Jobs()
+    yield jobs
+    jobs.shut_down()
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ def test_what_is_on_one_side_alone_says_so(
     view.select_variable("layer/come")
     assert "in B alone" in view.panel.overlay._note.text()
     view.panel.tabs.setCurrentWidget(view.panel.map)
-    assert "no difference" in view.panel.map._message.text()
+    assert "no difference" in view.panel.map._message.label.text()
 
 
 def test_swapping_turns_added_into_removed(

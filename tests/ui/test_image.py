@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import ml_dtypes
 import numpy as np
@@ -24,13 +24,6 @@ from tests.ui.conftest import TIMEOUT_MS, Gate, Open, idle
 from tests.ui.test_values import Watched, session_of
 
 RNG = np.random.default_rng(9)
-
-
-@pytest.fixture
-def jobs() -> Iterator[Jobs]:
-    jobs = Jobs()
-    yield jobs
-    jobs.shut_down()
 
 
 @pytest.fixture
@@ -83,7 +76,7 @@ def expected_colour(value: float, limit: float, dark: bool = False) -> str:
 
 
 def message(panel: ImagePanel) -> str:
-    label = panel._message
+    label = panel._message.label
     assert isinstance(label, QLabel)
     return label.text().replace("\u200b", "") if label.isVisible() else ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import ml_dtypes
@@ -71,13 +71,6 @@ def session_of(checkpoint: MemoryCheckpoint) -> Session:
 
 
 @pytest.fixture
-def jobs() -> Iterator[Jobs]:
-    jobs = Jobs()
-    yield jobs
-    jobs.shut_down()
-
-
-@pytest.fixture
 def panel(jobs: Jobs, appearance: Appearance, qtbot: QtBot) -> ValuesPanel:
     panel = ValuesPanel(jobs, appearance)
     qtbot.addWidget(panel)
@@ -125,7 +118,7 @@ def number(text: str) -> float:
 
 
 def message(panel: ValuesPanel) -> str:
-    label = panel._message
+    label = panel._message.label
     assert isinstance(label, QLabel)
     return label.text().replace("\u200b", "") if label.isVisible() else ""
 
