@@ -9,11 +9,16 @@ called from a timer; and what a background thread may be the last to hold is han
 from __future__ import annotations
 
 import gc
+from collections import deque
 from typing import ClassVar
 
 from PySide6.QtCore import QObject, QTimer
 
+from ckptviewer.checkpoint.collector import collector_hold
+
 _TICK_MS = 500
+TICKS_KEPT = 5
+"""How long a background thread may take to let go of what it has handed back."""
 _YOUNG, _MIDDLE, _OLD = 700, 10, 60
 """New objects, and collections of each age, after which the next older ones are looked at."""
 
@@ -27,18 +32,20 @@ class Collecting(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._going: list[object] = []
+        self._is_stopped = False
+        self._going: deque[list[object]] = deque(maxlen=TICKS_KEPT)
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self.tick)
         self._timer.start()
-        gc.disable()
+        collector_hold.take()
         Collecting.running = True
 
     def tick(self) -> None:
-        """Collect what is due; let go of what was handed back before the last tick."""
-        self._going = _retired[:]
-        del _retired[: len(self._going)]
+        """Collect what is due; let go of what was handed back some ticks ago."""
+        batch = _retired[:]
+        del _retired[: len(batch)]
+        self._going.append(batch)
         young, middle, old = gc.get_count()
         if young > _YOUNG:
             gc.collect(0)
@@ -47,11 +54,19 @@ class Collecting(QObject):
         if old > _OLD:
             gc.collect(2)
 
+    def let_go(self) -> None:
+        """Let go at once of all that was handed back: no thread is left that could hold it."""
+        self._going.clear()
+        _retired.clear()
+
     def stop(self) -> None:
-        """Leave it to Python again."""
+        """Leave it to Python again, once."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         self._timer.stop()
         Collecting.running = False
-        gc.enable()
+        collector_hold.release()
 
 
 def retire(last: object) -> None:

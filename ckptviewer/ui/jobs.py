@@ -180,6 +180,7 @@ class Jobs(QObject):
                     self.deliver(partial(hand_over, failed, error))
             else:
                 self.deliver(partial(hand_over, then, result))
+            retire((self, work, then, failed))
 
         if not self._is_shut:
             self._pool.submit(perform)

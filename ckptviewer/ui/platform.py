@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import os
 import re
@@ -74,6 +75,21 @@ def prepare_platform(*, off_screen: bool) -> None:
     _require_xcb_plugin()
     if not _x_server_answers():
         raise _no_display(f"the display {os.environ['DISPLAY']} does not answer")
+
+
+def load_binding() -> None:
+    """Import what Qt for Python stands on, while no other thread imports anything.
+
+    It is not made for company: it dies where another thread imports a module meanwhile. And
+    from then on it would read the source of each module that is imported, in whatever thread, to
+    see whether that asks for Python's way of naming ("from __feature__ import"); next to the GUI
+    thread this has ended in crashes. Nothing here asks for it, so that part is taken out again.
+    """
+    import shiboken6  # noqa: F401
+
+    before = getattr(builtins, "__orig_import__", None)
+    if before is not None:
+        builtins.__import__ = before
 
 
 def explain_import_error(error: ImportError) -> str:

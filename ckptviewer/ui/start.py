@@ -43,9 +43,10 @@ def start(arguments: Sequence[str]) -> int:
             tell_start_is_over()
             return GOOD
         claim = met or None
-        from ckptviewer.ui.platform import prepare_platform
+        from ckptviewer.ui.platform import load_binding, prepare_platform
 
         prepare_platform(off_screen=options.screenshot is not None)
+        load_binding()
         is_comparison = request.compare and len(request.paths) == 2  # which opens both itself
         opening = None if is_comparison else _open_ahead(request.paths)
         from ckptviewer.ui.app import run_app

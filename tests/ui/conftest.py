@@ -22,6 +22,7 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.collecting import Collecting
 from ckptviewer.ui.jobs import Jobs
 from ckptviewer.ui.main_window import MainWindow
+from ckptviewer.ui.platform import load_binding
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
 from tests.ui.display import Display, missing_tools, virtual_display
@@ -31,6 +32,7 @@ TIMEOUT_MS = 20_000
 
 Open = Callable[..., MainWindow]
 
+load_binding()  # as the program does
 
 _NOT_OFF_SCREEN = ("propagateSizeHints", r"support raise\(\)", "grabbing the keyboard")
 """What the off-screen platform complains of: it has no window manager."""
@@ -66,8 +68,7 @@ def collecting(qapp: QApplication) -> Iterator[Collecting]:
     yield collecting
     collecting.stop()
     gc.collect()
-    collecting.tick()
-    collecting.tick()
+    collecting.let_go()
 
 
 @pytest.fixture

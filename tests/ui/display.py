@@ -38,7 +38,6 @@ class Display:
             "XDG_CONFIG_HOME": str(directory / "config"),
             "XDG_DATA_HOME": str(directory / "data"),
             "XDG_STATE_HOME": str(directory / "state"),
-            "PYTHONFAULTHANDLER": "1",
         }
         self._environment.pop("WAYLAND_DISPLAY", None)
         self.started: list[subprocess.Popen[str]] = []
@@ -79,8 +78,12 @@ class Display:
                 process.wait(0.1)
             except subprocess.TimeoutExpired:
                 continue
-            raise AssertionError(f"it ended instead: {ended(process)}")
+            raise AssertionError(f"it ended instead: {ended(process)}\n{self._faults()}")
         raise AssertionError(f"no window of the title {title}")
+
+    def _faults(self) -> str:
+        """What the program noted of a crash below Python."""
+        return "\n".join(path.read_text() for path in self._directory.rglob("fault-*.log"))
 
     def sees(self, title: str) -> bool:
         """Whether a window of this title is on the screen."""

@@ -10,7 +10,8 @@ import pytest
 from PySide6.QtCore import QObject
 from pytestqt.qtbot import QtBot
 
-from ckptviewer.ui.collecting import Collecting, retire
+from ckptviewer.checkpoint.collector import collection_paused
+from ckptviewer.ui.collecting import TICKS_KEPT, Collecting, retire
 from ckptviewer.ui.jobs import Jobs
 from tests.ui.conftest import TIMEOUT_MS
 
@@ -46,12 +47,23 @@ def test_cycles_are_collected_by_a_tick(collecting: Collecting) -> None:
     del junk
 
 
-def test_what_is_handed_back_lives_until_the_tick_after_the_next(collecting: Collecting) -> None:
+def test_who_held_it_before_does_not_switch_it_on_again(collecting: Collecting) -> None:
+    collecting.stop()
+    with collection_paused():  # as the thread that opens a file before there is a window
+        again = Collecting()
+    assert not gc.isenabled()
+    again.stop()
+    assert gc.isenabled()
+    again.deleteLater()
+
+
+def test_what_is_handed_back_lives_until_its_thread_has_had_time(collecting: Collecting) -> None:
     died_in: list[int] = []
     held = _Held(died_in)
     retire(held)
     del held
-    collecting.tick()
+    for _ in range(TICKS_KEPT):
+        collecting.tick()
     assert died_in == []
     collecting.tick()
     assert died_in == [threading.get_ident()]
@@ -78,8 +90,7 @@ def test_what_a_job_is_last_to_hold_dies_in_the_gui_thread(
     qtbot.waitUntil(done.is_set, timeout=TIMEOUT_MS)
     jobs.shut_down()
     jobs._pool.shutdown(wait=True)
-    for _ in range(2):
-        collecting.tick()
+    collecting.let_go()
     gc.collect()
     qtbot.waitUntil(lambda: bool(died_in), timeout=TIMEOUT_MS)
     assert died_in == [threading.get_ident()]

@@ -247,6 +247,16 @@ def test_missing_library_of_qt_names_its_package(text: str, package: str) -> Non
     assert f"apt-get install {package}`" in said
 
 
+def test_qt_does_not_look_into_what_other_threads_import() -> None:
+    code = (
+        "import builtins;"
+        "from ckptviewer.ui.platform import load_binding; load_binding();"
+        "import PySide6.QtWidgets, pyqtgraph;"
+        "assert builtins.__import__ is not builtins.__dict__.get('__feature_import__')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_other_import_errors_are_explained() -> None:
     unknown = explain_import_error(
         ImportError("libodd.so.7: cannot open shared object file: No such file or directory")
