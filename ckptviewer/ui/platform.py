@@ -85,7 +85,7 @@ def load_binding() -> None:
     see whether that asks for Python's way of naming ("from __feature__ import"); next to the GUI
     thread this has ended in crashes. Nothing here asks for it, so that part is taken out again.
     """
-    import shiboken6  # noqa: F401
+    import PySide6  # noqa: F401
 
     before = getattr(builtins, "__orig_import__", None)
     if before is not None:

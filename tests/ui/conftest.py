@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent
@@ -69,6 +70,13 @@ def collecting(qapp: QApplication) -> Iterator[Collecting]:
     collecting.stop()
     gc.collect()
     collecting.let_go()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path leaves room in the hundred bytes of a socket's address."""
+    with TemporaryDirectory() as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

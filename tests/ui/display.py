@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,16 +143,17 @@ def missing_tools() -> list[str]:
 @contextmanager
 def virtual_display(directory: Path, size: str = "1280x900") -> Iterator[Display]:
     """An X server of its own, with a window manager where one is installed; it ends with all."""
-    reading, writing = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{size}x24", "-nolisten", "tcp"],
-        pass_fds=[writing],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writing)
-    try:
+    with _one_by_one():
+        reading, writing = os.pipe()
+        server = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{size}x24", "-nolisten", "tcp"],
+            pass_fds=[writing],
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writing)
         with os.fdopen(reading) as told:
             number = told.readline()  # comes when the server is ready; empty when it ended
+    try:
         assert number.strip(), "Xvfb did not start"
         display = Display(int(number), directory)
         if shutil.which("openbox"):
@@ -162,5 +164,16 @@ def virtual_display(directory: Path, size: str = "1280x900") -> Iterator[Display
                 process.kill()
             process.communicate()
     finally:
-        server.terminate()
-        server.wait()
+        with _one_by_one():
+            server.terminate()
+            server.wait()
+
+
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Hold off other processes: a server that ends takes away the socket of one that begins."""
+    import fcntl
+
+    with open(Path(tempfile.gettempdir(), "ckptviewer-tests-xvfb.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

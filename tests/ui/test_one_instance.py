@@ -45,8 +45,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there it is a n
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> str:
-    return str(tmp_path / "w.socket")
+def place(short_path: Path) -> str:
+    return str(short_path / "w.socket")
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ def test_too_much_is_not_handed_over(place: str) -> None:
 # The meeting place
 
 
-def test_displays_keep_apart(tmp_path: Path) -> None:
-    runtime = tmp_path / "run"
+def test_displays_keep_apart(short_path: Path) -> None:
+    runtime = short_path / "run"
     runtime.mkdir(mode=0o700)
     base = {"XDG_RUNTIME_DIR": str(runtime), "DISPLAY": ":7"}
     found = meeting_place(base)
@@ -168,32 +168,32 @@ UNSAFE = {"DISPLAY": ":7", "TMPDIR": "/no/such/directory"}
 
 
 @pytest.mark.parametrize("what", ["link", "file", "open to others"])
-def test_directory_that_is_not_safely_ours_is_not_used(what: str, tmp_path: Path) -> None:
-    directory = tmp_path / "ckptviewer"
+def test_directory_that_is_not_safely_ours_is_not_used(what: str, short_path: Path) -> None:
+    directory = short_path / "ckptviewer"
     if what == "link":
-        (tmp_path / "target").mkdir(mode=0o700)
-        directory.symlink_to(tmp_path / "target")
+        (short_path / "target").mkdir(mode=0o700)
+        directory.symlink_to(short_path / "target")
     elif what == "file":
         directory.touch()
     else:
         directory.mkdir(mode=0o700)
         directory.chmod(0o750)
-    assert meeting_place(UNSAFE | {"XDG_RUNTIME_DIR": str(tmp_path)}) is None
+    assert meeting_place(UNSAFE | {"XDG_RUNTIME_DIR": str(short_path)}) is None
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs two users")
-def test_directory_of_another_user_is_not_used(tmp_path: Path) -> None:
-    directory = tmp_path / "ckptviewer"
+def test_directory_of_another_user_is_not_used(short_path: Path) -> None:
+    directory = short_path / "ckptviewer"
     directory.mkdir(mode=0o700)
     os.chown(directory, 12345, -1)
-    assert meeting_place(UNSAFE | {"XDG_RUNTIME_DIR": str(tmp_path)}) is None
+    assert meeting_place(UNSAFE | {"XDG_RUNTIME_DIR": str(short_path)}) is None
 
 
-def test_the_system_s_directory_serves_where_there_is_no_session(tmp_path: Path) -> None:
-    found = meeting_place({"DISPLAY": ":7", "TMPDIR": str(tmp_path)})
+def test_the_system_s_directory_serves_where_there_is_no_session(short_path: Path) -> None:
+    found = meeting_place({"DISPLAY": ":7", "TMPDIR": str(short_path)})
     assert found is not None
-    assert os.path.dirname(found) == str(tmp_path / f"ckptviewer-{os.getuid()}")
-    elsewhere = {"DISPLAY": ":7", "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": "/" + "x" * 200}
+    assert os.path.dirname(found) == str(short_path / f"ckptviewer-{os.getuid()}")
+    elsewhere = {"DISPLAY": ":7", "TMPDIR": str(short_path), "XDG_RUNTIME_DIR": "/" + "x" * 200}
     assert meeting_place(elsewhere) == found
 
 
@@ -240,10 +240,10 @@ def test_socket_of_nobody_is_no_obstacle(place: str) -> None:
     met.give_back()
 
 
-def test_lock_that_is_a_link_is_not_followed(place: str, tmp_path: Path) -> None:
-    (tmp_path / "w.socket.lock").symlink_to(tmp_path / "elsewhere")
+def test_lock_that_is_a_link_is_not_followed(place: str, short_path: Path) -> None:
+    (short_path / "w.socket.lock").symlink_to(short_path / "elsewhere")
     assert meet(Request(paths=()), place) is False
-    assert not (tmp_path / "elsewhere").exists()
+    assert not (short_path / "elsewhere").exists()
 
 
 def test_owner_that_hangs_is_not_waited_for(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,15 +440,15 @@ def test_files_of_one_bundle_are_one_checkpoint() -> None:
     assert apart(paths) == ["/m.index", "/n.index", "/m.index.bak"]
 
 
-def test_file_that_the_desktop_sends_is_wanted(qapp: QApplication, tmp_path: Path) -> None:
+def test_file_that_the_desktop_sends_is_wanted(qapp: QApplication, short_path: Path) -> None:
     told: list[Request] = []
 
     class Ear:
         requested = type("Signal", (), {"emit": staticmethod(told.append)})()
 
-    event = QFileOpenEvent(str(tmp_path / "model.index"))
+    event = QFileOpenEvent(str(short_path / "model.index"))
     assert Application.event.__get__(Ear())(event) is True  # type: ignore[arg-type]
-    assert told == [Request(paths=(str(tmp_path / "model.index"),))]
+    assert told == [Request(paths=(str(short_path / "model.index"),))]
     QCoreApplication.processEvents()
 
 
@@ -476,14 +476,14 @@ def test_options_of_this_very_start_keep_to_themselves(
 
 
 def test_paths_are_handed_over_absolute_with_the_desktop_s_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(short_path)
     monkeypatch.setenv("DESKTOP_STARTUP_ID", "host_TIME12")
     monkeypatch.delenv("XDG_ACTIVATION_TOKEN", raising=False)
     options = start.parse(["open", "--compare", "a.index", "../b"])
     request = start._request(options)
-    assert request.paths == (str(tmp_path / "a.index"), str(tmp_path.parent / "b"))
+    assert request.paths == (str(short_path / "a.index"), str(short_path.parent / "b"))
     assert request.compare is True
     assert request.token == "host_TIME12"
     monkeypatch.setenv("XDG_ACTIVATION_TOKEN", "wayland\n")
@@ -491,18 +491,18 @@ def test_paths_are_handed_over_absolute_with_the_desktop_s_token(
 
 
 def test_second_start_hands_over_and_ends_before_qt_is_loaded(
-    tmp_path: Path, qtbot: QtBot, qapp: QApplication
+    short_path: Path, qtbot: QtBot, qapp: QApplication
 ) -> None:
     """The whole way, with another process; it could not load Qt if it tried."""
-    runtime = tmp_path / "run"
+    runtime = short_path / "run"
     runtime.mkdir(mode=0o700)
     environment = os.environ | {
         "XDG_RUNTIME_DIR": str(runtime), "DISPLAY": ":7", "WAYLAND_DISPLAY": "",
-        "PYTHONPATH": str(tmp_path),
+        "PYTHONPATH": str(short_path),
     }  # fmt: skip
-    (tmp_path / "PySide6").mkdir()
-    (tmp_path / "PySide6" / "__init__.py").write_text("raise ImportError('not this early')\n")
-    (tmp_path / "numpy.py").write_text("raise ImportError('nor this')\n")
+    (short_path / "PySide6").mkdir()
+    (short_path / "PySide6" / "__init__.py").write_text("raise ImportError('not this early')\n")
+    (short_path / "numpy.py").write_text("raise ImportError('nor this')\n")
     place = meeting_place(environment)
     assert place is not None
     mine = claim(place)
@@ -512,13 +512,13 @@ def test_second_start_hands_over_and_ends_before_qt_is_loaded(
         qtbot.waitSignal(instance.requested, timeout=20_000) as told,
         subprocess.Popen(
             [sys.executable, "-m", "ckptviewer", "model.index"],
-            env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment, cwd=short_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         ) as other,
     ):  # fmt: skip
         qtbot.waitUntil(lambda: other.poll() is not None, timeout=20_000)
         assert other.stdout is not None
         assert (other.returncode, other.stdout.read()) == (0, b"")
-    assert told.args == [Request(paths=(str(tmp_path / "model.index"),))]
+    assert told.args == [Request(paths=(str(short_path / "model.index"),))]
     instance.close()
     assert ACCEPTED.startswith(b"ckptviewer 1 ")
 

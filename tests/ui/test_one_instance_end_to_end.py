@@ -44,9 +44,9 @@ def windows(display: Display, title: str) -> list[str]:
 
 
 def test_later_starts_open_in_the_first_until_it_is_killed(
-    display: Display, bundle: Path, tmp_path: Path
+    display: Display, bundle: Path, short_path: Path
 ) -> None:
-    runtime = tmp_path / "run"
+    runtime = short_path / "run"
     runtime.mkdir(mode=0o700)
     display._environment["XDG_RUNTIME_DIR"] = str(runtime)
     early = demo_checkpoint().with_name("digits.ckpt-40.index")
@@ -78,9 +78,9 @@ def test_later_starts_open_in_the_first_until_it_is_killed(
     assert list((runtime / "ckptviewer").iterdir()) == []
 
 
-def test_new_window_keeps_to_itself(display: Display, bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir(mode=0o700)
-    display._environment["XDG_RUNTIME_DIR"] = str(tmp_path / "run")
+def test_new_window_keeps_to_itself(display: Display, bundle: Path, short_path: Path) -> None:
+    (short_path / "run").mkdir(mode=0o700)
+    display._environment["XDG_RUNTIME_DIR"] = str(short_path / "run")
     first = display.open()
     display.window(first, "^ckptviewer$")
     second = display.open("--new-window", index_of(bundle))
@@ -94,10 +94,10 @@ def test_new_window_keeps_to_itself(display: Display, bundle: Path, tmp_path: Pa
 
 
 def test_desktop_does_not_wait_for_a_start_that_was_handed_over(
-    display: Display, bundle: Path, tmp_path: Path
+    display: Display, bundle: Path, short_path: Path
 ) -> None:
-    (tmp_path / "run").mkdir(mode=0o700)
-    display._environment["XDG_RUNTIME_DIR"] = str(tmp_path / "run")
+    (short_path / "run").mkdir(mode=0o700)
+    display._environment["XDG_RUNTIME_DIR"] = str(short_path / "run")
     first = display.open()
     display.window(first, "^ckptviewer$")
     desktop = display.start(sys.executable, "-c", LISTEN)
