@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
-from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.progress import CancelToken, LinkedToken, Progress
 
 BATCH_BYTES = 4 << 20
 BATCH_VARIABLES = 256
@@ -120,7 +120,8 @@ class Backlog(Generic[Key, Item, AnyTask]):
 class UnderWay(Generic[AnyTask, Result]):
     """The tasks that an executor works on, and how they are told to stop.
 
-    stopped: for tasks in this process: cancelled once the run is over, however it ended.
+    stopped: for tasks in this process: cancelled with the run, and once it is over; whoever asks it
+    goes at the pace of the run's own token.
     flag: for those in other processes: path of a file that is there then; empty before `run`.
     """
 
@@ -137,7 +138,7 @@ class UnderWay(Generic[AnyTask, Result]):
         perform: is submitted with each task. failed: what to say of one whose worker died.
         cancel: stops the run; it is noticed within a few hundredths of a second.
         """
-        self.stopped = CancelToken()
+        self.stopped = LinkedToken(cancel)
         self.flag = ""
         self._perform = perform
         self._next_task = next_task

@@ -48,3 +48,22 @@ class CancelToken:
         """Raise `Cancelled` once `cancel` has been called."""
         if self._event.is_set():
             raise Cancelled
+
+
+class LinkedToken(CancelToken):
+    """Cancelled by itself or with any of others, which may have who asks it wait for a while."""
+
+    __slots__ = ("_others",)
+
+    def __init__(self, *others: CancelToken) -> None:
+        super().__init__()
+        self._others = others
+
+    @property
+    def cancelled(self) -> bool:
+        return super().cancelled or any(other.cancelled for other in self._others)
+
+    def raise_if_cancelled(self) -> None:
+        for other in self._others:
+            other.raise_if_cancelled()
+        super().raise_if_cancelled()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ckptviewer.checkpoint.errors import CkptviewerError
-from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.progress import CancelToken, LinkedToken, Progress
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.runs.lanes import Cells, Column, LaneTask, Work, perform
@@ -82,24 +82,6 @@ class _Column:
         self.work.before = None
 
 
-class _Stopped(CancelToken):
-    """Cancelled by itself, or with another one, which may have who asks it wait for a while."""
-
-    __slots__ = ("_outer",)
-
-    def __init__(self, outer: CancelToken) -> None:
-        super().__init__()
-        self._outer = outer
-
-    @property
-    def cancelled(self) -> bool:
-        return super().cancelled or self._outer.cancelled
-
-    def raise_if_cancelled(self) -> None:
-        self._outer.raise_if_cancelled()
-        super().raise_if_cancelled()
-
-
 @dataclass(slots=True)
 class _Plan:
     """Tasks that wait, and what is under way."""
@@ -137,7 +119,7 @@ class Timeline:
         self._store = TimelineCache(cache, settle_seconds)
         self._cache = cache
         self._cancel = cancel or CancelToken()
-        self._stopped = _Stopped(self._cancel)
+        self._stopped = LinkedToken(self._cancel)
         self._columns: dict[int, _Column] = {}
         self._lanes: dict[str, int] = {}
         self._lane_sizes: list[tuple[int, int]] = []

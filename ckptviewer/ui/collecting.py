@@ -16,10 +16,10 @@ from PySide6.QtCore import QObject, QTimer
 
 from ckptviewer.checkpoint.collector import collector_hold
 
-_TICK_MS = 500
-TICKS_KEPT = 5
+_TICK_MS = 100
+TICKS_KEPT = 25
 """How long a background thread may take to let go of what it has handed back."""
-_YOUNG, _MIDDLE, _OLD = 700, 10, 60
+_YOUNG, _MIDDLE, _OLD = 700, 10, 300
 """New objects, and collections of each age, after which the next older ones are looked at."""
 
 _retired: list[object] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from ckptviewer.checkpoint.errors import Cancelled
-from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.progress import CancelToken, LinkedToken, Progress
 from ckptviewer.ui.jobs import Job, Jobs, Report
 from ckptviewer.ui.planned import Planned
 from ckptviewer.ui.predicting import Rarely
@@ -95,7 +95,7 @@ class Exporting(QObject):
                     checkpoint,
                     destination,
                     overwrite=overwrite,
-                    cancel=courtesy.token(_Either(cancel, inner)),
+                    cancel=courtesy.token(LinkedToken(cancel, inner)),
                     report=_telling(self, report),
                     executor=workers.workers,
                     state_file=True,
@@ -183,24 +183,6 @@ def _quickest(receipt: Receipt, others: list[Receipt]) -> Receipt:
     names = ("open_before", "load_before", "open_after", "load_after")
     least = {name: min(getattr(each, name) for each in times) for name in names}
     return replace(receipt, timings=replace(times[0], **least))
-
-
-class _Either(CancelToken):
-    """Is cancelled with either of two: that of the job, or that of the page."""
-
-    __slots__ = ("_one", "_other")
-
-    def __init__(self, one: CancelToken, other: CancelToken) -> None:
-        super().__init__()
-        self._one, self._other = one, other
-
-    @property
-    def cancelled(self) -> bool:
-        return self._one.cancelled or self._other.cancelled
-
-    def raise_if_cancelled(self) -> None:
-        self._one.raise_if_cancelled()
-        self._other.raise_if_cancelled()
 
 
 def _telling(exporting: Exporting, report: Report) -> Rarely:

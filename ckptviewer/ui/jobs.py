@@ -90,12 +90,16 @@ class Courtesy:
     def __init__(self) -> None:
         self._free = threading.Event()
         self._free.set()
+        self._depth = 0
 
     def __enter__(self) -> None:
+        self._depth += 1
         self._free.clear()
 
     def __exit__(self, *_: object) -> None:
-        self._free.set()
+        self._depth -= 1
+        if not self._depth:
+            self._free.set()
 
     def token(self, inner: CancelToken) -> CancelToken:
         """A token as `inner`, at which whoever asks it waits while the GUI thread is at work."""

@@ -47,6 +47,8 @@ _PATTERNS = (
     "Checkpoints (*.index *.data-* *.meta *.ckpt* checkpoint *.pb *.keras *.h5 *.hdf5 "
     "*.safetensors *.npz *.npy)"
 )
+_LONG_EVENTS = frozenset((QEvent.Type.UpdateRequest, QEvent.Type.LayoutRequest))
+"""What paints or lays out all that is in a window: background work steps aside for it."""
 
 
 class MainWindow(QMainWindow):
@@ -370,6 +372,12 @@ class MainWindow(QMainWindow):
             self.top_bar.filter.clear()
         else:
             self.status_line.cancel_running()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() not in _LONG_EVENTS:
+            return super().event(event)
+        with self.jobs.courtesy:
+            return super().event(event)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

@@ -154,6 +154,7 @@ class Measuring(QObject):
         told = time.monotonic()
         try:
             for key, outcome in schedule.run(self._jobs.workers):
+                token.raise_if_cancelled()
                 row = chosen[key]
                 if isinstance(outcome, CkptviewerError):
                     session.sketches[row] = Sketch(heights=(), text="", summary="", mark=None)

@@ -18,8 +18,10 @@ def main(path: str, other: str | None = None) -> None:
     from ckptviewer.ui.app import tune_python
     from ckptviewer.ui.appearance import Appearance
     from ckptviewer.ui.main_window import MainWindow
+    from ckptviewer.ui.platform import load_binding
     from ckptviewer.ui.settings import Settings
 
+    load_binding()
     app = QApplication([])
     collecting = tune_python()
     window = MainWindow(Appearance(app, "light"), Settings())

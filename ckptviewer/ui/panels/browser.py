@@ -75,7 +75,7 @@ class Browser(View):
         self.view_menu = QMenu(self)
         self._view_group = QActionGroup(self)
         self._make_view_menu()
-        self.table = VariableTable(appearance, jobs.courtesy)
+        self.table = VariableTable(appearance)
         self._banner = self._make_banner()
         self._nothing = QLabel(_NO_MATCH)
         self._nothing.setObjectName("muted")

@@ -74,7 +74,7 @@ class ComparisonView(View):
         self._tools = ComparisonTools(self.reporting.fill_menu, self)
         self.bar = ComparisonBar()
         self.chips = self.bar.chips
-        self.table = DeltaTable(appearance, jobs.courtesy)
+        self.table = DeltaTable(appearance)
         self.table.setAccessibleName("Compared variables")
         self.overview = ComparisonOverview(appearance)
         self.panel = DeltaPanel(jobs, appearance)

@@ -65,7 +65,7 @@ class ExportView(View):
         self.planning = Planning(jobs, session, choices)
         self.predicting = Predicting(jobs, session)
         self.exporting = Exporting(jobs, session)
-        self.table = ExportTable(appearance, jobs.courtesy)
+        self.table = ExportTable(appearance)
         self.table.setAccessibleName("Variables to keep")
         self.model = ExportRowsModel(session.tree, session.problems)
         self.table.show_model(self.model)

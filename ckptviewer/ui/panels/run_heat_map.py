@@ -20,7 +20,6 @@ from PySide6.QtWidgets import QAbstractScrollArea, QLabel
 from ckptviewer.checkpoint.text import count_text, elide_middle, number_text
 from ckptviewer.runs.timeline_table import Series
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Courtesy
 from ckptviewer.ui.open_run import Known
 from ckptviewer.ui.panels.run_shades import SHADES, ramp_of, shares_of
 
@@ -50,10 +49,9 @@ class RunHeatMap(QAbstractScrollArea):
     chosen = Signal(object)
     scrolled = Signal()
 
-    def __init__(self, appearance: Appearance, courtesy: Courtesy) -> None:
+    def __init__(self, appearance: Appearance) -> None:
         super().__init__()
         self._appearance = appearance
-        self._courtesy = courtesy
         self.known: Known | None = None
         self.series = Series.NORM
         self.rows: Sequence[int] = ()
@@ -159,12 +157,11 @@ class RunHeatMap(QAbstractScrollArea):
     # Painting.
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        with self._courtesy:
-            painter = QPainter(self.viewport())
-            painter.fillRect(self.viewport().rect(), QColor(self._appearance.theme.base))
-            if self.known is not None and self.rows:
-                self._paint(painter, self.known)
-            painter.end()
+        painter = QPainter(self.viewport())
+        painter.fillRect(self.viewport().rect(), QColor(self._appearance.theme.base))
+        if self.known is not None and self.rows:
+            self._paint(painter, self.known)
+        painter.end()
 
     def _paint(self, painter: QPainter, known: Known) -> None:
         theme = self._appearance.theme

@@ -96,7 +96,7 @@ class RunView(View):
         self.finding_title = QLabel("Findings")
         self.finding_title.setObjectName("section")
         self.timeline = TimelinePanel(jobs, appearance, self.running)
-        self.heat_map = RunHeatMap(appearance, jobs.courtesy)
+        self.heat_map = RunHeatMap(appearance)
         self.heat_measure = ChoiceButton("Colour by", list(MEASURES), HEAT_MEASURE)
         self.legend = HeatLegend(appearance)
         self.tabs = QTabWidget()

@@ -221,7 +221,7 @@ class TimelinePanel(QWidget):
         self, known: Known, choices: Sequence[Followed], numbers: Sequence[Sequence[float]]
     ) -> None:
         if self.plot is None:
-            self.plot = TimelinePlot(self._appearance, self._jobs.courtesy)
+            self.plot = TimelinePlot(self._appearance)
             self.plot.pointed.connect(self._point)
             self._stack.addWidget(self.plot)
         self._entries = known.table.entries

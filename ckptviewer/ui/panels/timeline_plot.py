@@ -15,7 +15,6 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from ckptviewer.checkpoint.text import count_text, elide_middle, number_text
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Courtesy
 from ckptviewer.ui.panels.plots import dress_axis, hover_card, make_plain, plain_ticks
 
 MOST_LINES = 24
@@ -70,13 +69,13 @@ class TimelinePlot(QWidget):
 
     pointed = Signal(int)
 
-    def __init__(self, appearance: Appearance, courtesy: Courtesy) -> None:
+    def __init__(self, appearance: Appearance) -> None:
         super().__init__()
         import pyqtgraph
 
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
-        self.view = _courteous(pyqtgraph.PlotWidget, courtesy)(background=None)
+        self.view = pyqtgraph.PlotWidget(background=None)
         make_plain(self.view, "Timeline")
         self.view.setMouseEnabled(x=True, y=False)
         self.view.getPlotItem().getViewBox().setAutoVisible(y=True)
@@ -206,17 +205,6 @@ class TimelinePlot(QWidget):
         self._hover.hide()
         self._cursor.hide()
         super().leaveEvent(event)
-
-
-def _courteous(widget: Any, courtesy: Courtesy) -> Any:
-    """The class of a plot during whose paints background work steps aside."""
-
-    class CourteousPlot(widget):
-        def paintEvent(self, event: Any) -> None:
-            with courtesy:
-                super().paintEvent(event)
-
-    return CourteousPlot
 
 
 def _places(entries: Sequence[CheckpointEntry]) -> list[float]:

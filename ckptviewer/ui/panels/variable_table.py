@@ -13,7 +13,6 @@ from PySide6.QtGui import (
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
-    QPaintEvent,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
@@ -21,7 +20,6 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView,
 from ckptviewer.checkpoint.text import printable
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.jobs import Courtesy
 from ckptviewer.ui.models.variable_rows import TITLES, Column, VariableRowsModel
 from ckptviewer.ui.panels.row_painting import CHEVRON, INDENT, PADDING, RowPainter, row_height
 
@@ -59,12 +57,10 @@ class VariableTable(QTableView):
     def __init__(
         self,
         appearance: Appearance,
-        courtesy: Courtesy | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.appearance = appearance
-        self._courtesy = courtesy or Courtesy()
         self.setAccessibleName("Variables")
         self.setItemDelegate(self.make_painter(appearance))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -211,10 +207,6 @@ class VariableTable(QTableView):
         header.setSectionResizeMode(0, modes.Interactive if is_wide else modes.Stretch)
         if is_wide:
             header.resizeSection(0, WIDEST_NAME)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        with self._courtesy:
-            super().paintEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         model = self.rows_model()
