@@ -1,7 +1,7 @@
 """Compiles the inner loops of statistics into shared libraries, which the frozen program loads.
 
-Those of statistics and those of comparisons: `python packaging/compile_kernels.py DIRECTORY` makes
-a library of each for each kind of processor of this machine's family, among which
+Those of statistics, comparisons and a training's series: `python packaging/compile_kernels.py
+DIRECTORY` makes a library of each for each kind of processor of this machine's family, among which
 ckptviewer/analysis/kernel_shipped.py chooses. Needs Numba and a linker (`ld`), neither of which the
 program needs then.
 """
@@ -19,12 +19,16 @@ sys.path.insert(0, str(CHECKOUT))
 
 from ckptviewer.analysis.kernel_shipped import KINDS, PREFIX, file_name  # noqa: E402
 
-ENTRIES = {"statistics": "None", "comparison": "difference_source.entries()"}
+ENTRIES = {
+    "statistics": "None",
+    "comparison": "difference_source.entries()",
+    "updates": "update_source.entries()",
+}
 """The loops, and the expression that names their entry points to `kernel_source.build_for`."""
 
 CODE = """
 import sys
-from ckptviewer.analysis import difference_source, kernel_source
+from ckptviewer.analysis import difference_source, kernel_source, update_source
 sys.stdout.buffer.write(kernel_source.build_for(sys.argv[1], sys.argv[2], {entries}))
 """
 

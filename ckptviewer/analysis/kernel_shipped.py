@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ckptviewer.analysis.difference_compiled import CompiledPairs
 from ckptviewer.analysis.kernel_compiled import Compiled
+from ckptviewer.analysis.update_compiled import CompiledUpdates
 from ckptviewer.resources import MissingResourceError, resource
 
 PREFIX = "ckptviewer_"
@@ -58,8 +59,12 @@ class ShippedPairs(_FromLibrary, CompiledPairs):
     """The loops of comparisons."""
 
 
+class ShippedUpdates(_FromLibrary, CompiledUpdates):
+    """The loops of a training's series."""
+
+
 def file_name(loops: str, kind: str) -> str:
-    """Of the library of some loops ("statistics", "comparison") for a kind of processor."""
+    """Of the library of loops ("statistics", "comparison", "updates") for a kind of processor."""
     return f"{loops}-{kind}.so"
 
 
@@ -83,6 +88,12 @@ def load_pairs() -> ShippedPairs | None:
     """The loops of comparisons, if the program brought them along."""
     path = find("comparison")
     return ShippedPairs(path) if path is not None else None
+
+
+def load_updates() -> ShippedUpdates | None:
+    """The loops of a training's series, if the program brought them along."""
+    path = find("updates")
+    return ShippedUpdates(path) if path is not None else None
 
 
 def usable(flags: set[str]) -> list[str]:

@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,8 @@ from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError, DamagedFile
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.runs.measuring import (
-    BLOCK_ELEMENTS,
+    CHUNK_ELEMENTS,
+    UNIT_ELEMENTS,
     Measuring,
     Point,
     point_of,
@@ -161,11 +161,27 @@ class LaneTask:
     works: tuple[Work, ...]
     pairs: bool
     cancel: CancelToken
+    held: Held
+
+
+class Held:
+    """The values that a lane has read last: those that the next column is measured beside."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, np.ndarray] = {}
+        self._column: Column | None = None
+
+    def take(self, column: Column | None, key: str) -> np.ndarray | None:
+        """Give away what is held of a variable, if it is of this column."""
+        return self._values.pop(key, None) if column is self._column else None
+
+    def replace(self, column: Column, values: dict[str, np.ndarray]) -> None:
+        """Hold these, of this column, and nothing else."""
+        self._values, self._column = values, column
 
 
 def perform(task: LaneTask) -> list[Cells]:
     """Measure; each variable that cannot be read gives an error. Raises Cancelled alone."""
-    held: dict[str, np.ndarray] = {}
     done: list[Cells] = []
     for work in task.works:
         errors: dict[str, CkptviewerError] = {}
@@ -174,7 +190,8 @@ def perform(task: LaneTask) -> list[Cells]:
             task.cancel.raise_if_cancelled()
             key = work.column.listed.variables[row].key
             try:
-                values = _measure(work.column, row, held.pop(key, None), task)
+                held = task.held.take(work.column.before, key)
+                values = _measure(work.column, row, held, task)
                 if values is not None:
                     new[key] = values
             except Cancelled:
@@ -184,7 +201,7 @@ def perform(task: LaneTask) -> list[Cells]:
             except Exception as error:  # one variable must not take the others with it
                 text = f"measuring it failed: {type(error).__name__}: {error}"
                 errors[key] = CkptviewerError(text, where=key)
-        held = new
+        task.held.replace(work.column, new)
         work.column.release()
         if work.column.before is not None:
             work.column.before.release()
@@ -263,8 +280,7 @@ def _measure_beside(
     else:
         for values in blocks:
             place = held[at : at + values.size]
-            measuring.add(values, place)
-            place[...] = values
+            measuring.add(values, place, replace=True)
             at += values.size
     pair = measuring.pair(known)
     if pair is None:
@@ -278,23 +294,37 @@ def _measure_beside(
 
 
 def _beside(one: Blocks, other: Blocks) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for values, others in zip_longest(one, other):
-        if values is None or others is None or values.size != others.size:
-            raise DamagedFileError("its values have another length than its shape says")
-        yield values, others
+    others = np.empty(0)
+    for values in one:
+        place = 0
+        while place < values.size:
+            if not others.size:
+                others = next(other, others)
+                if not others.size:
+                    raise _wrong_length()
+            size = min(values.size - place, others.size)
+            yield values[place : place + size], others[:size]
+            others = others[size:]
+            place += size
+    if others.size or next(other, None) is not None:
+        raise _wrong_length()
+
+
+def _wrong_length() -> DamagedFileError:
+    return DamagedFileError("its values have another length than its shape says")
 
 
 def _blocks(checkpoint: Checkpoint, variable: Variable, cancel: CancelToken) -> Blocks:
-    """The values in C order and in blocks of one size, whatever the reader gives."""
+    """The values in C order, in blocks that are whole units whatever the reader gives."""
     if checkpoint.in_order(variable):
         item_bytes = numpy_dtype(variable.dtype).itemsize
-        source: Iterable[np.ndarray] = checkpoint.chunks(variable, BLOCK_ELEMENTS * item_bytes)
+        source: Iterable[np.ndarray] = checkpoint.chunks(variable, CHUNK_ELEMENTS * item_bytes)
     else:
         source = (
             checkpoint.read(variable, region).reshape(-1)
-            for region in boxes(variable.shape, 8 * BLOCK_ELEMENTS)
+            for region in boxes(variable.shape, 2 * CHUNK_ELEMENTS)
         )
-    for block in segments(source, BLOCK_ELEMENTS):
+    for block in segments(source, UNIT_ELEMENTS):
         cancel.raise_if_cancelled()
         yield block
 

@@ -1,8 +1,9 @@
 """What one pass over a variable, beside the same one of the save before, tells for a timeline.
 
 Faster than `statistics_of`, since nothing is counted into buckets: blocks stay in the processor's
-cache while all is taken from them. Sums are taken in float32 over rows of a few thousand elements
-and added up in float64; where float32 would overflow, underflow or meet NaN, in float64.
+cache while all is taken from them. Compiled loops sum up in float64. NumPy's, which serve where
+there are none, sum float32 over rows of a few thousand elements and add these up in float64; where
+float32 would overflow, underflow or meet NaN, all in float64.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ckptviewer.analysis import update_kernel
+from ckptviewer.analysis.update_compiled import BLOCK, UpdateSums
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.summary import Statistics
     from ckptviewer.checkpoint.variable import Variable
 
-BLOCK_ELEMENTS = 1 << 17
+CHUNK_ELEMENTS = 1 << 19
+UNIT_ELEMENTS = 1 << 14
+_PIECE = 1 << 17
 _ROW = 1 << 13  # short enough that BLAS stays on this thread, and that float32 sums stay good
 _LEAST = 1e-12  # the squares of smaller numbers vanish in float32
 _LEAST_SQUARE = 1e-30
@@ -95,13 +100,13 @@ class _Scratch(threading.local):
     """Room for a block, each thread its own: taking it anew costs as much as the work in it."""
 
     def __init__(self) -> None:
-        self.marks = np.empty(BLOCK_ELEMENTS, bool)
+        self.marks = np.empty(_PIECE, bool)
         self._rooms: dict[np.dtype, np.ndarray] = {}
 
     def of(self, block: np.ndarray) -> np.ndarray:
         room = self._rooms.get(block.dtype)
         if room is None:
-            room = self._rooms[block.dtype] = np.empty(BLOCK_ELEMENTS, block.dtype)
+            room = self._rooms[block.dtype] = np.empty(_PIECE, block.dtype)
         return room[: block.size]
 
 
@@ -111,38 +116,56 @@ _scratch = _Scratch()
 class Measuring:
     """Sums up the values of one variable, and their difference from those before, block by block.
 
-    `add` takes flat arrays of any numeric dtype; `before` has the same length, or is None. Values
-    that are not finite are counted and left out.
+    `add` takes flat, contiguous arrays of any numeric dtype, whose lengths are multiples of
+    UNIT_ELEMENTS but for the last; `before` has the same length, or is None. Values that are not
+    finite are counted and left out.
     """
 
-    __slots__ = (
-        "count", "difference", "high", "inf", "low", "mean", "nan", "numbers", "odd", "spread",
-        "zero",
-    )  # fmt: skip
+    __slots__ = ("count", "inf", "nan", "odd", "sums")
 
     def __init__(self) -> None:
-        self.count = self.nan = self.inf = self.zero = self.numbers = 0
-        self.low, self.high = math.inf, -math.inf
-        self.mean = self.spread = 0.0
-        self.difference = 0.0
+        self.count = self.nan = self.inf = 0
+        self.sums = UpdateSums()
         self.odd = False
         """Whether `pair` cannot be told from the sums: something was not finite, or complex."""
 
-    def add(self, values: np.ndarray, before: np.ndarray | None = None) -> None:
-        """Take in the next values."""
-        for start in range(0, values.size, BLOCK_ELEMENTS):
-            block = as_float(values[start : start + BLOCK_ELEMENTS])
-            if before is None:
-                self._add(block, None)
-            else:
-                self._add(block, as_float(before[start : start + BLOCK_ELEMENTS]))
+    def add(
+        self, values: np.ndarray, before: np.ndarray | None = None, *, replace: bool = False
+    ) -> None:
+        """Take in the next values; with `replace` they are then in the place of `before`."""
+        self.count += values.size
+        loops = None
+        if values.dtype == np.float32 and (before is None or before.dtype == np.float32):
+            loops = update_kernel.compiled_for(values.nbytes)
+        place = 0
+        while place < values.size:
+            rest, others = values[place:], None if before is None else before[place:]
+            if loops is not None:
+                done = loops.add(rest, others, self.sums, replace=replace)
+                place += done
+                rest, others = rest[done:][:BLOCK], None if others is None else others[done:]
+            if rest.size:  # NaN or infinities are in it, or there are no compiled loops
+                self._add_pieces(rest, others, replace)
+                place += rest.size
+        self.odd = self.odd or not math.isfinite(self.sums.square)
 
-    def _add(self, block: np.ndarray, before: np.ndarray | None) -> None:
+    def _add_pieces(self, values: np.ndarray, before: np.ndarray | None, replace: bool) -> None:
+        for start in range(0, values.size, _PIECE):
+            piece = as_float(values[start : start + _PIECE])
+            if before is None:
+                self._add_piece(piece, None)
+                continue
+            place = before[start : start + piece.size]
+            self._add_piece(piece, as_float(place))
+            if replace:
+                place[...] = values[start : start + piece.size]
+
+    def _add_piece(self, block: np.ndarray, before: np.ndarray | None) -> None:
         if block.dtype.kind == "c":
             self.odd = True
             self._add_slowly(np.abs(block))
             return
-        size = block.size
+        sums, size = self.sums, block.size
         with np.errstate(all="ignore"):
             total = _sum(block)
             square = _square(block)
@@ -152,12 +175,11 @@ class Measuring:
                 self._add_slowly(block.astype(np.float64))
             else:
                 mean = total / size
-                self._combine(size, mean, _about(block, mean, total, square))
-                self.count += size
-                self.low, self.high = min(self.low, low), max(self.high, high)
+                sums.combine(size, mean, _about(block, mean, total, square))
+                sums.low, sums.high = min(sums.low, low), max(sums.high, high)
                 if low <= 0.0 <= high:
                     zeros = np.equal(block, 0, out=_scratch.marks[:size])
-                    self.zero += int(np.count_nonzero(zeros))
+                    sums.zero += int(np.count_nonzero(zeros))
             if before is not None and not self.odd:
                 self._add_difference(block, before)
 
@@ -172,52 +194,42 @@ class Measuring:
         square = _square(scratch)
         if scratch.dtype == np.float32 and not _LEAST_SQUARE * block.size < square < math.inf:
             square = _square(block.astype(np.float64) - before) if square or scratch.any() else 0.0
-        if not math.isfinite(square):
-            self.odd = True
-        self.difference += square
+        self.sums.square += square
 
     def _add_slowly(self, block: np.ndarray) -> None:
         """The same in float64, of values that may not be finite."""
         finite = np.isfinite(block)
         numbers = block[finite]
         nan = int(np.count_nonzero(np.isnan(block)))
-        self.count += block.size
         self.nan += nan
         self.inf += block.size - numbers.size - nan
         self.odd = self.odd or numbers.size < block.size
         if not numbers.size:
             return
-        self.zero += numbers.size - int(np.count_nonzero(numbers))
-        self.low = min(self.low, float(numbers.min()))
-        self.high = max(self.high, float(numbers.max()))
+        sums = self.sums
+        sums.zero += numbers.size - int(np.count_nonzero(numbers))
+        sums.low = min(sums.low, float(numbers.min()))
+        sums.high = max(sums.high, float(numbers.max()))
         mean = float(numbers.mean())
-        self._combine(numbers.size, mean, _square(numbers - mean))
-
-    def _combine(self, count: int, mean: float, spread: float) -> None:
-        """Chan's update of mean and sum of squares about it."""
-        together = self.numbers + count
-        shift = mean - self.mean
-        self.spread += spread + shift * shift * self.numbers * count / together
-        self.mean += shift * count / together
-        self.numbers = together
+        sums.combine(numbers.size, mean, _square(numbers - mean))
 
     def point(self) -> Point:
         """What has been added, summed up."""
-        if not self.numbers:
+        sums = self.sums
+        if not sums.count:
             none = math.nan
-            return Point(self.count, self.nan, self.inf, self.zero, none, none, none, none, 0.0)
-        if self.low == self.high:
-            self.mean, self.spread = self.low, 0.0
+            return Point(self.count, self.nan, self.inf, sums.zero, none, none, none, none, 0.0)
+        mean, spread = (sums.low, 0.0) if sums.low == sums.high else (sums.mean, sums.spread)
         return Point(
             self.count,
             self.nan,
             self.inf,
-            self.zero,
-            self.low,
-            self.high,
-            self.mean,
-            math.sqrt(self.spread / self.numbers),
-            math.sqrt(self.spread + self.numbers * self.mean * self.mean),
+            sums.zero,
+            sums.low,
+            sums.high,
+            mean,
+            math.sqrt(spread / sums.count),
+            math.sqrt(spread + sums.count * mean * mean),
         )
 
     def pair(self, before: Point) -> Pair | None:
@@ -227,9 +239,9 @@ class Measuring:
         """
         if self.odd or before.nan or before.inf:
             return None
-        after = self.point().norm
-        dot = (after * after + before.norm * before.norm - self.difference) / 2
-        return Pair(math.sqrt(self.difference), dot, before.norm, after)
+        after, square = self.point().norm, self.sums.square
+        dot = (after * after + before.norm * before.norm - square) / 2
+        return Pair(math.sqrt(square), dot, before.norm, after)
 
 
 def slow_pair(blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> Pair:

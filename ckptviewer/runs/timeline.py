@@ -19,7 +19,7 @@ from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, LinkedToken, Progress
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.runs.entry import CheckpointEntry
-from ckptviewer.runs.lanes import Cells, Column, LaneTask, Work, perform
+from ckptviewer.runs.lanes import Cells, Column, Held, LaneTask, Work, perform
 from ckptviewer.runs.measuring import is_measured
 from ckptviewer.runs.timeline_cache import (
     PAIR_FIELDS,
@@ -39,6 +39,13 @@ COLUMNS_AT_ONCE = 8
 
 BATCH_BYTES = 4 << 20
 _LEAST_BATCH_BYTES = 1 << 18
+SHARED_BYTES = 4 << 20
+"""Variables that are smaller on the average are not shared out among workers: handing Python's lock
+to and fro for each would take more than a second core gives."""
+
+HELD_BYTES = 128 << 20
+"""Of checkpoints up to this size all values are held from one group of columns to the next."""
+
 _BATCH_VARIABLES = 256
 _POLL_SECONDS = 0.02
 
@@ -89,6 +96,8 @@ class _Plan:
     waiting: deque[LaneTask] = field(default_factory=deque)
     under_way: dict[Future[list[Cells]], LaneTask] = field(default_factory=dict)
     busy_lanes: set[int] = field(default_factory=set)
+    alone: bool = False
+    """Whether the thread that asks does all by itself."""
 
 
 class Timeline:
@@ -123,6 +132,8 @@ class Timeline:
         self._columns: dict[int, _Column] = {}
         self._lanes: dict[str, int] = {}
         self._lane_sizes: list[tuple[int, int]] = []
+        self._held_by: dict[int, Held] = {}
+        self._holds = False
         self._done = 0
         self._listed = 0
         self._listed_columns = 0
@@ -206,6 +217,10 @@ class Timeline:
     def _plan_tasks(self, plan: _Plan, columns: Sequence[_Column], workers: int) -> None:
         """Tasks for what is left of these columns: each a lane of variables through all of them."""
         lanes: dict[int, list[Work]] = {}
+        sizes = [sum(variable.stored_bytes for variable in each.wanted) for each in columns]
+        self._holds = max(sizes, default=0) <= HELD_BYTES
+        cells = sum(len(each.wanted) for each in columns)
+        plan.alone = sum(sizes) < SHARED_BYTES * cells
         for column in columns:
             batch_bytes = self._batch_bytes(column, workers)
             by_lane: dict[int, list[int]] = {}
@@ -222,7 +237,8 @@ class Timeline:
                 work = Work(column.index, column.work, tuple(rows))
                 lanes.setdefault(lane, []).append(work)
         for lane, works in sorted(lanes.items()):
-            task = LaneTask(lane, tuple(works), self._pairs, self._stopped)
+            held = self._held_by.setdefault(lane, Held()) if self._holds else Held()
+            task = LaneTask(lane, tuple(works), self._pairs, self._stopped, held)
             plan.waiting.append(task)
 
     def _batch_bytes(self, column: _Column, workers: int) -> int:
@@ -251,6 +267,9 @@ class Timeline:
         self, plan: _Plan, executor: Executor, workers: int, until: int
     ) -> Iterator[Cells]:
         """Work until no more than so many tasks are left, waiting or under way."""
+        while plan.alone and plan.waiting and not plan.under_way:
+            task = plan.waiting.popleft()
+            yield from self._finished(task, perform(task))
         while len(plan.waiting) + len(plan.under_way) > until:
             self._submit(plan, executor, 2 * workers)
             done, _ = wait(plan.under_way, _POLL_SECONDS, FIRST_COMPLETED)
@@ -258,10 +277,7 @@ class Timeline:
             for future in [future for future in plan.under_way if future in done]:
                 task = plan.under_way.pop(future)
                 plan.busy_lanes.discard(task.lane)
-                for cells in future.result():
-                    self._done += len(cells.keys)
-                    yield cells
-                self._settle(task)
+                yield from self._finished(task, future.result())
 
     def _submit(self, plan: _Plan, executor: Executor, most: int) -> None:
         """Hand tasks over; a lane goes on only when its columns before are done."""
@@ -274,6 +290,12 @@ class Timeline:
             plan.busy_lanes.add(task.lane)
             plan.under_way[executor.submit(perform, task)] = task
         plan.waiting.extendleft(reversed(put_off))
+
+    def _finished(self, task: LaneTask, found: list[Cells]) -> Iterator[Cells]:
+        for cells in found:
+            self._done += len(cells.keys)
+            yield cells
+        self._settle(task)
 
     def _settle(self, task: LaneTask) -> None:
         """Remember the columns that are complete, and let go of them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import ml_dtypes
 import numpy as np
 import pytest
@@ -15,12 +13,10 @@ from hypothesis.extra import numpy as arrays
 from ckptviewer.analysis import (
     difference_kernel,
     difference_numpy,
-    kernel,
-    kernel_choice,
-    kernel_compiled,
 )
 from ckptviewer.analysis.difference import EXACT, Difference, Tolerance
 from ckptviewer.analysis.difference_sums import PairSums
+from tests.analysis import kernels
 
 RNG = np.random.default_rng(11)
 
@@ -29,17 +25,7 @@ RNG = np.random.default_rng(11)
 def _loops(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
-    choice = kernel_choice.Choice(difference_kernel._loops)
-    monkeypatch.setattr(difference_kernel, "_choice", choice)
-    if request.param == "numpy":
-        choice.refused = "this is a test of the other loops"
-        return
-    monkeypatch.delenv(kernel.ENVIRONMENT, raising=False)
-    where = Path(pytestconfig.cache.mkdir("compiled"))
-    where.chmod(0o700)  # else it might be somebody else's code
-    where /= kernel_compiled.code_path(*difference_kernel.SOURCES).name
-    monkeypatch.setattr(kernel_compiled, "code_path", lambda *_: where)
-    assert difference_kernel.prepare() == "compiled", choice.refused
+    kernels.use(request.param, monkeypatch, pytestconfig, difference_kernel)
 
 
 def difference_of(

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ckptviewer.analysis import update_kernel
 from ckptviewer.runs.run import find_run
 from ckptviewer.runs.timeline import Timeline
 from ckptviewer.runs.timeline_table import Series, TimelineTable
@@ -24,6 +25,7 @@ WORKERS = 2
 def main() -> None:
     """Serve until there are no more turns."""
     directory, which = sys.argv[1:]
+    update_kernel.prepare()
 
     def work() -> float:
         cache_path = folder / f"{time.monotonic_ns() if which == 'first' else 0}.sqlite"

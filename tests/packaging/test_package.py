@@ -132,6 +132,7 @@ def test_kind_of_processor_is_chosen_by_what_it_can_do(monkeypatch: pytest.Monke
 def test_checkout_brings_none_along() -> None:
     assert kernel_shipped.load() is None
     assert kernel_shipped.load_pairs() is None
+    assert kernel_shipped.load_updates() is None
 
 
 @pytest.mark.slow
@@ -148,7 +149,7 @@ def test_shipped_loops_do_what_the_others_do(
     )  # fmt: skip
     paths = {path.name: path for path in tmp_path.glob("*.so")}
     (kind,) = kernel_shipped.usable(kernel_shipped.processor_flags())
-    assert set(paths) == {f"statistics-{kind}.so", f"comparison-{kind}.so"}
+    assert set(paths) == {f"{loops}-{kind}.so" for loops in ("statistics", "comparison", "updates")}
     for path in paths.values():
         assert str(path) in done.stdout
         assert path.stat().st_size < 1 << 20
@@ -156,6 +157,9 @@ def test_shipped_loops_do_what_the_others_do(
     shipped, pairs = kernel_shipped.load(), kernel_shipped.load_pairs()
     assert shipped is not None
     assert pairs is not None
+    updates = kernel_shipped.load_updates()
+    assert updates is not None
+    updates.prove()
     random = np.random.default_rng(7)
     values = random.standard_normal(100_003).astype(np.float32)
     values[[5, 50, 500]] = np.nan, np.inf, 0

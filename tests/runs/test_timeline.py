@@ -11,16 +11,19 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from ckptviewer.analysis import update_kernel
 from ckptviewer.checkpoint.errors import Cancelled
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.variable import Role
 from ckptviewer.formats import tf_bundle
-from ckptviewer.runs import lanes
+from ckptviewer.runs import lanes, timeline
 from ckptviewer.runs.entry import CheckpointEntry
+from ckptviewer.runs.measuring import UNIT_ELEMENTS, Measuring
 from ckptviewer.runs.run import find_run
 from ckptviewer.runs.timeline import Timeline
 from ckptviewer.runs.timeline_table import Series, TimelineTable
 from ckptviewer.storage.cache import Cache
+from tests.analysis import kernels
 from tests.builders import cut, save, save_slices
 
 RNG = np.random.default_rng(8)
@@ -105,6 +108,14 @@ def expected(series: Series, values: np.ndarray, before: np.ndarray | None) -> f
     return float(getattr(np, series.value)(finite)) if finite.size else np.nan
 
 
+@pytest.fixture(params=["numpy", "compiled"])
+def _loops(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> None:
+    kernels.use(request.param, monkeypatch, pytestconfig, update_kernel)
+
+
+@pytest.mark.usefixtures("_loops")
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:divide by zero")
 @pytest.mark.parametrize("series", list(Series))
 def test_series_are_those_of_numpy(run: Sequence[CheckpointEntry], series: Series) -> None:
@@ -143,6 +154,16 @@ def test_large_variables_are_streamed(
     streamed = follow(run)
     for series in Series:
         assert np.array_equal(whole.matrix(series), streamed.matrix(series), equal_nan=True)
+
+
+def test_shared_out_among_workers(
+    run: Sequence[CheckpointEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = follow(run)
+    monkeypatch.setattr(timeline, "SHARED_BYTES", 0)
+    shared = follow(run)
+    for series in Series:
+        assert np.array_equal(alone.matrix(series), shared.matrix(series), equal_nan=True)
 
 
 def test_partitioned_variables(tmp_path: Path) -> None:
@@ -216,6 +237,37 @@ def test_what_was_measured_is_remembered(
         fourth = follow(find_run(tmp_path).checkpoints, **options)
         assert {each.split(":")[0] for each in reads} == {"ckpt-0", "ckpt-1", "ckpt-2"}
         assert not fourth.errors
+
+
+def test_what_is_between_is_no_neighbour(tmp_path: Path) -> None:
+    for step in range(8):
+        save(tmp_path / f"ckpt-{step}", {"w": np.full(6, 2.0**step, np.float32)})
+    with Cache(tmp_path / "cache.sqlite") as cache:
+        options = {"cache": cache, "settle_seconds": -1.0}
+        follow(find_run(tmp_path).checkpoints, **options)
+        for step in (2, 6):  # written anew; those between are known, and not read
+            save(tmp_path / f"ckpt-{step}", {"w": np.full(6, 3.0 * 2.0**step, np.float32)})
+        table = follow(find_run(tmp_path).checkpoints, **options)
+    updates = [5.0, 1 / 3, 1.0, 1.0, 5.0, 1 / 3]
+    assert table.series(Series.UPDATE, "w")[2:] == pytest.approx(updates)
+
+
+@pytest.mark.usefixtures("_loops")
+def test_how_values_are_cut_does_not_matter() -> None:
+    values, before = RNG.standard_normal((2, 5 * UNIT_ELEMENTS + 77)).astype(np.float32)
+    values[3 * UNIT_ELEMENTS + 5] = np.inf
+    found = []
+    for units in (1, 2, 6):
+        measuring, held = Measuring(), before.copy()
+        for start in range(0, values.size, units * UNIT_ELEMENTS):
+            part = slice(start, start + units * UNIT_ELEMENTS)
+            measuring.add(values[part], held[part], replace=True)
+        assert np.array_equal(held, values)
+        found.append(measuring.point())
+    wide = values[np.isfinite(values)].astype(np.float64)
+    for point in found:
+        assert point[:6] == (values.size, 0, 1, 0, wide.min(), wide.max())
+        assert point[6:] == pytest.approx((wide.mean(), wide.std(), np.linalg.norm(wide)), rel=1e-6)
 
 
 def test_only_what_has_settled_is_remembered(tmp_path: Path, reads: list[str]) -> None:

@@ -57,7 +57,7 @@ def main(times: int) -> int:
 def _rounds(times: int, folder: Path) -> int:
     from PySide6.QtCore import QCoreApplication, QEvent, QEventLoop, QTimer
 
-    from ckptviewer.analysis import difference_kernel, kernel
+    from ckptviewer.analysis import difference_kernel, kernel, update_kernel
     from ckptviewer.resources import demo_checkpoint
     from ckptviewer.ui.app import Application, Windows, tune_python
     from ckptviewer.ui.appearance import Appearance
@@ -66,7 +66,7 @@ def _rounds(times: int, folder: Path) -> int:
     for file in demo_checkpoint().parent.glob("digits.ckpt-*"):
         shutil.copy(file, folder)
     late, early = folder / "digits.ckpt-600", folder / "digits.ckpt-40"
-    for loops in (kernel, difference_kernel):
+    for loops in (kernel, difference_kernel, update_kernel):
         loops.prepare()  # else the compiled code, which stays, comes in the middle of it
     app = Application(["ckptviewer"])
     collecting = tune_python()

@@ -1,0 +1,116 @@
+"""The inner loops of a training's series as machine code; see `kernel_compiled`, whose way this is.
+
+They tell of a variable's values, and of how far these are from what it had at the save before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from ckptviewer.analysis.kernel_compiled import Compiled, agree
+
+BLOCK = 4096
+"""Values to a block."""
+
+SOURCES = ("update_source.py", "update_compiled.py")
+MODULE = "ckptviewer.analysis.update_source"
+
+
+@dataclass(slots=True)
+class UpdateSums:
+    """What was added so far, of values that are finite.
+
+    count: how many. square: the sum of squares of the differences from those before; not finite
+    where one of these is not. spread: the sum of squares about the mean.
+    """
+
+    count: int = 0
+    zero: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    mean: float = 0.0
+    spread: float = 0.0
+    square: float = 0.0
+
+    def combine(self, count: int, mean: float, spread: float) -> None:
+        """Take in the mean of others and their squares about it: Chan's update."""
+        together = self.count + count
+        shift = mean - self.mean
+        self.spread += spread + shift * shift * self.count * count / together
+        self.mean += shift * count / together
+        self.count = together
+
+
+class _Room(threading.local):
+    """What a call needs beside the values, each thread its own."""
+
+    def __init__(self) -> None:
+        self.limits = np.array([0x7FFFFFFF, 0x7F800000, 31], np.int32)
+        self.counts = np.zeros(3, np.int64)
+        self.extremes = np.zeros(2, np.int32)
+        self.sums = np.zeros(3)
+        self.pointers = tuple(
+            array.ctypes.data for array in (self.limits, self.counts, self.extremes, self.sums)
+        )
+
+
+class CompiledUpdates(Compiled):
+    """Machine code that has been loaded."""
+
+    def __init__(self, names: dict[str, str], code: bytes) -> None:
+        self._load(code)
+        pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
+        self._add = self._function(names["updates"], *[pointer] * 3, size, size, *[pointer] * 4)
+        self._room = _Room()
+
+    def prove(self) -> None:
+        random = np.random.default_rng(0)
+        values, before = random.normal(3.0, 2.0, (2, 5 * BLOCK + 7)).astype(np.float32)
+        values[:2], values[BLOCK : 2 * BLOCK] = (0.0, -0.0), 1e6
+        wide, earlier = values.astype(np.float64), before.astype(np.float64)
+        found = UpdateSums()
+        half = 2 * BLOCK
+        agree(self.add(values[:half], before[:half], found, replace=True), half)
+        agree(self.add(values[half:], before[half:], found, replace=True), values.size - half)
+        agree((found.count, found.zero), (values.size, 2))
+        agree((found.low, found.high), (wide.min(), wide.max()))
+        right = (wide.mean(), ((wide - wide.mean()) ** 2).sum(), ((wide - earlier) ** 2).sum())
+        agree((found.mean, found.spread, found.square), right, 1e-9)
+        agree(before, values)
+        values[BLOCK + 5] = np.inf
+        agree(self.add(values, None, UpdateSums()), BLOCK)
+
+    def add(
+        self,
+        values: np.ndarray,
+        before: np.ndarray | None,
+        sums: UpdateSums,
+        *,
+        replace: bool = False,
+    ) -> int:
+        """Add float32 values to `sums` from the front, in whole blocks; how many were added.
+
+        It ends before the first block that has NaN or an infinity. The result does not depend on
+        how the values are cut, between blocks. before: of the same length; where `replace`, the
+        values are then in its place, as far as they were added.
+        """
+        room = self._room
+        room.counts[2] = sums.count
+        room.sums[:] = sums.mean, sums.spread, sums.square
+        at = values.ctypes.data
+        other, mode = (at, 0) if before is None else (before.ctypes.data, 2 if replace else 1)
+        self._add(at, at, other, values.size, mode, *room.pointers)
+        done, zero, _ = room.counts.tolist()
+        if done:
+            ordered = room.extremes ^ ((room.extremes >> 31) & 0x7FFFFFFF)
+            low, high = ordered.view(np.float32).tolist()
+            sums.count += done
+            sums.zero += zero
+            sums.low, sums.high = min(sums.low, low), max(sums.high, high)
+            sums.mean, sums.spread, sums.square = room.sums.tolist()
+        return int(done)
