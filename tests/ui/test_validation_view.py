@@ -671,10 +671,10 @@ def test_the_set_up_is_saved_and_copied_as_it_is_run(
     setup.against.set_path(str(EARLY))
     setup.agreement.setText("0.95")
     recipe = setup.recipe()
-    view.save_recipe(str(tmp_path / "digits.toml"))
+    view.recipes.save(str(tmp_path / "digits.toml"))
     idle(window, qtbot)
     assert read_recipe(tmp_path / "digits.toml") == recipe
-    view.copy_command()
+    view.recipes.copy_command()
     words = shlex.split(QGuiApplication.clipboard().text())
     parser = argparse.ArgumentParser()
     cli_validate.add_parser(parser.add_subparsers())
@@ -684,7 +684,7 @@ def test_the_set_up_is_saved_and_copied_as_it_is_run(
     show_validation(window)
     again = window.view
     assert isinstance(again, ValidationView)
-    again.open_recipe(str(tmp_path / "digits.toml"))
+    again.recipes.open(str(tmp_path / "digits.toml"))
     idle(window, qtbot)
     assert again.setup.recipe() == recipe
 

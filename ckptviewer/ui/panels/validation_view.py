@@ -6,28 +6,17 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QMenu,
-    QSplitter,
-    QStackedLayout,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QMenu, QWidget
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.likely_files import LikelyFiles, likely_files
-from ckptviewer.ui.panels.problem_card import ProblemCard
-from ckptviewer.ui.panels.stages import Stages
-from ckptviewer.ui.panels.validation_results import ValidationResults
-from ckptviewer.ui.panels.validation_setup import ValidationSetup
-from ckptviewer.ui.panels.view import View
+from ckptviewer.ui.panels.recipe_files import RecipeFiles
+from ckptviewer.ui.panels.validation_page import ValidationPage
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
 from ckptviewer.ui.validating import Validating
@@ -57,7 +46,7 @@ _FOOT = (
 )
 
 
-class ValidationView(View):
+class ValidationView(ValidationPage):
     """Validates the checkpoint of a window.
 
     complete: a validation came to its end. failed: why one did not, in one line. export_wanted:
@@ -67,28 +56,23 @@ class ValidationView(View):
     complete = Signal()
     failed = Signal(str)
     export_wanted = Signal(list)
-    filter_hint = "Filter: words of a variable, a class, an example"
-    menu_title = "&Validation"
 
     def __init__(
         self, jobs: Jobs, appearance: Appearance, session: Session, settings: Settings
     ) -> None:
         """session: the window's own, which stays its own. settings: remember the interpreter."""
-        super().__init__()
-        self._jobs, self._appearance = jobs, appearance
-        self._path = session.checkpoint.path
+        super().__init__(session.checkpoint.path, appearance)
+        self._jobs = jobs
         self._settings = settings
         self._finished: Finished | None = None
         self._log: tuple[str, str] = ("", "")
         self._last: Task | None = None
         self.validating = Validating(jobs)
-        self.setup = ValidationSetup(self._path, appearance)
         self.setup.python.set_path(settings.get("python", ""), tell=False)
-        self.stages = Stages(appearance)
-        self.problem = ProblemCard(appearance)
-        self.tabs = ValidationResults(appearance)
-        self._tools = self._make_tools()
-        self._lay_out()
+        self.recipes = RecipeFiles(
+            self._path, self.validating, self._recipe, lambda: self.setup.gain_runs, self
+        )
+        self._tools = [self.recipes.button()]
         self._connect()
         self._look_around()
 
@@ -107,9 +91,9 @@ class ValidationView(View):
             ("&Cancel", self.validating.cancel),
             ("&Look inside the model\u2026", self.inspect),
             ("", None),
-            ("&Open a recipe\u2026", self.choose_recipe),
-            ("&Save as recipe\u2026", self.ask_for_recipe),
-            ("Copy as command &line", self.copy_command),
+            ("&Open a recipe\u2026", self.recipes.choose),
+            ("&Save as recipe\u2026", self.recipes.ask_where),
+            ("Copy as command &line", self.recipes.copy_command),
             ("", None),
             ("Show the lo&g", self.show_log),
             ("Copy the result as &JSON", self.copy_document),
@@ -156,16 +140,6 @@ class ValidationView(View):
         if recipe is not None:
             self._start(Task(aim=Aim.IMPACT, recipe=recipe, impact=spec))
 
-    def copy_command(self) -> None:
-        """Put the command line of this validation on the clipboard."""
-        from ckptviewer.validation.command import command_line
-
-        recipe = self._recipe()
-        if recipe is not None:
-            text = command_line(recipe, gain_runs=self.setup.gain_runs)
-            QGuiApplication.clipboard().setText(text)
-            self.told.emit("Copied the command line")
-
     def copy_document(self) -> None:
         """Put the result on the clipboard, as `ckptviewer validate --json` prints it."""
         import json
@@ -174,41 +148,6 @@ class ValidationView(View):
             document = self._finished.report.as_document()
             QGuiApplication.clipboard().setText(json.dumps(document, indent=1))
             self.told.emit("Copied the result as JSON")
-
-    def ask_for_recipe(self) -> None:
-        """Ask where to save the set-up, and save it."""
-        start = f"{os.path.basename(self._path.rstrip('/'))}.toml"
-        start = os.path.join(os.path.dirname(os.path.abspath(self._path)), start)
-        path, _ = QFileDialog.getSaveFileName(self, "Save as recipe", start, "(*.toml *.json)")
-        if path:
-            self.save_recipe(path)
-
-    def save_recipe(self, path: str) -> None:
-        """Save the set-up as a recipe, which `ckptviewer validate --recipe` runs."""
-        from ckptviewer.validation.recipe import write_recipe
-
-        recipe = self._recipe()
-        if recipe is not None:
-            self.validating.aside(
-                lambda _cancel: write_recipe(recipe, path),
-                lambda _none: self.told.emit(f"Saved {path}"),
-                self.problem.show_error,
-            )
-
-    def choose_recipe(self) -> None:
-        """Ask for a recipe, and take its set-up."""
-        start = os.path.dirname(os.path.abspath(self._path))
-        path, _ = QFileDialog.getOpenFileName(self, "Open a recipe", start, "(*.toml *.json)")
-        if path:
-            self.open_recipe(path)
-
-    def open_recipe(self, path: str) -> None:
-        """Take the set-up of a recipe, for the checkpoint that is open."""
-        from ckptviewer.validation.recipe import read_recipe
-
-        self.validating.aside(
-            lambda _cancel: read_recipe(path), self._take_recipe, self.problem.show_error
-        )
 
     def show_log(self) -> None:
         """Show what the last worker printed."""
@@ -356,9 +295,8 @@ class ValidationView(View):
         self.setup.show_seen(seen)
 
     def _take_recipe(self, recipe: Recipe) -> None:
-        same = os.path.abspath(recipe.checkpoint) == os.path.abspath(self._path)
         self.setup.show_recipe(recipe)
-        if not same:
+        if os.path.abspath(recipe.checkpoint) != os.path.abspath(self._path):
             self.problem.show_note(
                 f"The recipe is for {recipe.checkpoint}; it runs on the checkpoint that is open."
             )
@@ -400,8 +338,6 @@ class ValidationView(View):
     def _hear_progress(self, event: Any) -> None:
         self.stages.hear(event)
 
-    # How it is made.
-
     def _connect(self) -> None:
         work, setup = self.validating, self.setup
         setup.model_chosen.connect(self._look)
@@ -429,48 +365,9 @@ class ValidationView(View):
         self.tabs.impact.measure_wanted.connect(self.measure_impact)
         self.tabs.impact.essential.connect(self.export_wanted)
         self.tabs.told.connect(self.told)
-
-    def _lay_out(self) -> None:
-        right = QWidget()
-        right.setObjectName("page")
-        right.setMinimumWidth(420)
-        column = QVBoxLayout(right)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.problem)
-        pages = QWidget()
-        self._stack = QStackedLayout(pages)
-        self._stack.addWidget(self.tabs)
-        self._stack.addWidget(self.stages)
-        column.addWidget(pages, 1)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setHandleWidth(1)
-        splitter.setChildrenCollapsible(False)
-        self.setup.setMinimumWidth(300)
-        splitter.addWidget(self.setup)
-        splitter.addWidget(right)
-        splitter.setStretchFactor(1, 1)
-        splitter.setSizes([360, 920])
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(splitter)
-
-    def _make_tools(self) -> list[QWidget]:
-        button = QToolButton()
-        button.setObjectName("flat")
-        button.setText("Recipe \u25be")
-        button.setAccessibleName("Recipe")
-        button.setToolTip("Save this set-up, take another, or run it elsewhere")
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(button)
-        for text, do in (
-            ("Open a recipe\u2026", self.choose_recipe),
-            ("Save as recipe\u2026", self.ask_for_recipe),
-            ("Copy as command line", self.copy_command),
-        ):
-            menu.addAction(text).triggered.connect(lambda _=False, do=do: do())
-        button.setMenu(menu)
-        return [button]
+        self.recipes.opened.connect(self._take_recipe)
+        self.recipes.told.connect(self.told)
+        self.recipes.failed.connect(self.problem.show_error)
 
 
 def _line(error: BaseException) -> str:
