@@ -6,15 +6,8 @@ import os
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import (
-    QInputDialog,
-    QLabel,
-    QMenu,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QInputDialog, QMenu, QSplitter, QVBoxLayout
 
 from ckptviewer.checkpoint.errors import NameCollisionError, TargetExistsError
 from ckptviewer.checkpoint.text import count_text, elide_middle, plural
@@ -24,12 +17,10 @@ from ckptviewer.export.command import pair_rule
 from ckptviewer.export.plan import Kept
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.exporting import Done, Exporting
-from ckptviewer.ui.jobs import Job, Jobs
-from ckptviewer.ui.models.export_rows import ExportRowsModel
-from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE
-from ckptviewer.ui.panels.export_side import ExportSide, ExportStrip
-from ckptviewer.ui.panels.export_table import ExportTable
+from ckptviewer.ui.jobs import Jobs
+from ckptviewer.ui.panels.export_side import ExportSide
 from ckptviewer.ui.panels.export_target import problem_text
+from ckptviewer.ui.panels.export_tree import ExportTree
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.planned import Planned, Tick, rows_of
 from ckptviewer.ui.planning import Planning
@@ -58,25 +49,20 @@ class ExportView(View):
         """session: the window's, which stays its own."""
         super().__init__()
         self._jobs, self._session = jobs, session
-        self._filtering: Job[list[int] | None] | None = None
         self._last_tick: Tick | None = None
         self._is_wanted = False
         choices = proposed_choices(session.checkpoint)
         self.planning = Planning(jobs, session, choices)
         self.predicting = Predicting(jobs, session)
         self.exporting = Exporting(jobs, session)
-        self.table = ExportTable(appearance)
-        self.table.setAccessibleName("Variables to keep")
-        self.model = ExportRowsModel(session.tree, session.problems)
-        self.table.show_model(self.model)
+        self._tree = ExportTree(jobs, appearance, session)
+        self.strip, self.table = self._tree.strip, self._tree.table
+        self.model = self._tree.model
         self._side = ExportSide(jobs, appearance, session, choices)
         self.balance, self.options = self._side.balance, self._side.options
         self.target, self.result = self._side.target, self._side.result
-        self.strip = ExportStrip(appearance)
-        self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
         self._lay_out()
         self.strip.name.setText(self.title())
-        self._offer_in_the_tree()
         self._connect()
         appearance.changed.connect(self._dress)
         self.planning.choose(choices)
@@ -94,8 +80,8 @@ class ExportView(View):
             ("&Export", "Ctrl+Return", self.export),
             ("&Toggle the selected", "", self.table.toggle_selected),
             ("&Rename the selected\u2026", "F2", self.ask_for_name),
-            ("&Keep what is shown", "", lambda: self._tick_shown(True)),
-            ("&Drop what is shown", "", lambda: self._tick_shown(False)),
+            ("&Keep what is shown", "", lambda: self._tree.tick_shown(True)),
+            ("&Drop what is shown", "", lambda: self._tree.tick_shown(False)),
             ("Undo own t&icks", "", self._forget_ticks),
             ("Copy ro&ws", "", self.table.copy_rows),
             ("E&xpand groups", "", self.table.expand_all),
@@ -107,23 +93,10 @@ class ExportView(View):
             action.triggered.connect(lambda _checked=False, do=do: do())
 
     def apply_filter(self, text: str) -> None:
-        if self._filtering is not None:
-            self._filtering.cancel()
-            self._filtering = None
-        session = self._session
-        if len(session.checkpoint.variables) <= FILTERED_IN_PLACE:
-            self._show_matches(session.rows_matching(text))
-            return
-        self._filtering = self._jobs.start("Filter", lambda _c, _r: session.rows_matching(text))
-        self._filtering.succeeded.connect(self._show_matches)
+        self._tree.apply_filter(text)
 
     def select_variable(self, key: str) -> bool:
-        for row, variable in enumerate(self._session.checkpoint.variables):
-            if key in (variable.key, variable.name):
-                if self.model.reveal(row) is not None:
-                    self.table.show_item(row)
-                return True
-        return False
+        return self._tree.select_variable(key)
 
     def enter(self) -> None:
         if self._side.is_result_shown:
@@ -142,17 +115,13 @@ class ExportView(View):
         self.planning.stop()
         self.predicting.stop()
         self.target.stop()
-        if self._filtering is not None:
-            self._filtering.cancel()
+        self._tree.stop()
 
     # What can be done with it.
 
     def start_from(self, items: list[Item]) -> None:
         """Take these as what `selected` means, until others are selected here."""
-        for item in items:
-            self.model.reveal(item)
-        if len(items) == 1:
-            self.table.show_item(items[0])
+        self._tree.start_from(items)
 
     def export(self) -> None:
         """Write what is planned, once it is, unless something has to be said first."""
@@ -253,9 +222,6 @@ class ExportView(View):
         if not self.planning.is_settled and self.planning.current is not None:
             self._show_balance(self.planning.current)
 
-    def _tick_shown(self, wanted: bool) -> None:
-        self.model.tick(self._session.tree.root.children, wanted)
-
     def _show_planned(self, planned: Planned) -> None:
         plan = planned.plan
         self.model.show_planned(planned)
@@ -304,10 +270,8 @@ class ExportView(View):
             self.target.show_problem(problem_text(error))
 
     def _show_running(self, running: bool) -> None:
-        self.model.lock(running)
+        self._tree.lock(running)
         self.options.setEnabled(not running)
-        for button in (self.strip.keep_shown, self.strip.drop_shown):
-            button.setEnabled(not running)
         self.target.show_busy(running)
 
     def _show_done(self, done: Done) -> None:
@@ -343,16 +307,6 @@ class ExportView(View):
         self.strip.name.setText(self.title())
         self.retitled.emit()
         self.table.enter()
-
-    def _show_matches(self, rows: list[int] | None) -> None:
-        selected = self.table.selected_items()
-        self.model.set_matches(rows)
-        self._nothing.setVisible(rows is not None and not rows)
-        for button in (self.strip.keep_shown, self.strip.drop_shown):
-            button.setVisible(bool(rows))
-        for item in selected[:1]:
-            if self.model.row_of_item(item) is not None:
-                self.table.show_item(item)
 
     def _dress(self) -> None:
         planned = self.planning.current
@@ -399,35 +353,13 @@ class ExportView(View):
         self.result.again_wanted.connect(self._change_again)
         self.result.told.connect(self.told)
         self.result.save_wanted.connect(self.exporting.save_receipt)
-        self.strip.keep_shown.clicked.connect(lambda: self._tick_shown(True))
-        self.strip.drop_shown.clicked.connect(lambda: self._tick_shown(False))
-
-    def _offer_in_the_tree(self) -> None:
-        for text, do in (
-            ("Keep or drop", self.table.toggle_selected),
-            ("Rename\u2026", self.ask_for_name),
-            ("Copy rows", self.table.copy_rows),
-        ):
-            action = QAction(text, self.table)
-            action.triggered.connect(lambda _checked=False, do=do: do())
-            self.table.addAction(action)
+        self._tree.rename_wanted.connect(self.ask_for_name)
 
     def _lay_out(self) -> None:
-        left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.strip)
-        column.addWidget(self.table, 1)
-        self._nothing.setObjectName("muted")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._nothing.setMinimumHeight(60)
-        self._nothing.hide()
-        column.addWidget(self._nothing)
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setHandleWidth(1)
         splitter.setChildrenCollapsible(False)
-        splitter.addWidget(left)
+        splitter.addWidget(self._tree)
         splitter.addWidget(self._side)
         splitter.setStretchFactor(0, 63)
         splitter.setStretchFactor(1, 37)
