@@ -113,7 +113,7 @@ def bytes_in(variable: Variable, dtype: str) -> int:
 def files_of_source(checkpoint: Checkpoint) -> list[str]:
     """The files that hold a checkpoint; of a computed one, those of what it is computed from."""
     from ckptviewer.checkpoint.computed import ComputedCheckpoint
-    from ckptviewer.formats.tf_bundle import BundleCheckpoint
+    from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint
     from ckptviewer.storage.cache import files_of
 
     while isinstance(checkpoint, ComputedCheckpoint):

@@ -13,7 +13,7 @@ from ckptviewer.checkpoint.errors import DamagedFileError, UnwritableFileError
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.export.content import Content, Part
 from ckptviewer.export.values import values_in_order
-from ckptviewer.formats.tf_bundle import BundleCheckpoint
+from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint
 from ckptviewer.storage.byte_source import ByteSource
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ckptviewer.checkpoint.errors import COPY_CHECKPOINT, CkptviewerError, Damag
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY, Columns, columns_by_name
 from ckptviewer.checkpoint.variable import Variable
-from ckptviewer.formats.tf_bundle import BundleCheckpoint, BundleContents
+from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint, BundleContents
 
 
 class BundleDescription(NamedTuple):

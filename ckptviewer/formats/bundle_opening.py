@@ -18,11 +18,11 @@ from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.roles import Columns
 from ckptviewer.checkpoint.text import natural_keys, plural, size_text
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint, BundleContents, shard_path
 from ckptviewer.formats.bundle_description import describe_bundle
 from ckptviewer.formats.bundle_index import Header, parse_entries, parse_header
 from ckptviewer.formats.ordered_code import encode_slice_key
 from ckptviewer.formats.sstable import Entry, Table
-from ckptviewer.formats.tf_bundle import BundleCheckpoint, BundleContents, shard_path
 from ckptviewer.storage.byte_source import LocalFile
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, numpy_dtype
 from ckptviewer.checkpoint.errors import DamagedFileError, UnreadableFileError
+from ckptviewer.formats.bundle_checkpoint import shard_path
 from ckptviewer.formats.bundle_strings import join_strings
 from ckptviewer.formats.sstable import mask
 from ckptviewer.formats.sstable_writer import table_parts, varint
-from ckptviewer.formats.tf_bundle import shard_path
 from ckptviewer.storage.atomic import Flushing, NewFile
 from ckptviewer.storage.byte_source import LocalFile
 

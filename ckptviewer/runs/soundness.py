@@ -72,9 +72,10 @@ def judge(member: Member) -> Judgement | None:
 
 def _judge_bundle(index: str) -> Judgement:
     """An index that ends as a table does, and data files as long as it says."""
+    from ckptviewer.formats.bundle_checkpoint import shard_path
     from ckptviewer.formats.bundle_index import parse_header
     from ckptviewer.formats.sstable import Table
-    from ckptviewer.formats.tf_bundle import TensorBundleFormat, shard_path
+    from ckptviewer.formats.tf_bundle import TensorBundleFormat
 
     name = TensorBundleFormat.name
     try:

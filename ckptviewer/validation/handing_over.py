@@ -72,8 +72,8 @@ def worker_path_of(checkpoint: Checkpoint) -> str:
 
 def _is_stored(checkpoint: Checkpoint) -> bool:
     """Whether its path leads to its very files; what is computed has none of its own."""
+    from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint
     from ckptviewer.formats.saved_model import SavedModelCheckpoint
-    from ckptviewer.formats.tf_bundle import BundleCheckpoint
     from ckptviewer.formats.tf_v1 import V1Checkpoint
 
     return isinstance(checkpoint, (BundleCheckpoint, SavedModelCheckpoint, V1Checkpoint))

@@ -30,7 +30,8 @@ from ckptviewer.export.execute import check_destination, execute
 from ckptviewer.export.plan import ExportPlan
 from ckptviewer.export.receipt import Receipt
 from ckptviewer.export.rescue import plan_rescue, rescue
-from ckptviewer.formats.tf_bundle import BundleCheckpoint, TensorBundleFormat
+from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint
+from ckptviewer.formats.tf_bundle import TensorBundleFormat
 from ckptviewer.storage.atomic import PARTIAL_SUFFIX
 from tests import builders
 from tests.builders import Bundle

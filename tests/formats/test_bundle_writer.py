@@ -17,9 +17,10 @@ from ckptviewer.checkpoint.errors import (
     UnreadableFileError,
     UnwritableFileError,
 )
+from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint
 from ckptviewer.formats.bundle_writer import Tensor, data_files, why_unwritable, write_bundle
 from ckptviewer.formats.sstable_writer import table_parts
-from ckptviewer.formats.tf_bundle import BundleCheckpoint, TensorBundleFormat
+from ckptviewer.formats.tf_bundle import TensorBundleFormat
 from tests import builders
 from tests.builders import SAVABLE, Bundle
 

@@ -15,7 +15,7 @@ from ckptviewer.analysis import update_kernel
 from ckptviewer.checkpoint.errors import Cancelled
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.variable import Role
-from ckptviewer.formats import tf_bundle
+from ckptviewer.formats import bundle_checkpoint, tf_bundle
 from ckptviewer.runs import lanes, timeline
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.runs.measuring import UNIT_ELEMENTS, Measuring
@@ -184,13 +184,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files and keys whose values are read."""
     found: list[str] = []
     for name in ("read", "chunks"):
-        real = getattr(tf_bundle.BundleCheckpoint, name)
+        real = getattr(bundle_checkpoint.BundleCheckpoint, name)
 
         def noted(self, variable, *rest, real=real):  # type: ignore[no-untyped-def]
             found.append(f"{os.path.basename(self.path)}:{variable.key}")
             return real(self, variable, *rest)
 
-        monkeypatch.setattr(tf_bundle.BundleCheckpoint, name, noted)
+        monkeypatch.setattr(bundle_checkpoint.BundleCheckpoint, name, noted)
     return found
 
 
