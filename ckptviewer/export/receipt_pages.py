@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from ckptviewer.checkpoint.text import (
     THIN_SPACE,
@@ -125,8 +126,7 @@ def _facts(receipt: Receipt) -> Iterator[tuple[str, str]]:
     for key in receipt.added:
         yield "Added", key
     if receipt.restore_check is not None:
-        check = receipt.restore_check
-        yield "Restore check", f"into {check['model']}: {check['message']}"
+        yield "Restore check", _restore_text(receipt.restore_check)
 
 
 def _tables(receipt: Receipt) -> Iterator[Table]:
@@ -158,12 +158,31 @@ def _tables(receipt: Receipt) -> Iterator[Table]:
         pairs: list[Row] = list(receipt.duplicates.items())
         yield "Written once", ("Key", "Has the bytes of"), pairs
     if receipt.restore_check is not None:
-        entries = receipt.restore_check["bound"]
-        bound: list[Row] = [(each["name"], each["key"], each["rule"]) for each in entries]
-        yield "Restored by TensorFlow", ("Variable of the model", "Key", "By"), bound
+        yield from _restore_tables(receipt.restore_check)
     if receipt.files:
         files: list[Row] = [(name, exact_size_text(size)) for name, size in receipt.files.items()]
         yield "Files", ("Name", "Size"), files
+
+
+def _restore_text(check: Mapping[str, Any]) -> str:
+    by = f"TensorFlow {check['tensorflow']}" if check["tensorflow"] else "TensorFlow"
+    does = "restores" if check["restores"] else "does not restore"
+    return f"{by} {does} it into {check['model']}: {check['message']}"
+
+
+def _restore_tables(check: Mapping[str, Any]) -> Iterator[Table]:
+    """What bound and what did not, all of it."""
+    bound: list[Row] = [(each["name"], each["key"], each["rule"]) for each in check["bound"]]
+    if bound:
+        yield "Restored by TensorFlow", ("Variable of the model", "Key", "By"), bound
+    wrong: list[Row] = [(e["name"], e["key"], e["reason"]) for e in check["mismatched"]]
+    wrong += [(name, "", "nothing was written for it") for name in check["missing"]]
+    if wrong:
+        columns = ("Variable of the model", "Key", "Why")
+        yield "Not restored by TensorFlow", *_without_empty(columns, wrong)
+    if check["unused"]:
+        unused: list[Row] = [(key,) for key in check["unused"]]
+        yield "Taken by nothing of the model", ("Key",), unused
 
 
 def _without_empty(columns: Row, rows: list[Row]) -> tuple[Row, list[Row]]:
