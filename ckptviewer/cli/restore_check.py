@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 
@@ -73,6 +73,7 @@ def checked(receipt: Receipt, model: ModelSpec, python: str) -> Receipt:
     from concurrent.futures import ThreadPoolExecutor
 
     from ckptviewer.cli.running_models import stages
+    from ckptviewer.export.restored import with_restore_check
     from ckptviewer.validation.recipe import Recipe
     from ckptviewer.validation.validating import prepare, validate
 
@@ -88,17 +89,9 @@ def checked(receipt: Receipt, model: ModelSpec, python: str) -> Receipt:
             where=receipt.destination,
             remedy=error.remedy,
         ) from error
-    document = report.as_document()
     libraries = report.outcome.libraries
-    found: dict[str, Any] = {
-        "restores": report.passes,
-        "model": report.model,
-        "tensorflow": libraries.tensorflow if libraries is not None else None,
-        **document["restore"],
-        "read_back": document["read_back"],
-        "message": " ".join(check.message for check in report.checks),
-    }
-    return replace(receipt, restore_check=found)
+    tensorflow = libraries.tensorflow if libraries is not None else None
+    return with_restore_check(receipt, report.as_document(), tensorflow)
 
 
 def restores(receipt: Receipt) -> bool:
