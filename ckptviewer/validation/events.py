@@ -253,7 +253,10 @@ class OutputAgreement:
 
     argmax: share of examples with the same largest element; None where it has fewer than two.
     agreement: what a threshold is held against: argmax where there is one, and otherwise the share
-        of examples whose values are all close (1e-3 relative, 1e-5 absolute).
+        of examples whose values are all close (1e-3 relative, 1e-5 absolute). What is NaN or
+        infinite in both agrees on nothing; None where all is. max_abs, mean_abs: without that.
+    differing: places of the first examples that do not agree. nonfinite: how many values are
+        finite in neither, nonfinite_examples: in how many examples, nonfinite_at: in which first.
     """
 
     output: str
@@ -263,6 +266,9 @@ class OutputAgreement:
     max_abs: float | None
     mean_abs: float | None
     differing: tuple[int, ...] = ()
+    nonfinite: int = 0
+    nonfinite_examples: int = 0
+    nonfinite_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

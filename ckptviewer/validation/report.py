@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.text import count_text, plural
 from ckptviewer.validation.gains import Gain
 from ckptviewer.validation.protocol import Outcome, ReadBack, Restored
 from ckptviewer.validation.verdict import (
@@ -16,6 +17,7 @@ from ckptviewer.validation.verdict import (
     Thresholds,
     agreement_check,
     agreement_of,
+    nothing_finite,
     read_back_check,
     requirement_checks,
     restore_check,
@@ -26,6 +28,7 @@ from ckptviewer.validation.verdict import (
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint
 
+_SHOWN_PLACES = 6
 _SEVERITIES = {each.value: each for each in Severity}
 
 
@@ -156,7 +159,7 @@ def report_of(
         thresholds=thresholds,
         statistics=tuple(statistics),
         checks=tuple(checks),
-        findings=(*findings, *_notes(outcome), *_silent(outcome)),
+        findings=(*findings, *_notes(outcome), *_silent(outcome), *_nonfinite(outcome)),
         gains=tuple(gains),
     )
 
@@ -204,6 +207,29 @@ def _silent(outcome: Outcome) -> list[Finding]:
                     variable=same[0],
                 )
             )
+    return found
+
+
+def _nonfinite(outcome: Outcome) -> list[Finding]:
+    """What two outputs cannot agree on: values that are finite in neither."""
+    lost = nothing_finite(outcome.agreement)
+    found = []
+    for each in outcome.agreement.outputs if outcome.agreement is not None else ():
+        if not each.nonfinite:
+            continue
+        places = ", ".join(map(str, each.nonfinite_at[:_SHOWN_PLACES]))
+        more = ", \u2026" if each.nonfinite_examples > _SHOWN_PLACES else ""
+        found.append(
+            Finding(
+                code="both-not-finite",
+                severity=Severity.ERROR if each.output in lost else Severity.WARNING,
+                message=f"{plural(each.nonfinite, 'value')} of the output {each.output} "
+                f"{'is' if each.nonfinite == 1 else 'are'} NaN or infinite in both A and B: in "
+                f"{count_text(each.nonfinite_examples)} of {plural(each.examples, 'example')} "
+                f"({places}{more}).",
+                remedy="That is no agreement: look for NaN in the checkpoints, and in the data.",
+            )
+        )
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckptviewer.checkpoint.errors import CkptviewerError
-from ckptviewer.checkpoint.text import plural
+from ckptviewer.checkpoint.text import count_text, plural
 from ckptviewer.validation.protocol import Agreement, Measurements, ModelInfo, ReadBack, Restored
 
 AGREEMENT_THRESHOLD = 0.99
@@ -190,15 +190,27 @@ def _size(row: StatisticsRow) -> float:
 
 
 def agreement_check(agreement: Agreement | None, threshold: float) -> Check:
-    """Whether A and B agree on more than the threshold's share of the examples."""
+    """Whether A and B agree on more than the threshold's share of the examples.
+
+    What is no number in both is counted as no agreement; where nothing is one, nothing was checked.
+    """
     value = agreement_of(agreement)
     if agreement is None or value is None:
+        lost = nothing_finite(agreement)
+        if lost:
+            message = (
+                f"No output of A and B is finite, and nothing could be compared: {some(lost)}."
+            )
+            return _failed("agreement", message, failing=lost)
         return _failed("agreement", "The outputs of the two were not compared.")
     worst = min(agreement.outputs, key=lambda each: _low(each.agreement))
     examples = plural(worst.examples, "example")
     message = f"A and B agree on {_percent(value)} of {examples}"
     if len(agreement.outputs) > 1:
         message += f" (output {worst.output}, the least)"
+    if worst.nonfinite_examples:
+        has = "has" if worst.nonfinite_examples == 1 else "have"
+        message += f", of which {count_text(worst.nonfinite_examples)} {has} NaN or Inf in both"
     if value > threshold or value == threshold == 1.0:  # more than all cannot be
         return Check(name="agreement", passes=True, message=f"{message}.")
     return _failed(
@@ -206,6 +218,12 @@ def agreement_check(agreement: Agreement | None, threshold: float) -> Check:
         f"{message}, and more than {_percent(threshold)} is wanted.",
         failing=(worst.output,),
     )
+
+
+def nothing_finite(agreement: Agreement | None) -> tuple[str, ...]:
+    """The outputs of which every value is NaN or infinite in both A and B."""
+    outputs = agreement.outputs if agreement is not None else ()
+    return tuple(each.output for each in outputs if each.nonfinite and each.agreement is None)
 
 
 def _percent(share: float) -> str:

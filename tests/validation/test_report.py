@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,39 @@ def test_outputs_have_to_agree_on_more_than_the_threshold(agreement: float, pass
 
 def test_outputs_that_were_not_compared_do_not_agree() -> None:
     assert "agreement" in failed(judge(outcome(sides="ab"), against="b", statistics=SAME))
+
+
+def with_nonfinite(agreement: float | None, examples: int) -> ValidationReport:
+    output = OutputAgreement(
+        output="y", examples=10, argmax=agreement, agreement=agreement, max_abs=None,
+        mean_abs=None, nonfinite=examples * 3, nonfinite_examples=examples,
+        nonfinite_at=tuple(range(examples)),
+    )  # fmt: skip
+    found = replace(outcome(sides="ab"), agreement=Agreement(outputs=(output,)))
+    return judge(found, against="b", statistics=SAME)
+
+
+def test_two_that_give_nothing_but_nan_do_not_agree() -> None:
+    report = with_nonfinite(None, 10)
+    assert failed(report) == {"agreement": ("y",)}
+    (message,) = [check.message for check in report.checks if check.name == "agreement"]
+    assert message == "No output of A and B is finite, and nothing could be compared: y."
+    (finding,) = [each for each in report.findings if each.code == "both-not-finite"]
+    assert finding.severity == "error"
+    assert "30 values of the output y" in finding.message
+    assert "in 10 of 10 examples (0, 1, 2, 3, 4, 5, \u2026)" in finding.message
+
+
+def test_some_nan_in_both_is_a_finding() -> None:
+    report = with_nonfinite(0.995, 1)
+    assert report.passes
+    (finding,) = [each for each in report.findings if each.code == "both-not-finite"]
+    assert finding.severity == "warning"
+    assert "3 values of the output y" in finding.message
+    assert "in 1 of 10 examples (0)" in finding.message
+    assert "of 10 examples, of which 1 has NaN or Inf in both." in report.checks[-1].message
+    assert not [e for e in judge(outcome(agreement=1.0, sides="ab"), against="b").findings
+                if e.code == "both-not-finite"]  # fmt: skip
 
 
 @pytest.mark.parametrize(

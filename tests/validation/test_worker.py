@@ -41,6 +41,7 @@ from ckptviewer.validation.protocol import (
     Restored,
     ValidateRequest,
 )
+from ckptviewer.validation.verdict import agreement_check
 from tests.validation import worker_files
 from tests.validation.worker_files import DATA, DIGITS, EARLY, LATE
 
@@ -306,6 +307,30 @@ def test_a_checkpoint_agrees_with_itself(ask: Asker) -> None:
     (output,) = outcome.agreement.outputs
     assert (output.argmax, output.max_abs, output.examples) == (1.0, 0.0, 8)
     assert outcome.measurements["a"].values == {}
+
+
+def test_what_is_nan_in_both_is_told_and_is_no_agreement(
+    ask: Asker, files: Path, tmp_path: Path
+) -> None:
+    x = np.load(files / "x.npy")[:8]
+    x[2] = x[5] = np.nan
+    for name, rows in (("some", x), ("all", x[[2, 5]])):
+        np.savez(tmp_path / name, x=rows)
+    model, net = factory(files, "make"), files / "net-1"
+    some, none = (
+        ask.validate(model, net, against=ask.spec(net), data=npz(tmp_path / f"{each}.npz"))
+        for each in ("some", "all")
+    )
+    assert some.agreement is not None
+    (output,) = some.agreement.outputs
+    assert (output.examples, output.agreement, output.max_abs) == (8, 6 / 8, 0.0)
+    assert (output.nonfinite, output.nonfinite_examples, output.nonfinite_at) == (4, 2, (2, 5))
+    assert none.agreement is not None
+    (output,) = none.agreement.outputs
+    assert (output.agreement, output.max_abs, output.nonfinite) == (None, None, 4)
+    check = agreement_check(none.agreement, -1.0)
+    assert not check.passes
+    assert check.message.startswith("No output of A and B is finite")
 
 
 # Checkpoints of every format

@@ -348,9 +348,51 @@ def test_agreement_of_classes_and_of_numbers(tmp_path: Path) -> None:
     assert steps["argmax"] == pytest.approx(2 / 3)
 
 
-def test_what_is_no_number_agrees_with_itself_only(tmp_path: Path) -> None:
-    same = compared([[np.nan], [np.inf]], [[np.nan], [np.inf]], tmp_path)
-    assert (same["agreement"], same["max_abs"]) == (1.0, 0.0)
+def test_a_number_against_none_is_far_apart(tmp_path: Path) -> None:
     apart = compared([[np.nan], [1.0]], [[1.0], [1.0]], tmp_path)
     assert apart["agreement"] == 0.5
     assert apart["max_abs"] == np.inf
+    assert apart["nonfinite"] == 0
+
+
+def test_what_is_no_number_in_both_is_counted_and_is_no_agreement(tmp_path: Path) -> None:
+    numbers = compared([[np.nan], [np.inf], [3.0]], [[np.nan], [-np.inf], [4.0]], tmp_path)
+    assert (numbers["agreement"], numbers["differing"]) == (0.0, [0, 1, 2])
+    assert (numbers["max_abs"], numbers["mean_abs"]) == (1.0, 1.0), "of what can be compared"
+    assert (numbers["nonfinite"], numbers["nonfinite_examples"]) == (2, 2)
+    assert numbers["nonfinite_at"] == [0, 1]
+    rows = [[np.nan, 1, 2], [1, 2, 3], [5, -np.inf, 4], [-np.inf] * 3]
+    classes = compared(rows, rows, tmp_path)
+    assert classes["argmax"] == 0.5, "NaN decides nothing; a masked class does not matter"
+    assert (classes["nonfinite"], classes["nonfinite_at"]) == (5, [0, 2, 3])
+    assert classes["differing"] == [0, 3]
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3, 4), (3,), (3, 2, 4)])
+def test_where_nothing_is_a_number_nothing_is_compared(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    lost = np.full(shape, np.nan, np.float32)
+    output = compared(lost, lost, tmp_path)
+    assert (output["agreement"], output["argmax"]) == (None, None)
+    assert (output["max_abs"], output["mean_abs"]) == (None, None)
+    assert output["nonfinite"] == lost.size
+    assert output["nonfinite_at"] == [0, 1, 2]
+
+
+def test_many_places_are_not_all_listed(tmp_path: Path) -> None:
+    lost = np.full((50, 1), np.inf)
+    output = compared(lost, lost, tmp_path)
+    assert output["nonfinite_examples"] == 50
+    assert output["nonfinite_at"] == list(range(20))
+
+
+def test_outputs_of_another_shape_do_not_agree(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path), "a")
+    agreement = Agreement(spool)
+    for start, shape in ((0, (2, 3)), (2, (2, 4))):
+        spool.add({"y": np.eye(2, 3)})
+        agreement.update(Batch({}, None, start), {"y": np.eye(*shape)})
+    (output,) = agreement.plain()
+    spool.close()
+    assert (output["examples"], output["agreement"], output["differing"]) == (4, 0.5, [2, 3])

@@ -268,6 +268,9 @@ def _agreement_facts(agreement: Agreement | None) -> list[tuple[str, str, str]]:
             shown = ", ".join(map(str, each.differing[:6]))
             more = "\u2026" if len(each.differing) > 6 else ""
             facts.append(("Differ in examples", shown + more, "Their places in the data"))
+        if each.nonfinite:
+            tip = "Values that are NaN or infinite in both A and B: they agree on nothing"
+            facts.append((f"NaN or Inf in both{of}", count_text(each.nonfinite), tip))
     return facts
 
 

@@ -25,10 +25,13 @@ class Agreement:
         """Compare the next batch."""
         before = next(self._earlier, {})
         for name, array in outputs.items():
-            if name in before and before[name].shape == array.shape:
-                self._outputs.setdefault(name, _Output(name)).update(
-                    before[name], array, batch.start
-                )
+            if name not in before:
+                continue
+            output = self._outputs.setdefault(name, _Output(name))
+            if before[name].shape == array.shape:
+                output.update(before[name], array, batch.start)
+            else:
+                output.differ(len(array), batch.start)
 
     def plain(self) -> list[dict[str, Any]]:
         """The protocol's OutputAgreements."""
@@ -36,16 +39,22 @@ class Agreement:
 
 
 class _Output:
+    """One output. What is no number in both agrees on nothing: it counts, and not as the same."""
+
     def __init__(self, name: str) -> None:
         self._name = name
         self._examples = 0
         self._close = 0
+        self._has_argmax = False
         self._decided = 0
         self._same = 0
         self._max = 0.0
         self._sum = 0.0
         self._values = 0
         self._differing: list[int] = []
+        self._nonfinite = 0
+        self._nonfinite_examples = 0
+        self._nonfinite_at: list[int] = []
 
     def update(self, before: Any, now: Any, start: int) -> None:
         count = len(now)
@@ -53,11 +62,12 @@ class _Output:
             return
         one, other = (np.asarray(each, np.float64).reshape(count, -1) for each in (before, now))
         self._examples += count
+        nowhere = self._leave_out(one, other, start)
         close = np.isclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True).all(axis=1)
+        close &= ~nowhere.all(axis=1)
         self._close += int(close.sum())
         with np.errstate(all="ignore"):
-            delta = np.abs(other - one)
-        delta = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0.0, delta)
+            delta = np.abs(other - one)[~nowhere]
         # A number against none is as far apart as can be told.
         delta = np.where(np.isnan(delta), np.inf, delta)
         self._max = max(self._max, float(delta.max(initial=0.0)))
@@ -67,23 +77,48 @@ class _Output:
         if now.ndim > 1 and now.shape[-1] > 1:
             same = before.argmax(axis=-1) == now.argmax(axis=-1)
             # The largest of what has NaN is NaN, wherever it stands: that decides nothing.
-            lost = [np.isnan(each).reshape(now.shape).any(axis=-1) for each in (one, other)]
-            same &= lost[0] == lost[1]
+            lost = np.isnan(one) | np.isnan(other)
+            same &= ~lost.reshape(now.shape).any(axis=-1)
+            same &= ~nowhere.reshape(now.shape).all(axis=-1)
+            self._has_argmax = True
             self._decided += same.size
             self._same += int(same.sum())
             differs = ~same.reshape(count, -1).all(axis=1)
-        room = _MOST_LISTED - len(self._differing)
-        self._differing += [start + int(at) for at in np.flatnonzero(differs)[:room]]
+        _list(self._differing, differs, start)
+
+    def differ(self, count: int, start: int) -> None:
+        """So many examples have outputs of another shape."""
+        self._examples += count
+        self._decided += count
+        _list(self._differing, np.ones(count, bool), start)
+
+    def _leave_out(self, one: Any, other: Any, start: int) -> Any:
+        """Count what is finite in neither; tells where that is."""
+        nowhere = ~np.isfinite(one) & ~np.isfinite(other)
+        examples = nowhere.any(axis=1)
+        self._nonfinite += int(nowhere.sum())
+        self._nonfinite_examples += int(examples.sum())
+        _list(self._nonfinite_at, examples, start)
+        return nowhere
 
     def plain(self) -> dict[str, Any]:
-        argmax = self._same / self._decided if self._decided else None
-        close = self._close / self._examples if self._examples else None
+        argmax = self._same / self._decided if self._has_argmax and self._values else None
+        close = self._close / self._examples if self._values else None
         return {
             "output": self._name,
             "examples": self._examples,
             "argmax": argmax,
             "agreement": argmax if argmax is not None else close,
-            "max_abs": self._max if self._examples else None,
+            "max_abs": self._max if self._values else None,
             "mean_abs": self._sum / self._values if self._values else None,
             "differing": self._differing,
+            "nonfinite": self._nonfinite,
+            "nonfinite_examples": self._nonfinite_examples,
+            "nonfinite_at": self._nonfinite_at,
         }
+
+
+def _list(places: list[int], which: Any, start: int) -> None:
+    """Add the places of the examples that are meant, as long as there is room."""
+    room = _MOST_LISTED - len(places)
+    places += [start + int(at) for at in np.flatnonzero(which)[:room]]
