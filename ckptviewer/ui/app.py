@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import signal
 import sys
-from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +34,7 @@ from ckptviewer.ui.jobs import Report
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
+from ckptviewer.ui.windows import Windows, apart
 
 if TYPE_CHECKING:
     from ckptviewer.ui.dialogs.crash_dialog import CrashDialog
@@ -44,71 +43,6 @@ if TYPE_CHECKING:
 GOOD, COULD_NOT = 0, 2
 SWITCH_SECONDS = 0.0001
 PLOTS_AFTER_MS = 400
-_FILES_OF_A_BUNDLE = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
-
-
-class Windows(QObject):
-    """The open windows of the application."""
-
-    def __init__(self, appearance: Appearance, settings: Settings) -> None:
-        super().__init__()
-        self._appearance = appearance
-        self._settings = settings
-        self._windows: list[MainWindow] = []
-
-    def make(self) -> MainWindow:
-        """A new window; it is kept until it is closed."""
-        window = MainWindow(self._appearance, self._settings)
-        window.path_wanted.connect(self.show_path)
-        window.closed.connect(self._windows.remove)
-        self._windows.append(window)
-        return window
-
-    def show_path(self, path: str) -> None:
-        """Show a path in a window of its own."""
-        window = self.make()
-        window.show()
-        window.open_path(path)
-
-    def answer(self, request: Request) -> None:
-        """Show what another process, or the desktop, asks for, and bring it to the front."""
-        paths = apart(request.paths)
-        window = self._showing(paths[0]) if len(paths) == 1 else None
-        if window is None:
-            window = self._showing("") or self._preferred() or self.make()
-            window.show()
-            self.show_in(window, paths, compare=request.compare)
-        come_to_front(window, request.token)
-
-    def show_in(
-        self,
-        window: MainWindow,
-        paths: Sequence[str],
-        opening: Future[Session] | None = None,
-        *,
-        compare: bool = False,
-    ) -> None:
-        """Show paths: two as a comparison where that is asked for, else one in each window.
-
-        opening: the opening of the first path, if it is under way.
-        """
-        if compare and len(paths) == 2:
-            window.compare_paths(*paths)
-            return
-        for path in paths[:1]:
-            window.open_path(path, opening)
-        for path in paths[1:]:
-            self.show_path(path)
-
-    def _preferred(self) -> MainWindow | None:
-        """The window that takes further files, where that is wanted."""
-        same = self._settings.get("opens_in", "new") == "same"
-        return self._windows[-1] if same and self._windows else None
-
-    def _showing(self, path: str) -> MainWindow | None:
-        """The window in which a path is open; for "", one in which nothing is."""
-        wanted = stem(path)
-        return next((window for window in self._windows if stem(window.asked) == wanted), None)
 
 
 class Application(QApplication):
@@ -237,29 +171,6 @@ class Company(QObject):
         if self._instance is not None:
             self._instance.close()
         self._claim.give_back()
-
-
-def stem(path: str) -> str:
-    """What the paths of all files of one bundle have in common, absolute; "" for ""."""
-    return _FILES_OF_A_BUNDLE.sub("", os.path.abspath(path)) if path else ""
-
-
-def apart(paths: Sequence[str]) -> list[str]:
-    """The paths without those that are other files of a checkpoint which is there already."""
-    kept: dict[str, str] = {}
-    for path in paths:
-        kept.setdefault(stem(path), path)
-    return list(kept.values())
-
-
-def come_to_front(window: MainWindow, token: str) -> None:
-    """Raise a window; the desktop lets it come to the front by the token that it gave."""
-    if token:
-        os.environ["XDG_ACTIVATION_TOKEN"] = token  # Qt's part for Wayland looks there
-    window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
-    window.raise_()
-    window.activateWindow()
-    os.environ.pop("XDG_ACTIVATION_TOKEN", None)
 
 
 def _print_message(_kind: QtMsgType, _context: QMessageLogContext, message: str) -> None:

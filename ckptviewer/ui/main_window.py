@@ -47,7 +47,7 @@ _PATTERNS = (
     "Checkpoints (*.index *.data-* *.meta *.ckpt* checkpoint *.pb *.keras *.h5 *.hdf5 "
     "*.safetensors *.npz *.npy)"
 )
-_LONG_EVENTS = frozenset((QEvent.Type.UpdateRequest, QEvent.Type.LayoutRequest))
+LONG_EVENTS = frozenset((QEvent.Type.UpdateRequest, QEvent.Type.LayoutRequest))
 """What paints or lays out all that is in a window: background work steps aside for it."""
 
 
@@ -374,7 +374,7 @@ class MainWindow(QMainWindow):
             self.status_line.cancel_running()
 
     def event(self, event: QEvent) -> bool:
-        if event.type() not in _LONG_EVENTS:
+        if event.type() not in LONG_EVENTS:
             return super().event(event)
         with self.jobs.courtesy:
             return super().event(event)
@@ -430,7 +430,7 @@ class MainWindow(QMainWindow):
             self.browser.choose_view(ViewBy(view_by))
 
     def _remember(self) -> None:
-        self.settings.set("window_geometry", self.saveGeometry().toBase64().toStdString())
+        self.settings.set("window_geometry", self.window().saveGeometry().toBase64().toStdString())
         self.settings.set("splitter", self.browser.splitter.sizes())
         self.settings.set("view_by", str(self.browser.view_by))
         self.settings.save()

@@ -265,6 +265,9 @@ def _style_sheet(theme: Theme) -> str:
     QTabBar::tab:selected {{ color: {theme.text}; border-bottom-color: {theme.accent}; }}
     QTabBar::tab:hover {{ color: {theme.text}; }}
     QTabBar::tab:selected:focus {{ color: {theme.accent}; background: {theme.hover}; }}
+    QTabBar::close-button {{ image: url({_icon(theme, "close")}); subcontrol-position: right;
+        border-radius: 4px; padding: 1px; }}
+    QTabBar::close-button:hover {{ background: {theme.track}; }}
     QSplitter::handle {{ background: {theme.line}; }}
     QScrollArea {{ border: 1px solid transparent; background: {theme.base}; }}
     QMenuBar::item:selected {{ background: {theme.selected}; color: {theme.text}; }}

@@ -59,9 +59,10 @@ def _rounds(times: int, folder: Path) -> int:
 
     from ckptviewer.analysis import difference_kernel, kernel, update_kernel
     from ckptviewer.resources import demo_checkpoint
-    from ckptviewer.ui.app import Application, Windows, tune_python
+    from ckptviewer.ui.app import Application, tune_python
     from ckptviewer.ui.appearance import Appearance
     from ckptviewer.ui.settings import Settings
+    from ckptviewer.ui.windows import Windows
 
     for file in demo_checkpoint().parent.glob("digits.ckpt-*"):
         shutil.copy(file, folder)

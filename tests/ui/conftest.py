@@ -18,7 +18,6 @@ from pytestqt.qtbot import QtBot
 from ckptviewer.checkpoint.tree import ViewBy
 from ckptviewer.resources import demo_checkpoint
 from ckptviewer.ui import main_window
-from ckptviewer.ui.app import Windows
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.collecting import Collecting
 from ckptviewer.ui.jobs import Jobs
@@ -26,6 +25,8 @@ from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.platform import load_binding
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
+from ckptviewer.ui.tabs import TabbedWindow
+from ckptviewer.ui.windows import Windows
 from tests.ui.display import Display, missing_tools, virtual_display
 
 TIMEOUT_MS = 20_000
@@ -103,7 +104,7 @@ def windows(qapp: QApplication, appearance: Appearance) -> Iterator[Windows]:
     before = set(QApplication.topLevelWidgets())
     yield windows
     for widget in QApplication.topLevelWidgets():
-        if widget not in before and isinstance(widget, MainWindow):
+        if widget not in before and isinstance(widget, MainWindow | TabbedWindow):
             widget.close()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 

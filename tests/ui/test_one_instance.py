@@ -23,7 +23,7 @@ from pytestqt.qtbot import QtBot
 
 from ckptviewer.resources import demo_checkpoint
 from ckptviewer.ui import hand_over, start, startup_note
-from ckptviewer.ui.app import Application, Windows, apart
+from ckptviewer.ui.app import Application
 from ckptviewer.ui.hand_over import (
     ACCEPTED,
     MOST_BYTES,
@@ -40,6 +40,7 @@ from ckptviewer.ui.hand_over import (
 )
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.one_instance import OneInstance
+from ckptviewer.ui.windows import Windows, apart
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there it is a named pipe")
 

@@ -23,10 +23,10 @@ from ckptviewer.checkpoint.errors import MissingShardError
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.tree import Group, ViewBy
 from ckptviewer.resources import demo_checkpoint
-from ckptviewer.ui.app import Windows
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.models.variable_rows import Column, VariableRowsModel
 from ckptviewer.ui.settings import Settings
+from ckptviewer.ui.windows import Windows
 from tests.ui.conftest import TIMEOUT_MS, Gate, Open, data_of, idle, index_of
 
 DEMO = str(demo_checkpoint())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ckptviewer.ui.main_window import MainWindow
 
 THEMES = (("system", "As the system"), ("light", "Light"), ("dark", "Dark"))
-OPENS_IN = (("new", "a window of its own"), ("same", "the window that is open"))
+OPENS_IN = (("new", "a window of its own"), ("tab", "a tab of the window that is open"))
 READS_UNASKED = (
     ("sight", "only those in sight"),
     ("some", "all of a checkpoint of up to 2 GB"),

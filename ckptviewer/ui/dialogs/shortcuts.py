@@ -29,6 +29,7 @@ IN_THE_TREE = (
     ("From the filter to the tree", "\u2193  Return"),
     ("Clear the filter, cancel what is running", "Esc"),
 )
+_IN_TABS = (("Next tab", "Ctrl+Page down"), ("Tab before", "Ctrl+Page up"))
 _IN_VALUES = (("Go to an index", "Ctrl+G"), ("Copy the selected values", "Ctrl+C"))
 
 
@@ -47,6 +48,8 @@ class ShortcutsDialog(QDialog):
                 groups.setdefault(menu, []).append((rest, keys))
         groups["In a tree"] = list(IN_THE_TREE)
         groups["In a table of values"] = list(_IN_VALUES)
+        if window.window() is not window:
+            groups["Tabs"] = list(_IN_TABS)
         page = QWidget()
         columns = QHBoxLayout(page)
         columns.setContentsMargins(20, 16, 20, 8)
