@@ -150,7 +150,7 @@ def test_a_directory_shows_its_run_and_its_latest_checkpoint_one_step_back(
     assert column(view, RunColumn.STEP) == ["0", "10", "20", "30", "40"]
     assert column(view, RunColumn.STATE) == ["", "", "", "", "✓ latest"]
     assert view.latest.whole_text().endswith(str(run / "model.ckpt-40"))
-    assert [entry.name for entry in view.selected()] == ["model.ckpt-40"]
+    assert [entry.name for entry in view.table.selected()] == ["model.ckpt-40"]
     assert window.windowTitle() == "training (training run) - ckptviewer"
     window.leave_view()
     assert window.view is window.browser
@@ -270,7 +270,7 @@ def test_hovering_reads_values_and_a_click_selects_the_checkpoint(
     above = plot.children()
     assert above.index(plot._hover) > above.index(plot.view)
     plot.pointed.emit(2)
-    assert [entry.step for entry in view.selected()] == [20]
+    assert [entry.step for entry in view.table.selected()] == [20]
 
 
 def test_a_log_scale_leaves_out_what_has_no_logarithm(
@@ -348,9 +348,9 @@ def test_what_was_chosen_is_chosen_again_when_one_comes_back(
     window = window_of(view)
     draw(view, qtbot, "mean", FROZEN)
     view.tabs.setCurrentIndex(1)
-    view.show_checkpoint("model.ckpt-10")
+    view.table.show_checkpoint("model.ckpt-10")
     with qtbot.waitSignal(window.opened, timeout=TIMEOUT_MS):
-        view.open_selected()
+        view.table.open_selected()
     assert window.view is window.browser
     idle(window, qtbot)
     window.run_offer.show()
@@ -378,7 +378,7 @@ def test_new_saves_appear_and_deleted_ones_vanish(
     show_run: ShowRun, run: Path, qtbot: QtBot
 ) -> None:
     view = show_run(run)
-    view.show_checkpoint("model.ckpt-20")
+    view.table.show_checkpoint("model.ckpt-20")
     draw(view, qtbot, "norm", KERNEL)
     view.heat_map.current = Cell(0, 2)
     save_step(run, 50)
@@ -394,7 +394,7 @@ def test_new_saves_appear_and_deleted_ones_vanish(
     wait_for_all(view, qtbot)
     assert view.heat_map.current == Cell(0, 1)  # the same as before, one further to the left
     assert column(view, RunColumn.STATE)[-1] == "✓ latest"
-    assert [entry.step for entry in view.selected()] == [20]
+    assert [entry.step for entry in view.table.selected()] == [20]
     norms = [np.linalg.norm(values_at(s)[KERNEL].astype(float)) for s in (10, 20, 30, 40, 50)]
     assert list(plot_of(view).lines[0].values) == pytest.approx(norms, rel=1e-6)
 
@@ -554,7 +554,7 @@ def test_an_average_is_written_with_its_proof(
 def test_rows_are_copied_and_opened_by_keyboard(show_run: ShowRun, run: Path, qtbot: QtBot) -> None:
     view = show_run(run)
     window = window_of(view)
-    view.show_checkpoint("model.ckpt-20")
+    view.table.show_checkpoint("model.ckpt-20")
     view.table.setFocus()
     qtbot.keyClick(view.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     header, row = QGuiApplication.clipboard().text().splitlines()

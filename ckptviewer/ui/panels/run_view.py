@@ -6,16 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QMenu,
     QSplitter,
-    QTableView,
     QTabWidget,
     QToolButton,
     QTreeWidget,
@@ -25,16 +23,16 @@ from PySide6.QtWidgets import (
 )
 
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.text import plural, printable, size_text
-from ckptviewer.runs.entry import CheckpointEntry, Run
+from ckptviewer.checkpoint.text import plural, size_text
+from ckptviewer.runs.entry import Run
 from ckptviewer.runs.watch import Changes
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
-from ckptviewer.ui.models.run_rows import TITLES, RunColumn, RunRowsModel, time_text
+from ckptviewer.ui.models.run_rows import RunRowsModel
 from ckptviewer.ui.open_run import Known
-from ckptviewer.ui.panels.padded_cells import PaddedCells
 from ckptviewer.ui.panels.run_heat_map import Cell, RunHeatMap
 from ckptviewer.ui.panels.run_shades import HeatLegend
+from ckptviewer.ui.panels.run_table import RunTable
 from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.panels.widgets import (
@@ -49,7 +47,6 @@ from ckptviewer.ui.panels.widgets import (
 from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.running import Running
 
-_WIDTHS = {RunColumn.STEP: 72, RunColumn.SAVED: 108, RunColumn.SIZE: 76, RunColumn.STATE: 86}
 _MOST_FINDINGS = 500
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
@@ -81,12 +78,11 @@ class RunView(View):
         self._matches: frozenset[int] | None = None
         self._filter = ""
         self._known: Known | None = None
-        self._has_metric = False
         self._findings_theme = ""
         self._down = 0
         self.wanted_variable = ""  # the key of the one whose cell was clicked last
         self.model = RunRowsModel(appearance)
-        self.table = self._make_table()
+        self.table = RunTable(self.model)
         self.latest = ElidedLabel()
         self.reason = wrapped_label("", "muted")
         self.writing = wrapped_label("", "muted")
@@ -102,12 +98,10 @@ class RunView(View):
         self.tabs = QTabWidget()
         name_tabs(self.tabs, "Timeline and heat map")
         self._go_on = QToolButton()
-        self._actions = self._make_actions()
         self._tools = self._make_tools()
         self._lay_out()
         self._connect()
         self._show_heat_measure(self.heat_measure.choice)
-        self._enable()
         self.running.start()
 
     # As a view.
@@ -119,7 +113,7 @@ class RunView(View):
         return self._tools
 
     def fill_menu(self, menu: QMenu) -> None:
-        menu.addActions(self._actions)
+        menu.addActions(self.table.actions_of_run)
         menu.addSeparator()
         for text, kind in (("Save the plot\u2026", "png"), ("Save its numbers\u2026", "csv")):
             save = menu.addAction(text)
@@ -173,23 +167,6 @@ class RunView(View):
 
     # What can be done with it.
 
-    def selected(self) -> list[CheckpointEntry]:
-        """The checkpoints that are selected, by step."""
-        rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
-        return [self.model.entries[row] for row in rows]
-
-    def open_selected(self) -> None:
-        """Open the checkpoint that is selected."""
-        entries = self.selected()
-        if len(entries) == 1:
-            self.open_wanted.emit(entries[0].opens_by)
-
-    def compare_selected(self) -> None:
-        """Compare the two that are selected."""
-        entries = self.selected()
-        if len(entries) == 2:
-            self.compare_wanted.emit(entries[0].opens_by, entries[1].opens_by)
-
     def clean_up(self) -> None:
         """Ask which checkpoints may go."""
         from ckptviewer.ui.dialogs.clean_up_dialog import CleanUpDialog
@@ -205,34 +182,19 @@ class RunView(View):
         from ckptviewer.ui.dialogs.average_dialog import AverageDialog
 
         if self.run is not None:
-            names = {entry.name for entry in self.selected()}
+            names = {entry.name for entry in self.table.selected()}
             dialog = AverageDialog(self.run, names, self._jobs, self._appearance, self)
             dialog.open_wanted.connect(self.open_wanted)
             dialog.open()
-
-    def show_checkpoint(self, name: str) -> None:
-        """Select a checkpoint in the table."""
-        row = self.model.row_of(name)
-        if row is not None:
-            self.table.selectRow(row)
-            self.table.scrollTo(self.model.index(row, 0))
 
     # How it goes on.
 
     def _take_changes(self, changes: Changes) -> None:
         first = not self.model.entries
         self.run = changes.run
-        bar = self.table.verticalScrollBar()
-        at_end = bar.value() >= bar.maximum()
-        self.model.show_entries(changes.run.checkpoints)
-        if at_end:
-            self.table.scrollToBottom()
-        has_metric = any(entry.metrics for entry in changes.run.checkpoints)
-        if has_metric != self._has_metric:
-            self._has_metric = has_metric
-            self.table.setColumnHidden(RunColumn.METRIC, not has_metric)
+        self.table.show_entries(changes.run.checkpoints)
         if first:
-            self.show_checkpoint(self._first_shown(changes.run))
+            self.table.show_checkpoint(self._first_shown(changes.run))
         elif changes.appeared or changes.vanished:
             self.told.emit(_news(changes))
         self._show_latest(changes.run)
@@ -242,7 +204,6 @@ class RunView(View):
         if not changes.run.checkpoints and not writing:
             self.timeline.say("There is no checkpoint in this directory.")
         self._show_findings()
-        self._enable()
 
     def _first_shown(self, run: Run) -> str:
         entry = run.named_latest or run.newest
@@ -306,7 +267,7 @@ class RunView(View):
         if known is None:
             return
         entries = known.table.entries
-        self.show_checkpoint(entries[cell.column].name)
+        self.table.show_checkpoint(entries[cell.column].name)
         before = next((at for at in range(cell.column - 1, -1, -1) if entries[at].sound), None)
         if before is None or not entries[cell.column].sound:
             self.told.emit("There is no checkpoint before it to compare with.")
@@ -355,21 +316,6 @@ class RunView(View):
         if finding.variable:
             self.select_variable(finding.variable)
 
-    def _enable(self) -> None:
-        count = len(self.selected())
-        run = self.run
-        sound = [entry for entry in run.checkpoints if entry.sound] if run is not None else []
-        open_, compare, clean_up, average, window, copy = self._actions
-        for action, enabled in (
-            (open_, count == 1),
-            (compare, count == 2),
-            (clean_up, run is not None and len(run.checkpoints) > 0),
-            (average, len(sound) > 1),
-            (window, count == 1),
-            (copy, count > 0),
-        ):
-            action.setEnabled(enabled)
-
     # How it is made.
 
     def _connect(self) -> None:
@@ -379,15 +325,12 @@ class RunView(View):
         self.running.told.connect(self._finish)
         self.running.paused.connect(self._pause)
         self.running.failed.connect(self._show_failure)
-        self.table.selectionModel().selectionChanged.connect(lambda *_: self._enable())
-        self.table.doubleClicked.connect(lambda _index: self.open_selected())
-        for keys, do in (
-            (QKeySequence(QKeySequence.StandardKey.Copy), self.copy_rows),
-            (QKeySequence(Qt.Key.Key_Return), self.open_selected),
-        ):
-            shortcut = QShortcut(keys, self.table, do)
-            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-        self.timeline.pointed.connect(self.show_checkpoint)
+        self.table.open_wanted.connect(self.open_wanted)
+        self.table.compare_wanted.connect(self.compare_wanted)
+        self.table.window_wanted.connect(self.window_wanted)
+        self.table.clean_up_wanted.connect(self.clean_up)
+        self.table.average_wanted.connect(self.average)
+        self.timeline.pointed.connect(self.table.show_checkpoint)
         self.timeline.told.connect(self.told)
         self.heat_measure.chosen.connect(self._show_heat_measure)
         self.heat_map.chosen.connect(self._compare_cell)
@@ -396,96 +339,14 @@ class RunView(View):
         self._go_on.clicked.connect(self._resume)
         self._appearance.changed.connect(self._show_findings)
 
-    def _make_actions(self) -> list[QAction]:
-        made = []
-        for text, keys, tip, do in (
-            ("&Open", "", "Open the selected checkpoint", self.open_selected),
-            ("Co&mpare", "", "Compare the two selected checkpoints", self.compare_selected),
-            ("C&lean up\u2026", "", "Remove checkpoints that are not needed", self.clean_up),
-            ("&Average\u2026", "", "Write the mean of several checkpoints", self.average),
-            ("Open in another &window", "", "", self._open_window),
-            ("Copy &paths", "", "", self._copy_paths),
-        ):
-            action = QAction(text, self)
-            action.setIconText(text.replace("&", ""))  # with its dots, which say that it asks
-            action.setToolTip(tip or text.replace("&", ""))
-            if keys:
-                action.setShortcut(keys)
-            action.triggered.connect(lambda _checked=False, do=do: do())
-            made.append(action)
-        return made
-
-    def _open_window(self) -> None:
-        for entry in self.selected()[:1]:
-            self.window_wanted.emit(entry.opens_by)
-
-    def copy_rows(self) -> None:
-        """Put the selected rows on the clipboard as tab-separated values, with a header."""
-        lines = ["\t".join(("step", "name", "saved_at", "size_bytes", "metrics", "condition"))]
-        for entry in self.selected():
-            metrics = " ".join(f"{label}={value!r}" for label, value in entry.metrics.items())
-            step = "" if entry.step is None else str(entry.step)
-            saved = time_text(entry.saved_at, "%Y-%m-%d %H:%M:%S")
-            cells = (step, printable(entry.name), saved, str(entry.size_bytes), metrics)
-            lines.append("\t".join((*cells, str(entry.condition))))
-        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
-
-    def _copy_paths(self) -> None:
-        QGuiApplication.clipboard().setText("\n".join(entry.path for entry in self.selected()))
-
     def _make_tools(self) -> list[QWidget]:
         tools: list[QWidget] = []
-        for action in self._actions[:4]:
+        for action in self.table.actions_of_run[:4]:
             button = QToolButton()
             button.setDefaultAction(action)
             button.setAccessibleName(action.toolTip())
             tools.append(button)
         return tools
-
-    def _make_table(self) -> QTableView:
-        table = QTableView()
-        table.setModel(self.model)
-        table.setAccessibleName("Checkpoints of the run")
-        table.setItemDelegate(PaddedCells(table))
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        table.setTabKeyNavigation(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(26)
-        header = table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setStretchLastSection(False)
-        for column in RunColumn:
-            if column in _WIDTHS:
-                header.resizeSection(column, _WIDTHS[column])
-        header.setSectionResizeMode(RunColumn.NAME, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(RunColumn.METRIC, QHeaderView.ResizeMode.ResizeToContents)
-        table.setColumnHidden(RunColumn.METRIC, True)
-        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        header.customContextMenuRequested.connect(self._offer_columns)
-        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        table.customContextMenuRequested.connect(self._offer_actions)
-        return table
-
-    def _offer_actions(self, at: QPoint) -> None:
-        menu = QMenu(self)
-        menu.addActions(self._actions)
-        menu.exec(self.table.viewport().mapToGlobal(at))
-
-    def _offer_columns(self, at: QPoint) -> None:
-        menu = QMenu(self)
-        for column in RunColumn:
-            if column is not RunColumn.NAME:
-                action = menu.addAction(TITLES[column])
-                action.setCheckable(True)
-                action.setChecked(not self.table.isColumnHidden(column))
-                action.toggled.connect(
-                    lambda shown, column=column: self.table.setColumnHidden(column, not shown)
-                )
-        menu.exec(self.table.horizontalHeader().mapToGlobal(at))
 
     def _make_finding_list(self) -> QTreeWidget:
         made = QTreeWidget()
