@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,3 +41,11 @@ class Finding:
             "message": self.message,
             "remedy": self.remedy,
         }
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors, warnings, notes; as they come among equals."""
+    return tuple(sorted(findings, key=lambda finding: _RANKS[finding.severity]))

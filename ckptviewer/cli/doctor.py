@@ -7,7 +7,7 @@ import json
 import os
 from itertools import groupby
 
-from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.findings import Finding, Severity, worst_first
 from ckptviewer.checkpoint.progress import Progress
 from ckptviewer.checkpoint.text import count_text, plural, printable
 from ckptviewer.cli.progress_bar import progress_bar
@@ -15,7 +15,6 @@ from ckptviewer.cli.progress_bar import progress_bar
 _MOST_WORKERS = 8
 _COMPILE_BYTES = 1 << 29
 _MOST_OF_A_KIND = 8
-_ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 _LOSSES = frozenset(
     (
         "checksum-mismatch", "damaged-block", "damaged-group", "damaged-index", "damaged-shard",
@@ -90,16 +89,16 @@ def find(path: str) -> list[Finding]:
             show(progress)
 
         findings = list(examine(path, progress=report, executor=executor, workers=workers))
-    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+    return list(worst_first(findings))
 
 
 def print_for_people(path: str, findings: list[Finding]) -> None:
     """A verdict in the first line, then the findings by severity and kind, the worst first."""
-    counts = {each: sum(f.severity is each for f in findings) for each in _ORDER}
-    told = ", ".join(plural(counts[each], _TITLES[each]) for each in _ORDER if counts[each])
+    counts = {each: sum(f.severity is each for f in findings) for each in Severity}
+    told = ", ".join(plural(counts[each], _TITLES[each]) for each in Severity if counts[each])
     verdict = "not healthy" if counts[Severity.ERROR] else "healthy"
     print(f"{printable(path)}: {verdict}{f' ({told})' if told else ', nothing to tell'}")
-    for severity in _ORDER:
+    for severity in Severity:
         chosen = [finding for finding in findings if finding.severity is severity]
         if chosen:
             print(f"\n{plural(len(chosen), _TITLES[severity]).upper()}")

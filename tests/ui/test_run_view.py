@@ -198,7 +198,7 @@ def test_where_the_latest_cannot_be_opened_the_others_are_shown(
     (run / "model.ckpt-40.index").write_bytes(b"no index at all")
     view = show_run(run)
     assert column(view, RunColumn.STATE)[-1].startswith("✕ damaged")
-    assert any(finding.code == "damaged-checkpoint" for finding in view.findings)
+    assert any(finding.code == "damaged-checkpoint" for finding in view.findings.found)
     assert view.model.rowCount() == 5
 
 
@@ -218,11 +218,11 @@ def test_findings_say_where_it_went_wrong_and_lead_to_the_variable(
     show_run: ShowRun, run: Path, qtbot: QtBot
 ) -> None:
     view = show_run(run)
-    found = {finding.code: finding for finding in view.findings}
+    found = {finding.code: finding for finding in view.findings.found}
     assert "step 30" in found["nan-appears"].message
     assert found["layer-frozen"].variable == FROZEN
-    rows = view.finding_list
-    at = next(n for n, f in enumerate(view.findings) if f.code == "layer-frozen")
+    rows = view.findings.list
+    at = next(n for n, f in enumerate(view.findings.found) if f.code == "layer-frozen")
     rows.setCurrentItem(rows.topLevelItem(at))
     assert view.timeline.chosen == [FROZEN]
 

@@ -7,23 +7,21 @@ from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QHeaderView,
     QPushButton,
     QToolButton,
-    QTreeWidget,
-    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.findings import Finding, Severity, worst_first
 from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.checkpoint.text import plural, size_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.panels.finding_list import FindingList
 from ckptviewer.ui.panels.widgets import (
     SEVERITY_MARKS,
     FindingCard,
@@ -31,7 +29,6 @@ from ckptviewer.ui.panels.widgets import (
     flat_button,
     wrapped_label,
 )
-from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.session import Session
 
 EXAMINED_UNASKED = 20_000
@@ -40,7 +37,6 @@ EXAMINED_UNASKED = 20_000
 MOST_SHOWN = 2000
 """More rows than this nobody reads; what is left out is counted."""
 
-_ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 _NAMES = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _TELL_SECONDS = 0.1
 _EVERYTHING = "Files, checksums and all values were examined."
@@ -71,8 +67,11 @@ class FindingsPanel(QWidget):
         self._examine.clicked.connect(self._toggle)
         self._copy = flat_button("Copy", "Copy the findings that are shown")
         self._copy.clicked.connect(self.copy)
-        self._filters = {severity: self._filter_button(severity) for severity in _ORDER}
-        self._list = self._make_list()
+        self._filters = {severity: self._filter_button(severity) for severity in Severity}
+        self._list = FindingList(appearance)
+        self._list.setFrameShape(FindingList.Shape.NoFrame)
+        self._list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._list.chosen.connect(self._choose)
         self._nothing = wrapped_label("", "muted")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._card = QVBoxLayout()
@@ -125,21 +124,6 @@ class FindingsPanel(QWidget):
         button.setChecked(True)
         button.toggled.connect(self._show)
         return button
-
-    def _make_list(self) -> QTreeWidget:
-        made = QTreeWidget()
-        made.setAccessibleName("Findings")
-        made.setHeaderHidden(True)
-        made.setColumnCount(2)
-        made.setRootIsDecorated(False)
-        made.setUniformRowHeights(True)
-        made.setFrameShape(QTreeWidget.Shape.NoFrame)
-        made.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        made.header().setStretchLastSection(True)
-        made.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
-        made.setColumnWidth(0, 30)
-        made.currentItemChanged.connect(self._choose)
-        return made
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -242,7 +226,7 @@ class FindingsPanel(QWidget):
         self._note.setAccessibleName(text)
 
     def _set(self, findings: Sequence[Finding] | dict[Finding, None]) -> None:
-        self.findings = tuple(sorted(findings, key=lambda f: _ORDER.index(f.severity)))
+        self.findings = worst_first(findings)
         self._show()
         self.changed.emit()
 
@@ -254,48 +238,19 @@ class FindingsPanel(QWidget):
             # What is not shown is struck through: not by its colour alone.
             hidden = f"color: {self._appearance.theme.muted}; text-decoration: line-through;"
             button.setStyleSheet("" if button.isChecked() else hidden)
-        current = self._current()
+        current, shown = self._list.current(), self.shown()
         self._list.blockSignals(True)
-        self._list.clear()
-        chosen = None
-        for finding in self.shown():
-            item = self._item(finding)
-            self._list.addTopLevelItem(item)
-            if finding == current:
-                chosen = item
-        if chosen is not None:
-            self._list.setCurrentItem(chosen)
+        self._list.show_findings(shown)
+        is_kept = current is not None and self._list.choose(current)
         self._list.blockSignals(False)
-        self._list.setVisible(chosen is not None or self._list.topLevelItemCount() > 0)
+        self._list.setVisible(bool(shown))
         self._nothing.setVisible(self._list.isHidden())
         self._nothing.setText(
             "None of the kinds that are switched on above." if self.findings else "No findings."
         )
-        self._show_card(current if chosen is not None else None)
+        self._show_card(current if is_kept else None)
 
-    def _item(self, finding: Finding) -> QTreeWidgetItem:
-        item = QTreeWidgetItem([SEVERITY_MARKS[finding.severity], finding.message])
-        item.setData(0, Qt.ItemDataRole.UserRole, finding)
-        item.setToolTip(0, f"{finding.severity}: {finding.code}")
-        item.setToolTip(1, as_plain(finding.message))
-        item.setData(
-            1, Qt.ItemDataRole.AccessibleTextRole, f"{finding.severity}: {finding.message}"
-        )
-        theme = self._appearance.theme
-        colours = {
-            Severity.ERROR: theme.error,
-            Severity.WARNING: theme.warning,
-            Severity.INFO: theme.accent,
-        }
-        item.setForeground(0, QColor(colours[finding.severity]))
-        return item
-
-    def _current(self) -> Finding | None:
-        item = self._list.currentItem()
-        return None if item is None else item.data(0, Qt.ItemDataRole.UserRole)
-
-    def _choose(self, item: QTreeWidgetItem | None, _before: object) -> None:
-        finding = None if item is None else item.data(0, Qt.ItemDataRole.UserRole)
+    def _choose(self, finding: Finding | None) -> None:
         self._show_card(finding)
         if finding is not None and finding.variable is not None:
             self.chosen.emit(finding.variable)

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QHeaderView,
-    QLabel,
     QMenu,
     QSplitter,
     QTabWidget,
     QToolButton,
-    QTreeWidget,
-    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.text import plural, size_text
 from ckptviewer.runs.entry import Run
 from ckptviewer.runs.watch import Changes
@@ -30,25 +25,19 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.models.run_rows import RunRowsModel
 from ckptviewer.ui.open_run import Known
+from ckptviewer.ui.panels.run_findings import RunFindings
 from ckptviewer.ui.panels.run_heat_map import Cell, RunHeatMap
 from ckptviewer.ui.panels.run_shades import HeatLegend
 from ckptviewer.ui.panels.run_table import RunTable
 from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.panels.widgets import (
-    SEVERITY_MARKS,
     ChoiceButton,
     ElidedLabel,
-    FindingCard,
-    clear_layout,
     name_tabs,
     wrapped_label,
 )
-from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.running import Running
-
-_MOST_FINDINGS = 500
-_ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
 
 class RunView(View):
@@ -73,12 +62,10 @@ class RunView(View):
         self.directory = directory
         self.run: Run | None = None
         self.running = Running(jobs, directory)
-        self.findings: tuple[Finding, ...] = ()
         self._of_timeline: tuple[Finding, ...] = ()
         self._matches: frozenset[int] | None = None
         self._filter = ""
         self._known: Known | None = None
-        self._findings_theme = ""
         self._down = 0
         self.wanted_variable = ""  # the key of the one whose cell was clicked last
         self.model = RunRowsModel(appearance)
@@ -87,10 +74,7 @@ class RunView(View):
         self.reason = wrapped_label("", "muted")
         self.writing = wrapped_label("", "muted")
         self.writing.hide()
-        self.finding_list = self._make_finding_list()
-        self._card = QVBoxLayout()
-        self.finding_title = QLabel("Findings")
-        self.finding_title.setObjectName("section")
+        self.findings = RunFindings(appearance)
         self.timeline = TimelinePanel(jobs, appearance, self.running)
         self.heat_map = RunHeatMap(appearance)
         self.heat_measure = ChoiceButton("Colour by", list(MEASURES), HEAT_MEASURE)
@@ -281,40 +265,7 @@ class RunView(View):
 
     def _show_findings(self) -> None:
         of_run = self.run.findings if self.run is not None else ()
-        found = sorted((*of_run, *self._of_timeline), key=lambda f: _ORDER.index(f.severity))
-        if self.findings == tuple(found) and self._findings_theme == self._appearance.theme.name:
-            return
-        self.findings = tuple(found)
-        self._findings_theme = self._appearance.theme.name
-        theme = self._appearance.theme
-        colours = {
-            Severity.ERROR: theme.error,
-            Severity.WARNING: theme.warning,
-            Severity.INFO: theme.accent,
-        }
-        self.finding_list.clear()
-        for finding in self.findings[:_MOST_FINDINGS]:
-            item = QTreeWidgetItem([SEVERITY_MARKS[finding.severity], finding.message])
-            item.setData(0, Qt.ItemDataRole.UserRole, finding)
-            item.setToolTip(1, as_plain(f"{finding.message}\n{finding.remedy}"))
-            item.setForeground(0, QColor(colours[finding.severity]))
-            item.setData(
-                1, Qt.ItemDataRole.AccessibleTextRole, f"{finding.severity}: {finding.message}"
-            )
-            self.finding_list.addTopLevelItem(item)
-        self.finding_title.setText(
-            f"Findings  {len(self.findings)}" if self.findings else "No findings so far"
-        )
-        self.finding_list.setVisible(bool(self.findings))
-
-    def _go_to_finding(self, item: QTreeWidgetItem | None) -> None:
-        finding = None if item is None else item.data(0, Qt.ItemDataRole.UserRole)
-        clear_layout(self._card)
-        if finding is None:
-            return
-        self._card.addWidget(FindingCard(finding, self._appearance))
-        if finding.variable:
-            self.select_variable(finding.variable)
+        self.findings.show_findings((*of_run, *self._of_timeline))
 
     # How it is made.
 
@@ -335,9 +286,8 @@ class RunView(View):
         self.heat_measure.chosen.connect(self._show_heat_measure)
         self.heat_map.chosen.connect(self._compare_cell)
         self.heat_map.scrolled.connect(self._prefer)
-        self.finding_list.currentItemChanged.connect(lambda item, _: self._go_to_finding(item))
+        self.findings.chosen.connect(self.select_variable)
         self._go_on.clicked.connect(self._resume)
-        self._appearance.changed.connect(self._show_findings)
 
     def _make_tools(self) -> list[QWidget]:
         tools: list[QWidget] = []
@@ -347,20 +297,6 @@ class RunView(View):
             button.setAccessibleName(action.toolTip())
             tools.append(button)
         return tools
-
-    def _make_finding_list(self) -> QTreeWidget:
-        made = QTreeWidget()
-        made.setAccessibleName("Findings")
-        made.setHeaderHidden(True)
-        made.setColumnCount(2)
-        made.setRootIsDecorated(False)
-        made.setUniformRowHeights(True)
-        made.setTextElideMode(Qt.TextElideMode.ElideRight)
-        made.header().setStretchLastSection(True)
-        made.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
-        made.setColumnWidth(0, 30)
-        made.hide()
-        return made
 
     def _lay_out(self) -> None:
         strip = QWidget()
@@ -378,9 +314,7 @@ class RunView(View):
         rest.setContentsMargins(10, 8, 6, 6)
         rest.setSpacing(4)
         rest.addWidget(self.writing)
-        rest.addWidget(self.finding_title)
-        rest.addWidget(self.finding_list, 1)
-        rest.addLayout(self._card)
+        rest.addWidget(self.findings, 1)
         left = QSplitter(Qt.Orientation.Vertical)
         left.setHandleWidth(1)
         left.setChildrenCollapsible(False)

@@ -33,6 +33,7 @@ from PySide6.QtWidgets import (
 from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.plain_text import as_plain
+from ckptviewer.ui.theme import Theme
 
 SEVERITY_MARKS = {Severity.ERROR: "\u2715", Severity.WARNING: "\u25b2", Severity.INFO: "\u2139"}
 
@@ -62,11 +63,28 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def _elide(self) -> None:
-        shown = self.fontMetrics().elidedText(
-            self._whole, Qt.TextElideMode.ElideMiddle, max(20, self.width())
-        )
+        shown = self._shortened(max(20, self.width()))
         self.setText(shown)
         self.setToolTip(as_plain(self._whole) if shown != self._whole else "")
+
+    def _shortened(self, width: int) -> str:
+        return self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, width)
+
+
+class FactLine(ElidedLabel):
+    """Facts in one line; the last are left out whole where there is no room for them."""
+
+    GAP = "    "
+
+    def show_facts(self, *facts: str) -> None:
+        """Show others, the most telling ones first."""
+        self.show_text(self.GAP.join(facts))
+
+    def _shortened(self, width: int) -> str:
+        text, metrics = self._whole, self.fontMetrics()
+        while metrics.horizontalAdvance(text) > width and self.GAP in text:
+            text = text.rpartition(self.GAP)[0]
+        return metrics.elidedText(text, Qt.TextElideMode.ElideRight, width)
 
 
 class FactGrid(QWidget):
@@ -163,12 +181,7 @@ class FindingCard(QFrame):
     def __init__(self, finding: Finding, appearance: Appearance) -> None:
         super().__init__()
         self.setObjectName("card")
-        theme = appearance.theme
-        colour = {
-            Severity.ERROR: theme.error,
-            Severity.WARNING: theme.warning,
-            Severity.INFO: theme.accent,
-        }[finding.severity]
+        colour = severity_colour(finding.severity, appearance.theme)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 9, 12, 9)
         row.setSpacing(10)
@@ -218,6 +231,15 @@ class ChoiceButton(QToolButton):
         self.setText(f"{self._name} {self.choice} \u25be")
         self.setAccessibleName(f"{self._name}: {self.choice}")
         self.setToolTip(self._name)
+
+
+def severity_colour(severity: Severity, theme: Theme) -> str:
+    """The colour of the mark of a finding."""
+    return {
+        Severity.ERROR: theme.error,
+        Severity.WARNING: theme.warning,
+        Severity.INFO: theme.accent,
+    }[severity]
 
 
 def wrapped_label(text: str, object_name: str = "") -> QLabel:
