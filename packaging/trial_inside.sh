@@ -42,7 +42,8 @@ done
 printf 'model_checkpoint_path: "model"\n' >checkpoint
 touch model.ckpt model.meta model.keras model.weights.h5 model.weights.json model.safetensors \
     saved_model.pb model.h5 model.hdf5 model.npz model.data-00001-of-00002
-mkdir saved && touch saved/saved_model.pb
+mkdir saved ../copies ../steps ../large && touch saved/saved_model.pb
+cp /trial/demo/digits.ckpt-* ../steps
 chown -R tester: /home/tester
 
 as_tester() { su tester -s /bin/bash -c "cd ~/files; export LANG=C.UTF-8 DISPLAY=$display XDG_RUNTIME_DIR=/home/tester/run; $1"; }
@@ -55,6 +56,41 @@ for name in model.index model.data-00000-of-00001 model.data-00001-of-00002 mode
         "$(as_tester "xdg-mime query default $type")"
 done
 check "folders are left to the file manager" "" "$(as_tester 'xdg-mime query default inode/directory')"
+
+# What is imported only when it is needed is in the package, too.
+for copy in copy.ckpt copy.safetensors copy.weights.h5 copy.npz; do
+    said=$(as_tester "ckptviewer export model.index ~/copies/$copy --json" 2>&1)
+    found=$(grep -o '"verified": true' <<<"$said")
+    check "export writes $copy and reads it back" '"verified": true' "${found:-$said}"
+    check "$copy opens" 0 "$(as_tester "ckptviewer list ~/copies/$copy" >/dev/null 2>&1; echo $?)"
+done
+for words in "doctor model" "rescue model ~/copies/rescued" "average model other ~/copies/mean" \
+    "compare model model --html ~/copies/report.html" "prune ~/steps --keep-last 1 --yes"; do
+    check "ckptviewer $words" 0 "$(as_tester "ckptviewer $words" >/trial/said.log 2>&1; echo $?)"
+done
+check "what was pruned lies in the trash" \
+    "digits.ckpt-40.data-00000-of-00001 digits.ckpt-40.index" \
+    "$(as_tester 'ls -x -w 200 ~/.local/share/Trash/files' | tr -s ' ')"
+
+# The inner loops are the compiled ones, once the work is large enough to be worth their loading.
+large() { # large FILE WORD: 40 Mi values, the word again and again
+    header='{"kernel":{"dtype":"F32","shape":[40,1048576],"data_offsets":[0,167772160]}}    '
+    printf "\\x$(printf %x ${#header})\0\0\0\0\0\0\0%s" "$header" >"$1"
+    yes "$2" | head -c 167772160 >>"$1"
+}
+large /home/tester/large/model-1.safetensors yes
+large /home/tester/large/model-2.safetensors no!
+loops() { # loops SUBCOMMAND...: the libraries of loops that it loads
+    as_tester "cd ~/large; LD_DEBUG=files ckptviewer $* 2>&1 >/dev/null" |
+        grep -oE 'calling init: .*/kernels/[a-z]+' | sed 's|.*/||' | sort -u
+}
+if grep -qw avx2 /proc/cpuinfo; then
+    check "statistics use the shipped loops" statistics "$(loops stats model-1.safetensors)"
+    check "comparisons use the shipped loops" comparison \
+        "$(loops compare model-1.safetensors model-2.safetensors)"
+    check "a training's series use the shipped loops" updates "$(loops run . --series update)"
+fi
+rm -r /home/tester/large
 
 # A display, a window manager, and a directory for this session.
 su tester -s /bin/bash -c 'mkdir -m 700 ~/run'
