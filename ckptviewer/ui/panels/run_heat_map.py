@@ -17,11 +17,11 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractScrollArea, QLabel
 
-from ckptviewer.checkpoint.text import count_text, elide_middle, number_text
+from ckptviewer.checkpoint.text import count_text
 from ckptviewer.runs.timeline_table import Series
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.open_run import Known
-from ckptviewer.ui.panels.run_shades import SHADES, ramp_of, shares_of
+from ckptviewer.ui.panels.run_cells import codes_of, palette_of, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,6 @@ _ROW = 18
 _HEADER = 26
 _LABELS = 250
 _LEAST_WIDTH, _MOST_WIDTH = 8, 44
-_BAD, _UNREADABLE, _ABSENT, _UNKNOWN = range(SHADES, SHADES + 4)
 _LETTERS_FROM = 11
 
 
@@ -131,28 +130,8 @@ class RunHeatMap(QAbstractScrollArea):
     def text_of(self, cell: Cell) -> str:
         """All there is to know of a cell, a line each."""
         assert self.known is not None
-        table = self.known.table
-        key, entry = self.known.keys[self.rows[cell.line]], table.entries[cell.column]
-        step = "" if entry.step is None else f"step {count_text(entry.step)}, "
-        lines = [elide_middle(key, 80), f"{step}{entry.name}"]
-        error = table.errors.get((cell.column, key)) or table.errors.get(cell.column)
-        if error is not None:
-            return "\n".join((*lines, f"could not be read: {error.what}"))
-        if not table.has(key, cell.column):
-            return "\n".join((*lines, "is not in this checkpoint"))
-        point = table.point(key, cell.column)
-        if math.isnan(point.elements):
-            return "\n".join((*lines, "not read yet"))
-        value = float(table.series(self.series, key)[cell.column])
-        shown = number_text(value) if math.isfinite(value) else "\u2013"
-        lines.append(f"{self.series}  {shown}")
-        if self.series is not Series.NORM:
-            lines.append(f"norm  {number_text(point.norm)}")
-        if point.nan or point.inf:
-            lines.append(f"{count_text(int(point.nan))} NaN, {count_text(int(point.inf))} Inf")
-        if cell.column:
-            lines.append("Click compares it with the checkpoint before.")
-        return "\n".join(lines)
+        key = self.known.keys[self.rows[cell.line]]
+        return words_of(self.known.table, self.series, key, cell.column)
 
     # Painting.
 
@@ -168,24 +147,20 @@ class RunHeatMap(QAbstractScrollArea):
         first, last = self._lines_in_sight()
         rows = self.rows[first:last]
         keys = [known.keys[row] for row in rows]
-        table = known.table
-        values = table.matrix(self.series, keys)
-        bad = table.matrix(Series.NAN, keys)
-        width = self._width()
         columns = range(*self._columns_in_sight())
-        codes, letters = self._codes(keys, values, bad)
+        codes, letters = codes_of(known.table, self.series, keys, theme)
         painter.save()
         painter.setClipRect(QRect(_LABELS, _HEADER, self.viewport().width(), self.height()))
         if codes.size:
             self._paint_cells(painter, codes, first, columns)
         gap = 1.0
         painter.setFont(self._appearance.badge_font)
-        if width >= _LETTERS_FROM:
-            for at, column, letter, colour in letters:
+        if self._width() >= _LETTERS_FROM:
+            for row, column, text, colour in letters:
                 if column in columns:
                     painter.setPen(QColor(colour))
-                    place = self.place_of(Cell(first + at, column)).adjusted(0, 0, -gap, -gap)
-                    painter.drawText(place, Qt.AlignmentFlag.AlignCenter, letter)
+                    place = self.place_of(Cell(first + row, column)).adjusted(0, 0, -gap, -gap)
+                    painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
         if self.current is not None:
             painter.setPen(QColor(theme.text))
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -193,35 +168,6 @@ class RunHeatMap(QAbstractScrollArea):
         painter.restore()
         self._paint_labels(painter, known, first, rows)
         self._paint_header(painter, known, columns)
-
-    def _codes(
-        self, keys: Sequence[str], values: np.ndarray, bad: np.ndarray
-    ) -> tuple[np.ndarray, list[tuple[int, int, str, str]]]:
-        """Which colour of the palette each cell has, and the letters: row, column, text, colour."""
-        import numpy as np
-
-        assert self.known is not None
-        table, theme = self.known.table, self._appearance.theme
-        shares = shares_of(values, self.series)
-        gaps = np.isnan(shares)
-        codes = np.where(gaps, 0.0, np.rint(shares * (SHADES - 1))).astype(np.uint8)
-        letters = []
-        for at, column in np.argwhere(gaps | (bad > 0)).tolist():
-            key = keys[at]
-            code, letter, colour = _UNKNOWN, "", ""
-            if bad[at, column] > 0:
-                code, letter, colour = _BAD, "N", theme.base
-            elif column in table.errors or (column, key) in table.errors:
-                code, letter, colour = _UNREADABLE, "!", theme.warning
-            elif not table.has(key, column):
-                code, letter, colour = _ABSENT, "\u00b7", theme.muted
-            codes[at, column] = code
-            if letter:
-                letters.append((at, column, letter, colour))
-        if self.series is Series.UPDATE:
-            still = np.argwhere((values == 0) & ~(bad > 0)).tolist()
-            letters += [(at, column, "=", theme.muted) for at, column in still]
-        return codes, letters
 
     def _paint_cells(
         self, painter: QPainter, codes: np.ndarray, first: int, columns: range
@@ -249,15 +195,10 @@ class RunHeatMap(QAbstractScrollArea):
         painter.drawLines(across + down)
 
     def _palette(self) -> np.ndarray:
-        """The colour of each code, as 0xffrrggbb."""
-        import numpy as np
-
         theme = self._appearance.theme
         if self._shaded_for != theme.name:
             self._shaded_for = theme.name
-            more = [QColor(name) for name in (theme.error, theme.track, theme.base, theme.raised)]
-            shades = [*ramp_of(theme.base, theme.bar, theme.text), *more]
-            self._shades = np.array([shade.rgb() for shade in shades], np.uint32)
+            self._shades = palette_of(theme)
         return self._shades
 
     def _paint_labels(
