@@ -69,7 +69,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def model_of(view: ComparisonView) -> DeltaRowsModel:
-    model = view.table.delta_model()
+    model = view.tree.table.delta_model()
     assert model is not None
     return model
 
@@ -126,9 +126,9 @@ def test_a_status_is_filtered_by_a_click_and_by_the_filter_box(
     def names() -> list[str]:
         return [model.text(model.item(row), DeltaColumn.NAME) for row in range(model.rowCount())]
 
-    view.chips.choose(Status.ADDED, Status.REMOVED)
+    view.tree.chips.choose(Status.ADDED, Status.REMOVED)
     assert sorted(name.split(" / ")[-1] for name in names()) == ["come", "gone"]
-    view.chips.choose()
+    view.tree.chips.choose()
     window.top_bar.filter.setText("status:same,changed layer")
     assert sorted(name.split(" / ")[-1] for name in names()) == ["kernel", "same"]
     window.top_bar.filter.setText("")
@@ -137,13 +137,13 @@ def test_a_status_is_filtered_by_a_click_and_by_the_filter_box(
 
 def test_sorting_puts_what_changed_most_first(compare: Compare) -> None:
     _, view = compare(EARLY, demo_checkpoint())
-    view.bar.sort.choose("relative L2")
+    view.tree.bar.sort.choose("relative L2")
     model = model_of(view)
     changes = [model.change(row) for row in range(model.rowCount())]
     numbers = [change for change in changes if change is not None]
     assert len(numbers) > 20
     assert numbers == sorted(numbers, reverse=True)
-    view.bar.sort.choose("tree")
+    view.tree.bar.sort.choose("tree")
     assert not model.is_flat
 
 
@@ -157,16 +157,16 @@ def test_keys_lead_from_difference_to_difference(
     seen = []
     for _ in range(5):
         press["F8"].trigger()
-        (item,) = view.table.selected_items()
+        (item,) = view.tree.table.selected_items()
         assert isinstance(item, int)
         assert view.compared is not None
         seen.append(view.compared.deltas[item].key)
     assert len(set(seen)) == 5
     assert "layer/same" not in seen
     press["F8"].trigger()
-    assert view.table.selected_items() == [item]
+    assert view.tree.table.selected_items() == [item]
     press["F7"].trigger()
-    (item,) = view.table.selected_items()
+    (item,) = view.tree.table.selected_items()
     assert view.compared is not None
     assert view.compared.deltas[item].key == seen[-2]  # type: ignore[index]
 
@@ -237,7 +237,7 @@ def test_a_tolerance_makes_near_things_the_same(
     window, view = compare(a, b)
     assert statuses(view) == {"x": Status.CHANGED}
     with qtbot.waitSignal(window.compared, timeout=TIMEOUT_MS):
-        view.bar.tolerance.choose("1e-6")
+        view.tree.bar.tolerance.choose("1e-6")
     assert statuses(view) == {"x": Status.SAME}
     assert model_of(view).verdict_text(0) == "equal within tolerance"
 
@@ -313,7 +313,7 @@ def test_thresholds_change_verdicts_at_once(qtbot: QtBot, compare: Compare) -> N
 
     _, view = compare(EARLY, demo_checkpoint())
     view.select_variable("digits/hidden/kernel")
-    (row,) = view.table.selected_items()
+    (row,) = view.tree.table.selected_items()
     assert isinstance(row, int)
     assert model_of(view).verdict_text(row) == "retrained"
     view.ask_for_thresholds()
@@ -345,7 +345,7 @@ def test_the_command_line_that_is_copied_says_the_same(
 ) -> None:
     window, view = compare(*pair)
     with qtbot.waitSignal(window.compared, timeout=TIMEOUT_MS):
-        view.bar.tolerance.choose("1e-6")
+        view.tree.bar.tolerance.choose("1e-6")
     view.reporting.copy_command()
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[0] == "ckptviewer"

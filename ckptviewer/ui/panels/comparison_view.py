@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import (
-    QLabel,
-    QMenu,
-    QSplitter,
-    QStackedLayout,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QMenu, QSplitter, QStackedLayout, QWidget
 
 from ckptviewer.analysis.comparison import ComparisonOptions
 from ckptviewer.analysis.difference import Tolerance
@@ -27,14 +19,11 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.comparing import Comparing
 from ckptviewer.ui.jobs import Job, Jobs, error_text
 from ckptviewer.ui.measuring import Measuring
-from ckptviewer.ui.models.delta_rows import DeltaRowsModel
 from ckptviewer.ui.open_comparison import OpenComparison
-from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE, SETTLE_MS
-from ckptviewer.ui.panels.comparison_bar import AS_TREE, ComparisonBar
 from ckptviewer.ui.panels.comparison_overview import ComparisonOverview
 from ckptviewer.ui.panels.comparison_tools import ComparisonTools
+from ckptviewer.ui.panels.comparison_tree import ComparisonTree
 from ckptviewer.ui.panels.delta_panel import DeltaPanel
-from ckptviewer.ui.panels.delta_table import DeltaTable
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage
 from ckptviewer.ui.panels.view import View
 from ckptviewer.ui.reporting import Reporting
@@ -63,8 +52,6 @@ class ComparisonView(View):
         self._other: Session | None = None
         self._swapped = False
         self._opening: Job[Session] | None = None
-        self._working: dict[str, Job[Any]] = {}
-        self._filter_text = ""
         self.options = ComparisonOptions()
         self.thresholds = Thresholds()
         self.compared: OpenComparison | None = None
@@ -72,18 +59,11 @@ class ComparisonView(View):
         self._measuring_own, self._measuring_other = measuring, Measuring(jobs)
         self.reporting = Reporting(jobs, self)
         self._tools = ComparisonTools(self.reporting.fill_menu, self)
-        self.bar = ComparisonBar()
-        self.chips = self.bar.chips
-        self.table = DeltaTable(appearance)
-        self.table.setAccessibleName("Compared variables")
+        self.tree = ComparisonTree(jobs, appearance)
         self.overview = ComparisonOverview(appearance)
         self.panel = DeltaPanel(jobs, appearance)
         self._opening_page, self._problem = OpeningPage(appearance), ProblemPage(appearance)
         self._lay_out()
-        self._in_sight = QTimer(self)
-        self._in_sight.setSingleShot(True)
-        self._in_sight.setInterval(SETTLE_MS)
-        self._in_sight.timeout.connect(self._prefer_in_sight)
         self._connect()
         self._open()
 
@@ -102,9 +82,9 @@ class ComparisonView(View):
             ("&Swap A and B", "Ctrl+Shift+X", self.swap),
             ("Compare with an&other\u2026", "", self.choose_wanted.emit),
             ("&Whole comparison", "Ctrl+Shift+I", self.show_overview),
-            ("Copy &rows", "", self.table.copy_rows),
-            ("&Expand groups", "", self.table.expand_all),
-            ("&Collapse groups", "", self.table.collapse_all),
+            ("Copy &rows", "", self.tree.table.copy_rows),
+            ("&Expand groups", "", self.tree.table.expand_all),
+            ("&Collapse groups", "", self.tree.table.collapse_all),
         ):
             action = menu.addAction(text)
             if shortcut:
@@ -114,11 +94,10 @@ class ComparisonView(View):
         self.reporting.fill_menu(menu)
 
     def apply_filter(self, text: str) -> None:
-        self._filter_text = text
-        self._apply()
+        self.tree.apply_filter(text)
 
     def enter(self) -> None:
-        self.table.setFocus()
+        self.tree.table.setFocus()
 
     def reload(self) -> None:
         if self._other is not None:
@@ -162,21 +141,16 @@ class ComparisonView(View):
 
     def go_to_difference(self, step: int) -> None:
         """Select the next (1) or the previous (-1) variable that differs."""
-        if not self.table.go_to_difference(step):
+        if not self.tree.table.go_to_difference(step):
             self.told.emit("No further difference.")
 
     def select_variable(self, key: str) -> bool:
         """Bring a variable into sight and select it; whether one has that key or name."""
-        deltas = self.compared.deltas if self.compared is not None else ()
-        for row, delta in enumerate(deltas):
-            if key in (*delta.pair, delta.variable.name):
-                self._go_to(row)
-                return True
-        return False
+        return self.tree.select_variable(key)
 
     def show_overview(self) -> None:
         """Show the comparison as a whole in the inspector."""
-        self.table.clearSelection()
+        self.tree.table.clearSelection()
 
     def set_tolerance(self, text: str) -> None:
         """Take another absolute tolerance."""
@@ -204,7 +178,7 @@ class ComparisonView(View):
         from ckptviewer.ui.dialogs.matching_dialog import RulesDialog
 
         if self.compared is not None:
-            dialog = RulesDialog(self.compared, self._jobs, self.table.appearance, self)
+            dialog = RulesDialog(self.compared, self._jobs, self.tree.table.appearance, self)
             dialog.chosen.connect(lambda rules: self.change(rules=rules))
             dialog.open()
 
@@ -265,101 +239,34 @@ class ComparisonView(View):
         self.compared = compared
         compared.thresholds = self.thresholds
         self.reporting.show_comparison(compared)
-        model = DeltaRowsModel(compared)
-        model.modelReset.connect(self._in_sight.start)
-        model.rowsInserted.connect(self._in_sight.start)
-        self.table.show_model(model)
-        self._sort_by(self.bar.sort.choice)
-        self._apply()
+        self.tree.show_comparison(compared)
         self._stack.setCurrentWidget(self._splitter)
         self._side.setCurrentWidget(self.overview)
-        self._refresh(finished=False)
-        self._in_sight.start()
+        self.overview.show_comparison(compared, finished=False)
 
     def _learn(self, rows: list[int]) -> None:
-        model = self.table.delta_model()
-        if model is None or self.compared is None:
+        if self.compared is None:
             return
+        selected = self.tree.table.selected_items()
         self._refresh(finished=False)
-        selected = self.table.selected_items()
         if len(selected) == 1 and (not rows or selected[0] in rows):
             self.panel.refresh()
-        if self.chips.statuses:
-            self._apply()
+        self.tree.filter_again()
 
     def _finish(self) -> None:
-        model = self.table.delta_model()
-        if model is not None and model.is_flat:
-            self._sort_by(self.bar.sort.choice)
+        self.tree.sort_again()
         self._refresh(finished=True)
         self.complete.emit()
 
     def _refresh(self, *, finished: bool) -> None:
-        if self.compared is None:
-            return
-        self.chips.show_counts(self.compared.known.counts)
-        self.table.refresh()
-        self.overview.show_comparison(self.compared, finished=finished)
+        if self.compared is not None:
+            self.tree.refresh()
+            self.overview.show_comparison(self.compared, finished=finished)
 
     def _show_problem(self, error: BaseException) -> None:
         self._problem.show_problem(*error_text(error))
         self._stack.setCurrentWidget(self._problem)
         self.failed.emit(self._problem.text())
-
-    def _apply(self) -> None:
-        """Show what the filter and the chosen statuses leave."""
-        compared, text, statuses = self.compared, self._filter_text, self.chips.statuses
-        if compared is not None:
-            self._away("filter", compared, lambda: compared.rows_matching(text, statuses),
-                       self._show_matches)  # fmt: skip
-
-    def _show_matches(self, rows: list[int] | None) -> None:
-        model = self.table.delta_model()
-        if model is None:
-            return
-        selected = self.table.selected_items()
-        model.set_matches(rows)
-        self._nothing.setVisible(not model.rowCount())
-        for item in selected[:1]:
-            if model.row_of_item(item) is not None:
-                self.table.show_item(item)
-
-    def _sort_by(self, choice: str) -> None:
-        compared = self.compared
-        if compared is None:
-            return
-        if choice == AS_TREE:
-            self._show_order(None, None)
-        else:
-            self._away("order", compared, lambda: compared.ranked(choice),
-                       lambda order: self._show_order(choice, order))  # fmt: skip
-
-    def _show_order(self, choice: str | None, order: list[int] | None) -> None:
-        model = self.table.delta_model()
-        if model is None:
-            return
-        selected = self.table.selected_items()
-        model.show_order(choice, order)
-        if selected and model.reveal(selected[0]) is not None:
-            self.table.show_item(selected[0])
-
-    def _away(
-        self,
-        place: str,
-        compared: OpenComparison,
-        work: Callable[[], Any],
-        show: Callable[[Any], None],
-    ) -> None:
-        """Do it at once where there are few rows, else in a thread; what it replaces is dropped."""
-        before = self._working.pop(place, None)
-        if before is not None:
-            before.cancel()
-        if len(compared.deltas) <= FILTERED_IN_PLACE:
-            show(work())
-            return
-        job = self._jobs.start("Arranging", lambda _cancel, _report: work())
-        self._working[place] = job
-        job.succeeded.connect(lambda result: show(result) if compared is self.compared else None)
 
     def _show_selection(self, items: list[Item]) -> None:
         if self.compared is None:
@@ -370,15 +277,9 @@ class ComparisonView(View):
         else:
             self._side.setCurrentWidget(self.overview)
 
-    def _go_to(self, item: Item) -> None:
-        model = self.table.delta_model()
-        if model is not None and model.reveal(item) is not None:
-            self.table.show_item(item)
-
-    def _prefer_in_sight(self) -> None:
+    def _prefer(self, rows: list[int]) -> None:
         if self.compared is None:
             return
-        rows = [item for item in self.table.items_in_sight() if isinstance(item, int)]
         self.comparing.prefer(rows)
         sides = ("b", "a") if self._swapped else ("a", "b")
         self._measuring_own.prefer(self.compared.rows_of_side(rows, sides[0]))
@@ -398,17 +299,15 @@ class ComparisonView(View):
         self.comparing.finished.connect(self._finish)
         for measuring in (self._measuring_own, self._measuring_other):
             measuring.measured.connect(self._show_measured)
-        self.table.verticalScrollBar().valueChanged.connect(self._in_sight.start)
-        self.table.selection_changed.connect(self._show_selection)
+        self.tree.in_sight.connect(self._prefer)
+        self.tree.table.selection_changed.connect(self._show_selection)
         self._tools.swap_wanted.connect(self.swap)
         self._tools.choose_wanted.connect(self.choose_wanted)
-        self.bar.switched.connect(lambda name, on: self.change(**{name: on}))
-        self.bar.rules_wanted.connect(self.ask_for_rules)
-        self.bar.thresholds_wanted.connect(self.ask_for_thresholds)
-        self.chips.chosen.connect(lambda _statuses: self._apply())
-        self.bar.sort.chosen.connect(self._sort_by)
-        self.bar.tolerance.chosen.connect(self.set_tolerance)
-        self.overview.chosen.connect(self._go_to)
+        self.tree.bar.switched.connect(lambda name, on: self.change(**{name: on}))
+        self.tree.bar.rules_wanted.connect(self.ask_for_rules)
+        self.tree.bar.thresholds_wanted.connect(self.ask_for_thresholds)
+        self.tree.bar.tolerance.chosen.connect(self.set_tolerance)
+        self.overview.chosen.connect(self.tree.go_to)
         self.overview.thresholds_wanted.connect(self.ask_for_thresholds)
         self.panel.match_wanted.connect(self.ask_for_match)
         self.panel.copied.connect(self.told)
@@ -418,25 +317,13 @@ class ComparisonView(View):
         self._problem.open_file.connect(self.choose_wanted)
 
     def _show_measured(self, _rows: list[int]) -> None:
-        self.table.refresh()
+        self.tree.table.refresh()
 
     def _jobs_cancel(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
 
     def _lay_out(self) -> None:
-        self._nothing = QLabel("No variable matches.  Esc clears the filter.")
-        self._nothing.setObjectName("muted")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._nothing.setMinimumHeight(60)
-        self._nothing.hide()
-        left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.bar)
-        column.addWidget(self.table, 1)
-        column.addWidget(self._nothing)
         right = QWidget()
         right.setObjectName("page")
         right.setMinimumWidth(320)
@@ -446,7 +333,7 @@ class ComparisonView(View):
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
         self._splitter.setHandleWidth(1)
         self._splitter.setChildrenCollapsible(False)
-        self._splitter.addWidget(left)
+        self._splitter.addWidget(self.tree)
         self._splitter.addWidget(right)
         self._splitter.setStretchFactor(0, 63)
         self._splitter.setStretchFactor(1, 37)
