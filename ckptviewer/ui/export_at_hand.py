@@ -15,7 +15,7 @@ def show_export(window: MainWindow) -> None:
 
     if window.session is None or isinstance(window.view, ExportView):
         return
-    view = ExportView(window.jobs, window.appearance, window.session)
+    view = ExportView(window.jobs, window.appearance, window.session, window.settings)
     if window.view is window.browser:
         view.start_from(window.browser.table.selected_items())
     view.open_wanted.connect(window.open_path)

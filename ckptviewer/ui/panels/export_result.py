@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
@@ -21,7 +22,9 @@ from ckptviewer.checkpoint.text import count_text, exact_size_text, plural, size
 from ckptviewer.export.receipt import Receipt
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.exporting import Done
+from ckptviewer.ui.jobs import Jobs
 from ckptviewer.ui.panels.export_balance import Balance
+from ckptviewer.ui.panels.export_check import ExportCheck, verdict_of, with_check_of
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.overview import FORMAT_TITLES
 from ckptviewer.ui.panels.widgets import (
@@ -32,6 +35,7 @@ from ckptviewer.ui.panels.widgets import (
     section_label,
     wrapped_label,
 )
+from ckptviewer.ui.settings import Settings
 
 MOST_LINES = 16
 _RECEIPTS = "Page (*.html);;Markdown (*.md);;JSON (*.json)"
@@ -52,7 +56,7 @@ class ExportResult(QWidget):
     told = Signal(str)
     save_wanted = Signal(object, str)
 
-    def __init__(self, appearance: Appearance) -> None:
+    def __init__(self, jobs: Jobs, appearance: Appearance, settings: Settings) -> None:
         super().__init__()
         self.setObjectName("page")
         self._appearance = appearance
@@ -64,6 +68,9 @@ class ExportResult(QWidget):
         self.balance = Balance(appearance)
         self.balance.title.setFont(appearance.bold_font)
         self.facts = FactList(appearance)
+        self.check = ExportCheck(jobs, appearance, settings)
+        self.check.checked.connect(self._show_receipt)
+        self.check.told.connect(self.told)
         self.problem = Note()
         self._cards = QVBoxLayout()
         self._cards.setSpacing(8)
@@ -81,9 +88,17 @@ class ExportResult(QWidget):
         self._lay_out(QVBoxLayout(page))
 
     def show_done(self, done: Done) -> None:
-        """Show what an export did."""
+        """Show what an export did, and offer to check it."""
         self.done, self.receipt = done, done.receipt
-        receipt = done.receipt
+        self.check.begin(done.receipt, path_to_open(done.receipt))
+        self.dress()
+        self.buttons["Open the result"].setFocus()
+
+    def dress(self) -> None:
+        """Show it in the colours and fonts of now."""
+        done, receipt = self.done, self.receipt
+        if done is None or receipt is None:
+            return
         self.title.setText("\u2713 Written and verified")
         self.title.setStyleSheet(f"color: {self._appearance.theme.good};")
         text = proof_text(receipt)
@@ -101,13 +116,11 @@ class ExportResult(QWidget):
         self.python.setPlainText(python)
         lines = min(MOST_LINES, python.count("\n") + 1)
         self.python.setFixedHeight(lines * self.python.fontMetrics().lineSpacing() + 34)
-        self.buttons["Open the result"].setFocus()
 
     def show_measured(self, receipt: Receipt) -> None:
         """Show how long source and result take to open and to load, too."""
         if self.receipt is not None and receipt.destination == self.receipt.destination:
-            self.receipt = receipt
-            self.facts.show_facts(facts_of(receipt))
+            self._show_receipt(with_check_of(receipt, self.receipt))
 
     def copy_command(self) -> None:
         """Put the command line that makes the same export on the clipboard."""
@@ -142,6 +155,13 @@ class ExportResult(QWidget):
             if not os.path.splitext(path)[1] and ending:
                 path += ending
             self.save_wanted.emit(self.receipt, path)
+
+    def _show_receipt(self, receipt: Receipt) -> None:
+        """Show the numbers of the receipt, of which there are more now."""
+        if receipt.timings is None and self.receipt is not None:
+            receipt = replace(receipt, timings=self.receipt.timings)
+        self.receipt = receipt
+        self.facts.show_facts(facts_of(receipt))
 
     def _open(self) -> None:
         if self.receipt is not None:
@@ -184,6 +204,8 @@ class ExportResult(QWidget):
         self.buttons["Copy the Python"].setToolTip("Copy the Python that restores it")
         column.addLayout(grid)
         column.addWidget(self.problem)
+        column.addSpacing(6)
+        column.addWidget(self.check)
         column.addSpacing(6)
         column.addWidget(section_label("Receipt"))
         column.addWidget(self.facts)
@@ -228,7 +250,8 @@ def facts_of(receipt: Receipt) -> list[tuple[str, str]]:
     renamed = sum(each.key != each.key_written for each in receipt.kept)
     cast = sum(bool(each.dtype) for each in receipt.kept)
     averaged = sum(bool(each.taken_from) for each in receipt.kept)
-    files = [f"{name} ({size_text(size)})" for name, size in receipt.files.items()]
+    sizes = {name: size_text(size).replace(" ", "\u00a0") for name, size in receipt.files.items()}
+    files = [f"{name} ({size})" for name, size in sizes.items()]
     if len(files) > 6:
         files[5:] = [f"and {count_text(len(files) - 5)} more"]
     facts = [
@@ -260,6 +283,10 @@ def facts_of(receipt: Receipt) -> list[tuple[str, str]]:
                       f"{_ms(times.open_before)}"))  # fmt: skip
         facts.append(("Loads in", f"{_ms(times.load_after)}, the source in "
                       f"{_ms(times.load_before)}"))  # fmt: skip
+    check = receipt.restore_check
+    if check is not None:
+        sentence, _good, more = verdict_of(check, cast=False)
+        facts.append(("Restore check", f"{sentence}: {more}"))
     return facts
 
 

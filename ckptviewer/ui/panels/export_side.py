@@ -14,13 +14,19 @@ from ckptviewer.ui.panels.export_result import ExportResult
 from ckptviewer.ui.panels.export_target import ExportTarget
 from ckptviewer.ui.panels.widgets import ElidedLabel, flat_button, scrolled
 from ckptviewer.ui.session import Session
+from ckptviewer.ui.settings import Settings
 
 
 class ExportSide(QWidget):
     """What is chosen, until there is a result."""
 
     def __init__(
-        self, jobs: Jobs, appearance: Appearance, session: Session, choices: Choices
+        self,
+        jobs: Jobs,
+        appearance: Appearance,
+        session: Session,
+        settings: Settings,
+        choices: Choices,
     ) -> None:
         super().__init__()
         self.setObjectName("page")
@@ -28,7 +34,7 @@ class ExportSide(QWidget):
         self.balance = Balance(appearance)
         self.options = ExportOptions(appearance, session.checkpoint, choices)
         self.target = ExportTarget(jobs, appearance, session)
-        self.result = ExportResult(appearance)
+        self.result = ExportResult(jobs, appearance, settings)
         self._stack = QStackedLayout(self)
         self._choosing = QWidget()
         column = QVBoxLayout(self._choosing)

@@ -27,6 +27,7 @@ from ckptviewer.ui.planning import Planning
 from ckptviewer.ui.predicting import Predicting
 from ckptviewer.ui.proposals import proposed_choices
 from ckptviewer.ui.session import Session
+from ckptviewer.ui.settings import Settings
 
 
 class ExportView(View):
@@ -45,8 +46,10 @@ class ExportView(View):
     filter_hint = "Filter: words, role:weight, size>1M"
     menu_title = "E&xport"
 
-    def __init__(self, jobs: Jobs, appearance: Appearance, session: Session) -> None:
-        """session: the window's, which stays its own."""
+    def __init__(
+        self, jobs: Jobs, appearance: Appearance, session: Session, settings: Settings
+    ) -> None:
+        """session: the window's, which stays its own. settings: remember the interpreter."""
         super().__init__()
         self._jobs, self._session = jobs, session
         self._last_tick: Tick | None = None
@@ -58,7 +61,7 @@ class ExportView(View):
         self._tree = ExportTree(jobs, appearance, session)
         self.strip, self.table = self._tree.strip, self._tree.table
         self.model = self._tree.model
-        self._side = ExportSide(jobs, appearance, session, choices)
+        self._side = ExportSide(jobs, appearance, session, settings, choices)
         self.balance, self.options = self._side.balance, self._side.options
         self.target, self.result = self._side.target, self._side.result
         self._lay_out()
@@ -83,6 +86,7 @@ class ExportView(View):
             ("&Keep what is shown", "", lambda: self._tree.tick_shown(True)),
             ("&Drop what is shown", "", lambda: self._tree.tick_shown(False)),
             ("Undo own t&icks", "", self._forget_ticks),
+            ("C&heck that TensorFlow restores it", "", self.check_restore),
             ("Copy ro&ws", "", self.table.copy_rows),
             ("E&xpand groups", "", self.table.expand_all),
             ("&Collapse groups", "", self.table.collapse_all),
@@ -115,6 +119,7 @@ class ExportView(View):
         self.planning.stop()
         self.predicting.stop()
         self.target.stop()
+        self.result.check.stop()
         self._tree.stop()
 
     # What can be done with it.
@@ -171,6 +176,13 @@ class ExportView(View):
         if self.exporting.is_running:
             self.target.show_cancelling()
             self.exporting.cancel()
+
+    def check_restore(self) -> None:
+        """Have TensorFlow restore what was exported."""
+        if self._side.is_result_shown:
+            self.result.check.check()
+        else:
+            self.told.emit("Export it first: then TensorFlow can restore it.")
 
     # How it goes on.
 
@@ -301,6 +313,7 @@ class ExportView(View):
         self.target.show_problem("Cancelled; nothing was written.")
 
     def _change_again(self) -> None:
+        self.result.check.stop()
         self.model.lock(False)
         self.target.look_again()
         self._side.show_result(False)
@@ -312,11 +325,7 @@ class ExportView(View):
         planned = self.planning.current
         if planned is not None:
             self._show_planned(planned)
-        if self.result.done is not None:
-            receipt = self.result.receipt
-            self.result.show_done(self.result.done)
-            if receipt is not None:
-                self.result.show_measured(receipt)
+        self.result.dress()
 
     # How it is made.
 
