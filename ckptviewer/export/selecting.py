@@ -63,7 +63,7 @@ def _rules(choices: Choices) -> list[Rule]:
     rules: list[Rule] = []
     if choices.ticks:
         rules.append(_by_ticks(choices))
-    rules += [_excluding(glob_test((glob,)), f"--exclude {glob}") for glob in choices.exclude]
+    rules += [_excluding(glob_test((glob,)), f"the pattern {glob}") for glob in choices.exclude]
     rules += [_excluding(_regex(text), f"the pattern {text}") for text in choices.exclude_regex]
     wanted = []
     if choices.include or choices.include_regex:
