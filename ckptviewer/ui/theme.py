@@ -265,6 +265,15 @@ def _style_sheet(theme: Theme) -> str:
     QTabBar::tab:selected {{ color: {theme.text}; border-bottom-color: {theme.accent}; }}
     QTabBar::tab:hover {{ color: {theme.text}; }}
     QTabBar::tab:selected:focus {{ color: {theme.accent}; background: {theme.hover}; }}
+    QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
+    QTabBar::scroller {{ width: 44px; }}
+    QTabBar QToolButton {{ border: none; border-radius: 4px; padding: 0; margin: 4px 1px;
+        background: {theme.window}; }}
+    QTabBar QToolButton:hover {{ background: {theme.track}; }}
+    QTabBar QToolButton::left-arrow {{ image: url({_icon(theme, "chevron-left")});
+        width: 6px; height: 10px; }}
+    QTabBar QToolButton::right-arrow {{ image: url({_icon(theme, "chevron-right")});
+        width: 6px; height: 10px; }}
     QTabBar::close-button {{ image: url({_icon(theme, "close")}); subcontrol-position: right;
         border-radius: 4px; padding: 1px; }}
     QTabBar::close-button:hover {{ background: {theme.track}; }}

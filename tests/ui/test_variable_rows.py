@@ -196,6 +196,16 @@ def test_slots_hang_below_their_owner() -> None:
     assert model.parent_row(row) is None or model.parent_row(row) < row  # type: ignore[operator]
 
 
+def test_group_that_is_alone_is_open_at_first() -> None:
+    made = [
+        Variable(f"all/model/part_{n}/w{n}", f"w{n}", "float32", (1,), 4, Role.WEIGHT)
+        for n in range(FLAT_BELOW + 1000)
+    ]
+    model = model_of(made)
+    assert model.rowCount() > ROWS_SHOWN_AT_FIRST
+    assert all(model.is_expanded(row) for row in range(model.rowCount() - len(made)))
+
+
 def test_first_sight_fits_a_screen() -> None:
     few = model_of(weights(4))
     assert few.rowCount() == 9  # all of it

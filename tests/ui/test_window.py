@@ -25,6 +25,7 @@ from ckptviewer.checkpoint.tree import Group, ViewBy
 from ckptviewer.resources import demo_checkpoint
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.models.variable_rows import Column, VariableRowsModel
+from ckptviewer.ui.panels.variable_table import LEAST_NAME
 from ckptviewer.ui.settings import Settings
 from ckptviewer.ui.windows import Windows
 from tests.ui.conftest import TIMEOUT_MS, Gate, Open, data_of, idle, index_of
@@ -1081,3 +1082,14 @@ def test_statistics_that_are_remembered_are_those_of_the_file(
     select(again, key)
     labels = wait_for_statistics(again, qtbot)
     assert float(labels["Mean"].toolTip()) == pytest.approx(truth[key].astype(np.float64).mean())
+
+
+def test_names_can_be_told_apart_in_a_narrow_window(opened: Open) -> None:
+    window = opened()
+    window.resize(700, 500)
+    table = window.browser.table
+    assert table.columnWidth(0) >= LEAST_NAME
+    window.resize(1400, 500)
+    assert table.columnWidth(0) > LEAST_NAME
+    window.resize(700, 500)
+    assert table.columnWidth(0) >= LEAST_NAME

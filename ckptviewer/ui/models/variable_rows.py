@@ -375,9 +375,16 @@ class VariableRowsModel(QAbstractTableModel):
         return items, depths
 
     def _expand_at_first(self) -> None:
-        """Expand level by level while the rows still fit a screen."""
-        shown = len(self.tree.root.children)
-        level = [child for child in self.tree.root.children if isinstance(child, Group)]
+        """Expand level by level while the rows still fit a screen.
+
+        What is alone on its level is expanded in any case: closed it would say nothing.
+        """
+        top = self.tree.root
+        while len(top.children) == 1 and isinstance(top.children[0], Group):
+            top = top.children[0]
+            self._expanded.add(top)
+        shown = len(top.children)
+        level = [child for child in top.children if isinstance(child, Group)]
         while level:
             opened = sum(len(group.children) for group in level)
             if shown + opened > ROWS_SHOWN_AT_FIRST:

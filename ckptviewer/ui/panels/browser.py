@@ -31,7 +31,7 @@ from ckptviewer.ui.panels.overview import FORMAT_TITLES
 from ckptviewer.ui.panels.top_bar import FILTER_HINT
 from ckptviewer.ui.panels.variable_table import VariableTable
 from ckptviewer.ui.panels.view import View
-from ckptviewer.ui.panels.widgets import ElidedLabel
+from ckptviewer.ui.panels.widgets import FactLine
 from ckptviewer.ui.session import Session
 
 SETTLE_MS = 60
@@ -66,7 +66,7 @@ class Browser(View):
         self._name.setTextFormat(Qt.TextFormat.PlainText)
         self._name.setObjectName("title")
         self._name.setFont(appearance.bold_font)
-        self._facts = ElidedLabel()
+        self._facts = FactLine()
         self._facts.setObjectName("muted")
         self._view_button = QToolButton()
         self._view_button.setObjectName("flat")
@@ -301,7 +301,7 @@ class Browser(View):
         if matches is not None:
             count = f"{count_text(matches)} of {count}"
         kind = FORMAT_TITLES.get(session.checkpoint.format_name, "")
-        self._facts.show_text(f"{count}, {total}    {kind}")
+        self._facts.show_facts(f"{count}, {total}", kind)
 
     # How it is made.
 

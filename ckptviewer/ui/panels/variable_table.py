@@ -34,7 +34,7 @@ _WIDTHS = {
 }
 
 
-WIDEST_NAME = 820
+LEAST_NAME, WIDEST_NAME = 170, 820
 
 
 class VariableTable(QTableView):
@@ -197,16 +197,20 @@ class VariableTable(QTableView):
         super().resizeEvent(event)
 
     def fit_names(self) -> None:
-        """Names take what is left, but on a wide screen numbers stay within sight of them."""
+        """Names take what is left; on a wide screen numbers stay within sight of them.
+
+        In a narrow one names can still be told apart, and the last columns are scrolled to.
+        """
         header = self.horizontalHeader()
         others = sum(header.sectionSize(column) for column in range(1, header.count()))
         if not header.count():
             return
-        is_wide = self.viewport().width() - others > WIDEST_NAME
+        left = self.viewport().width() - others
+        fits = LEAST_NAME <= left <= WIDEST_NAME
         modes = QHeaderView.ResizeMode
-        header.setSectionResizeMode(0, modes.Interactive if is_wide else modes.Stretch)
-        if is_wide:
-            header.resizeSection(0, WIDEST_NAME)
+        header.setSectionResizeMode(0, modes.Stretch if fits else modes.Interactive)
+        if not fits:
+            header.resizeSection(0, min(max(left, LEAST_NAME), WIDEST_NAME))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         model = self.rows_model()
