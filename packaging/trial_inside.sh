@@ -30,6 +30,7 @@ check "dpkg has nothing to complain of" "" "$(dpkg --audit; dpkg --verify ckptvi
 check "every shared library is found" "" "$(find /usr/lib/ckptviewer -name '*.so*' -type f \
     ! -name libqgtk3.so -exec env LD_LIBRARY_PATH=/usr/lib/ckptviewer/_internal:/usr/lib/ckptviewer/_internal/PySide6/Qt/lib \
     ldd {} + 2>/dev/null | grep 'not found' | sort -u | head -5)"
+check "every link leads somewhere" "" "$(find /usr/lib/ckptviewer /usr/bin/ckptviewer -xtype l)"
 check "ckptviewer --version" "ckptviewer $(dpkg-query -W -f '${Version}' ckptviewer)" "$(ckptviewer --version)"
 check "what needs no window loads no Qt" 0 "$(LD_DEBUG=files ckptviewer --version 2>&1 | grep -c libQt6)"
 
