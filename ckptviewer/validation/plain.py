@@ -18,6 +18,8 @@ from ckptviewer.checkpoint.errors import CkptviewerError
 
 T = TypeVar("T")
 _SIMPLE = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_LARGEST = (1 << 63) - 1
+_LONGEST_SHOWN = 60
 
 
 class BadDescriptionError(CkptviewerError, ValueError):
@@ -96,6 +98,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise _bad(where, _SIMPLE[hint], value) from None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise _bad(where, _SIMPLE[hint], value)
+    if hint is int and abs(value) > _LARGEST:
+        raise _bad(where, "a whole number of at most 64 bits", value)
     return value
 
 
@@ -116,12 +120,18 @@ def _enum(kind: type[Enum], value: Any, where: str) -> Enum:
     except ValueError:
         choices = ", ".join(str(each.value) for each in kind)
         raise BadDescriptionError(
-            f"{value!r} is none of {choices}", where=where, remedy="Choose one of them."
+            f"{shown(value)} is none of {choices}", where=where, remedy="Choose one of them."
         ) from None
 
 
+def shown(value: Any) -> str:
+    """A value as a message names it: cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # more digits than Python writes, or too deep
+        return "something that is too long"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+
+
 def _bad(where: str, wanted: str, value: Any) -> BadDescriptionError:
-    shown = repr(value)
-    if len(shown) > 60:
-        shown = shown[:57] + "..."
-    return BadDescriptionError(f"{wanted} is needed, and it is {shown}", where=where)
+    return BadDescriptionError(f"{wanted} is needed, and it is {shown(value)}", where=where)

@@ -41,7 +41,7 @@ from ckptviewer.validation.events import (
     VariableInfo,
     VariableReadBack,
 )
-from ckptviewer.validation.plain import BadDescriptionError, from_plain, to_plain
+from ckptviewer.validation.plain import BadDescriptionError, from_plain, shown, to_plain
 from ckptviewer.validation.requests import (
     REQUESTS,
     BindMode,
@@ -134,6 +134,6 @@ def decode_event(line: bytes) -> Event:
     name = plain.pop("event", None)
     kind = EVENTS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise BadDescriptionError(f"there is no event {name!r}", where="event")
+        raise BadDescriptionError(f"there is no event {shown(name)}", where="event")
     event: Event = from_plain(kind, plain, str(name))
     return event

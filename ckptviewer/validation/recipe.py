@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ckptviewer.checkpoint.errors import PathNotFoundError, UnreadableFileError, UnwritableFileError
-from ckptviewer.validation.plain import BadDescriptionError, from_plain, to_plain
+from ckptviewer.validation.plain import BadDescriptionError, from_plain, shown, to_plain
 from ckptviewer.validation.protocol import DataSpec, MetricsSpec, ModelKind, ModelSpec
 from ckptviewer.validation.verdict import (
     AGREEMENT_THRESHOLD,
@@ -82,7 +82,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     version = plain.get("version", VERSION)
     if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
         raise BadDescriptionError(
-            f"its version is {version!r}, and this program knows {VERSION}",
+            f"its version is {shown(version)}, and this program knows {VERSION}",
             where=str(file),
             remedy="Update ckptviewer.",
         )

@@ -29,6 +29,7 @@ from ckptviewer.validation.protocol import (
     NamePair,
     Outcome,
     Preprocessing,
+    StageProgress,
     ValidateRequest,
     decode_event,
     encode_request,
@@ -98,6 +99,22 @@ def test_what_is_wrong_is_told_with_its_place(path: str, value: Any, said: str) 
     with pytest.raises(BadDescriptionError) as raised:
         from_plain(ValidateRequest, change(path, value))
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63), 10**400])
+def test_whole_numbers_beyond_64_bits_are_told(number: int) -> None:
+    """What is worked out of them would be no float."""
+    line = json.dumps({"event": "progress", "stage": "run", "done": number, "total": 1})
+    with pytest.raises(BadDescriptionError, match=r"progress.done: .* at most 64 bits"):
+        decode_event(line.encode())
+
+
+def test_a_value_too_deep_to_be_shown_is_told() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(BadDescriptionError, match="stage: a text is needed"):
+        from_plain(StageProgress, {"stage": deep}, "progress")
 
 
 json_values = st.recursive(

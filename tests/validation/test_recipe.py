@@ -136,6 +136,27 @@ def test_a_number_beyond_all_floats_is_told(tmp_path: Path) -> None:
         read_recipe(recipe)
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "version",
+        "time_limit_seconds",
+        "memory_limit_bytes",
+        "checkpoint",
+        "model.kind",
+        "data.limit",
+    ],
+)
+def test_a_whole_number_of_any_length_is_told(where: str, tmp_path: Path) -> None:
+    """TOML's hexadecimal ones have no end, and Python does not write what has more digits."""
+    table, _, name = where.rpartition(".")
+    recipe = tmp_path / "x.toml"
+    recipe.write_text(f"{f'[{table}]' if table else ''}\n{name} = 0x{'f' * 8000}\n")
+    with pytest.raises(BadDescriptionError) as raised:
+        read_recipe(recipe)
+    assert len(str(raised.value).replace(str(tmp_path), "")) < 300
+
+
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_recipe(tmp_path / "r.toml")
