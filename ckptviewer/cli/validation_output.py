@@ -94,7 +94,7 @@ def _print_what(report: ValidationReport, validation: Validation) -> None:
         versions = f", TensorFlow {outcome.libraries.tensorflow}"
         if outcome.libraries.keras:
             versions += f", Keras {outcome.libraries.keras}"
-    print(f"   into {printable(report.model)}{versions}")
+    print(f"   into {printable(report.model + versions)}")
     if validation.data is not None:
         print(f"   data: {describe(validation.data)}")
     elif report.against:

@@ -12,8 +12,23 @@ import numpy as np
 import pytest
 
 from ckptviewer.cli import main
+from ckptviewer.cli.validation_output import print_for_people
 from ckptviewer.resources import resource
 from ckptviewer.validation import launcher
+from ckptviewer.validation.protocol import (
+    BindMode,
+    Hello,
+    Libraries,
+    Measurements,
+    ModelKind,
+    ModelSpec,
+    Note,
+    Outcome,
+    Restored,
+)
+from ckptviewer.validation.recipe import Recipe
+from ckptviewer.validation.report import report_of
+from ckptviewer.validation.validating import Validation
 from tests import builders
 
 DEMO = resource("demo/digits.keras").parent
@@ -259,3 +274,23 @@ def test_a_dry_run_tells_what_would_bind_from_the_files_alone(
     assert "of the model would stay fresh\n  model/w" in text
     assert text.splitlines()[-1] == "Will it restore? no"
     assert "--model is missing" in complaint(capsys, LATE, "--dry-run")
+
+
+def test_what_a_worker_says_has_no_power_over_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The model runs in the worker, and may say what it likes."""
+    odd = "\x1b[2J\u202e"
+    outcome = Outcome(
+        hello=Hello(protocol=1, python=odd, pid=1),
+        libraries=Libraries(tensorflow=odd, keras=odd),
+        restored={"a": Restored(checkpoint="a", mode=BindMode.AUTO, how=odd)},
+        measurements={"a": Measurements(checkpoint="a", examples=1, values={odd: 1.0})},
+        notes=(Note(code=odd, severity="error", message=odd, remedy=odd),),
+    )
+    report = report_of(outcome, checkpoint="c", model="m.keras")
+    recipe = Recipe(checkpoint="c", model=ModelSpec(kind=ModelKind.KERAS, path="m.keras"))
+    print_for_people(report, Validation(recipe=recipe, data=None, expected=None), [])
+    printed = capsys.readouterr().out
+    assert "TensorFlow \\x1b[2J\\u202e, Keras" in printed
+    assert not set(odd) & set(printed) - set("[2J")
