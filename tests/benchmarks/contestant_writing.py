@@ -3,10 +3,13 @@
 Arguments: prefix, directory to write in, and the side:
 "export": ours, as the command line does it, verified and flushed;
 "copy": the same bytes by the system's own copying, flushed, and one checksum pass;
-"tensorflow": load what is kept, and save it; TensorFlow does not flush what it saves;
-"tensorflow-flushed": the same, and `fsync` of its files, as the other sides have;
-"tensorflow-whole": load the checkpoint, save what is kept of it as variables, flushed: a script
-that loads a model, drops its optimizer and saves it.
+"tensorflow-kept": a reader and a bare SaveV2 of what is kept: the least that TensorFlow can do;
+"tensorflow-load": what people write: `load_checkpoint`, every tensor of it, variables of what is
+kept, `tf.train.Checkpoint(...).write`;
+"tensorflow-restore": the other thing that they write: restore a whole model, whose variables are
+there before the clock starts, and save the part that is kept with `tf.train.Checkpoint`.
+TensorFlow does not flush what it saves; its sides with "-flushed" have their files flushed
+(`fsync`), as ours and the copy have.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.registry import serve
@@ -69,37 +71,84 @@ def copy(prefix: str, directory: Path) -> Callable[[Path], None]:
     return work
 
 
-def tensorflow(
-    prefix: str, directory: Path, *, flushed: bool = False, whole: bool = False
-) -> Callable[[Path], None]:
-    """What people write: a reader, the tensors that are wanted, a saver."""
+def kept(prefix: str, directory: Path) -> Callable[[Path], None]:
+    """A reader, the tensors that are wanted, a saver; nothing else is loaded."""
     import tensorflow as tf
 
-    every = sorted(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
-    keys = every[::KEPT_EVERY]
+    keys = sorted(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())[::KEPT_EVERY]
 
     def work(target: Path) -> None:
         reader = tf.train.load_checkpoint(prefix)
-        values = {key: tf.constant(reader.get_tensor(key)) for key in (every if whole else keys)}
         tf.raw_ops.SaveV2(
             prefix=str(target),
             tensor_names=keys,
             shape_and_slices=[""] * len(keys),
-            tensors=[values[key] for key in keys],
+            tensors=[tf.constant(reader.get_tensor(key)) for key in keys],
         )
-        for path in target.parent.glob(f"{target.name}.*") if flushed else ():
-            with open(path, "rb+") as file:
-                os.fsync(file)
 
     return work
 
 
-SIDES = {
+def load(prefix: str, directory: Path) -> Callable[[Path], None]:
+    """All values by name, and what is kept of them as variables of a new checkpoint."""
+    import tensorflow as tf
+
+    def work(target: Path) -> None:
+        reader = tf.train.load_checkpoint(prefix)
+        values = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()}
+        wanted = {key: tf.Variable(values[key]) for key in sorted(values)[::KEPT_EVERY]}
+        tf.train.Checkpoint(**wanted).write(str(target))
+
+    return work
+
+
+def restore(prefix: str, directory: Path) -> Callable[[Path], None]:
+    """A whole model from an object-based checkpoint of the same values, and a part of it saved."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(prefix)
+    keys = sorted(reader.get_variable_to_shape_map())
+    model = {key: tf.Variable(reader.get_tensor(key)) for key in keys}
+    source = str(directory / "source")
+    tf.train.Checkpoint(**model).write(source)
+
+    def work(target: Path) -> None:
+        tf.train.Checkpoint(**model).read(source).assert_consumed()
+        tf.train.Checkpoint(**{key: model[key] for key in keys[::KEPT_EVERY]}).write(str(target))
+
+    return work
+
+
+def flushed(make: Side) -> Side:
+    """The same side, with `fsync` of all its files."""
+
+    def made(prefix: str, directory: Path) -> Callable[[Path], None]:
+        inner = make(prefix, directory)
+
+        def work(target: Path) -> None:
+            inner(target)
+            for path in target.parent.glob(f"{target.name}.*"):
+                with open(path, "rb+") as file:
+                    os.fsync(file)
+
+        return work
+
+    return made
+
+
+Side = Callable[[str, Path], Callable[[Path], None]]
+"""Does what may be done before the clock starts; gives what is timed."""
+
+PEERS: dict[str, Side] = {
+    "tensorflow-kept": kept,
+    "tensorflow-load": load,
+    "tensorflow-restore": restore,
+}
+SIDES: dict[str, Side] = {
     "export": export,
     "copy": copy,
-    "tensorflow": tensorflow,
-    "tensorflow-flushed": partial(tensorflow, flushed=True),
-    "tensorflow-whole": partial(tensorflow, flushed=True, whole=True),
+    **PEERS,
+    **{f"{name}-flushed": flushed(side) for name, side in PEERS.items()},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+from tests.benchmarks.contestant_writing import SIDES
 from tests.benchmarks.registry import Contestant, PeakMemory, benchmark, by_turns, contestants
 
 CONTESTANT = "tests.benchmarks.contestant_writing"
@@ -31,33 +32,33 @@ def _bundle(folder: str) -> str:
     return prefix
 
 
-@benchmark("writing: keep 268 MB of 805 MB, verified and flushed")
+@benchmark("writing-keep")
 def third() -> None:
+    """Keeps 268 MB of 805 MB, verified and flushed, beside `cp` and what people script."""
     with tempfile.TemporaryDirectory(prefix="ckptviewer-benchmark-") as folder:
         prefix = _bundle(folder)
-        names = ("export", "copy", "tensorflow", "tensorflow-flushed", "tensorflow-whole")
-        makers = [
-            lambda name=name: Contestant(CONTESTANT, prefix, folder, name)  # type: ignore[misc]
-            for name in names
-        ]
+        names = tuple(SIDES)
+        makers = [lambda name=name: Contestant(CONTESTANT, prefix, folder, name) for name in names]
         with contestants(*makers) as started:
             sides = dict(zip(names, started, strict=True))
             with PeakMemory(sides["export"].process.pid) as peak:
                 taken = by_turns(sides)
         ours = taken["export"].seconds
         for name, side in taken.items():
-            print(f"{name:18} {side.seconds:6.3f} s, {side.cpu_seconds:6.3f} s of processors")
+            print(f"{name:26} {side.seconds:6.3f} s, {side.cpu_seconds:6.3f} s of processors")
         print(
             f"export takes {ours / taken['copy'].seconds:.2f} times cp, fsync and a checksum pass"
         )
         for name in names[2:]:
-            print(f"{name} takes {taken[name].seconds / ours:.1f} times our export")
+            times = taken[name].seconds / ours
+            cpu = taken[name].cpu_seconds / taken["export"].cpu_seconds
+            print(f"{name:26} takes {times:.1f} times our export, {cpu:.1f} times its processors")
         print(f"peak memory {peak.resident / 1e6:.0f} MB")
 
 
-@benchmark("writing: memory for a sparse bundle of 20 GB")
+@benchmark("writing-sparse")
 def sparse() -> None:
-    """Keeps two of four tensors of 5 GB; needs as much room on the disk."""
+    """Keeps two of four tensors of 5 GB, for its memory; needs as much room on the disk."""
     from tests.benchmarks.stats import sparse_bundle
 
     with (
