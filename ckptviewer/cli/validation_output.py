@@ -156,8 +156,8 @@ def _print_earlier(earlier: Sequence[Earlier]) -> None:
     for each in earlier[:_MOST_EARLIER]:
         when = datetime.fromtimestamp(each.at).strftime("%Y-%m-%d %H:%M")
         values = ", ".join(f"{name} {_shown(value)}" for name, value in each.metrics.items())
-        which = "this checkpoint" if each.same_checkpoint else printable(each.checkpoint_path)
-        print(f"  {when}  {each.verdict}  {which}{'  ' + values if values else ''}")
+        which = "this checkpoint" if each.same_checkpoint else each.checkpoint_path
+        print(printable(f"  {when}  {each.verdict}  {which}  {values}".rstrip()))
 
 
 def _shown(value: float | None) -> str:

@@ -15,6 +15,7 @@ from ckptviewer.cli import main
 from ckptviewer.cli.validation_output import print_for_people
 from ckptviewer.resources import resource
 from ckptviewer.validation import launcher
+from ckptviewer.validation.history import Earlier
 from ckptviewer.validation.protocol import (
     BindMode,
     Hello,
@@ -290,7 +291,15 @@ def test_what_a_worker_says_has_no_power_over_the_terminal(
     )
     report = report_of(outcome, checkpoint="c", model="m.keras")
     recipe = Recipe(checkpoint="c", model=ModelSpec(kind=ModelKind.KERAS, path="m.keras"))
-    print_for_people(report, Validation(recipe=recipe, data=None, expected=None), [])
+    earlier = Earlier(
+        at=0.0,
+        verdict="fail",
+        checkpoint_path=odd,
+        against_path="",
+        document=report.as_document(),
+        same_checkpoint=False,
+    )
+    print_for_people(report, Validation(recipe=recipe, data=None, expected=None), [earlier])
     printed = capsys.readouterr().out
     assert "TensorFlow \\x1b[2J\\u202e, Keras" in printed
     assert not set(odd) & set(printed) - set("[2J")
