@@ -1,13 +1,11 @@
-"""Checkpoints computed from others: under other names, or a part of one. Values pass through."""
+"""Checkpoints computed from others: what is asked of one is asked of its source."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
-from ckptviewer.checkpoint.errors import NameCollisionError, UnknownVariableError
-from ckptviewer.checkpoint.renaming import collisions, collisions_text
 from ckptviewer.checkpoint.text import natural_sorted
 from ckptviewer.checkpoint.variable import Variable
 
@@ -67,72 +65,3 @@ class ComputedCheckpoint(Checkpoint):
 
     def close(self) -> None:
         self.source.close()
-
-
-class RenamedCheckpoint(ComputedCheckpoint):
-    """`source` with other keys: what `mapping` does not name keeps its own.
-
-    A renamed variable is called by its new key; slots follow their owners. Raises
-    UnknownVariableError for a key that `source` has not, NameCollisionError where two variables
-    would get one key.
-    """
-
-    def __init__(self, source: Checkpoint, mapping: Mapping[str, str]) -> None:
-        """
-        mapping: key in `source` to the new key, as `renaming.rename_all` makes it.
-        """
-        for key in mapping:
-            source[key]  # raises for what is not in it
-        renamed = {variable.key: variable.key for variable in source.variables} | dict(mapping)
-        collided = collisions(renamed)
-        if collided:
-            raise NameCollisionError(
-                f"several variables would get one name: {collisions_text(collided)}",
-                where=source.path,
-                remedy="Give each variable a name of its own.",
-            )
-        super().__init__(
-            source, [(_renamed(variable, renamed), variable) for variable in source.variables]
-        )
-
-
-def _renamed(variable: Variable, renamed: Mapping[str, str]) -> Variable:
-    new = renamed[variable.key]
-    owner = variable.slot_of
-    if owner is not None:
-        owner = renamed.get(owner, owner)
-    if new == variable.key and owner == variable.slot_of:
-        return variable
-    name = variable.name if new == variable.key else new
-    return variable._replace(key=new, name=name, slot_of=owner)
-
-
-class SelectedCheckpoint(ComputedCheckpoint):
-    """Of `source` the variables under `keys` alone.
-
-    A slot whose owner is left out has no owner here. Raises UnknownVariableError for a key that
-    `source` has not.
-    """
-
-    def __init__(self, source: Checkpoint, keys: Collection[str]) -> None:
-        wanted = frozenset(keys)
-        missing = wanted - source.by_key.keys()
-        if missing:
-            raise UnknownVariableError(
-                f"there is no variable {min(missing)!r} in it",
-                where=source.path,
-                remedy="`ckptviewer list` prints the keys that it has.",
-            )
-        super().__init__(
-            source,
-            [
-                (
-                    variable
-                    if variable.slot_of is None or variable.slot_of in wanted
-                    else variable._replace(slot_of=None),
-                    variable,
-                )
-                for variable in source.variables
-                if variable.key in wanted
-            ],
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,16 +23,6 @@ class RuleSet:
 
 def _rules(*pairs: tuple[str, str]) -> tuple[RenameRule, ...]:
     return tuple(RenameRule(pattern, replacement) for pattern, replacement in pairs)
-
-
-def with_scope(scope: str) -> tuple[RenameRule, ...]:
-    """A rule that puts a scope before each key."""
-    return _rules(("^", scope.strip("/").replace("\\", r"\\") + "/"))
-
-
-def without_scope(scope: str) -> tuple[RenameRule, ...]:
-    """A rule that takes a scope away where a key begins with it."""
-    return _rules((f"^{re.escape(scope.strip('/'))}/", ""))
 
 
 _PART_END = r"(?=$|:|/)"

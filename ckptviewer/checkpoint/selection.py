@@ -56,11 +56,6 @@ def glob_test(globs: Sequence[str]) -> Test:
     return lambda variable: bool(match(variable.key) or match(variable.name))
 
 
-def matches_glob(name: str, glob: str) -> bool:
-    """Whether one name matches one glob; see `matching`."""
-    return bool(re.match(_expression(glob), name))
-
-
 def _expression(glob: str) -> str:
     glob = glob.rstrip("/")
     return f"{translate(glob)}|{translate(glob + '/*')}"

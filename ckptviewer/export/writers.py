@@ -79,7 +79,6 @@ class Writer:
     format: its name on the command line. title: for people. suffix: how names of its files end.
     write, why_unwritable, files_there: see there.
     keys_of: where the format has names of its own (Keras' `layers/dense/vars/0`); else None.
-    writes_duplicates_once: whether equal tensors take their bytes once.
     """
 
     format: str
@@ -89,7 +88,6 @@ class Writer:
     why_unwritable: WhyUnwritable
     files_there: FilesThere
     keys_of: KeysOf | None = None
-    writes_duplicates_once: bool = False
 
 
 FORMATS = ("tf-bundle", "keras-weights-h5", "safetensors", "npz")
@@ -115,7 +113,6 @@ def writer_of(format_name: str) -> Writer:
             write=_write_bundle,
             why_unwritable=why_unwritable,
             files_there=_bundle_there,
-            writes_duplicates_once=True,
         )
     if format_name not in _MODULES:
         raise NotACheckpointError(

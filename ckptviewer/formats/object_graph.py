@@ -13,10 +13,7 @@ from ckptviewer.checkpoint import leaf_names, slot_names
 from ckptviewer.checkpoint.roles import (
     VALUE_SUFFIX,
     Columns,
-    Description,
-    Entry,
     columns_by_name,
-    descriptions,
 )
 from ckptviewer.checkpoint.variable import MODEL_ROLES, Role
 from ckptviewer.formats.object_messages import Parts, read_parts
@@ -34,15 +31,6 @@ from ckptviewer.formats.object_walk import (
 _GENERIC = "Variable"  # what TensorFlow calls variables that were given no name
 _MAX_PATH = 1024
 _MAX_SIBLINGS = 32
-
-
-def describe_object_graph(serialized: bytes, entries: Sequence[Entry]) -> list[Description]:
-    """What the graph tells of the entries; one description an entry, same order.
-
-    As `columns_of_object_graph`, and raises as it does.
-    """
-    keys, dtypes, shapes = zip(*entries, strict=True) if entries else ((), (), ())
-    return descriptions(*columns_of_object_graph(serialized, keys, dtypes, shapes))
 
 
 def columns_of_object_graph(

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ckptviewer.checkpoint.errors import CkptviewerError, PathNotFoundError
+from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.formats.checkpoint_state import STATE_FILE_NAME
 from ckptviewer.runs.entry import CheckpointEntry, Condition, Run
 from ckptviewer.runs.naming_states import named_inside
@@ -105,27 +105,13 @@ def plan_retention(run: Run, policy: Policy) -> RemovalPlan:
             reasons[entry.name].append(_NAMED_INSIDE)
         reasons[entry.name] += _protection(entry, sound)
     removed = [entry for entry in run.checkpoints if not reasons[entry.name]]
-    return _plan(run, reasons, removed)
-
-
-def plan_removal(run: Run, names: Iterable[str]) -> RemovalPlan:
-    """Remove those of these names; all else is kept. Raises CkptviewerError.
-
-    Nobody can have removed what model_checkpoint_path names.
-    """
-    wanted = set(names)
-    unknown = wanted - {entry.name for entry in run.checkpoints}
-    if unknown:
-        raise PathNotFoundError(f"there is no checkpoint {min(unknown)!r} in it", where=run.path)
-    reasons: dict[str, list[str]] = {}
-    inside = named_inside(run.checkpoints)
-    for entry in run.checkpoints:
-        reasons[entry.name] = [] if entry.name in wanted else ["not chosen"]
-        if entry.name in inside:
-            reasons[entry.name].append(_NAMED_INSIDE)
-        if entry.named_latest:
-            reasons[entry.name].append(_NAMED)
-    return _plan(run, reasons, [e for e in run.checkpoints if not reasons[e.name]])
+    kept = [
+        KeptEntry(entry=entry, reasons=tuple(reasons[entry.name]))
+        for entry in run.checkpoints
+        if reasons[entry.name]
+    ]
+    freed = sum(map(_freed_bytes, removed))
+    return RemovalPlan(run=run, kept=tuple(kept), removed=tuple(removed), bytes_freed=freed)
 
 
 _NAMED = f"model_checkpoint_path of the file `{STATE_FILE_NAME}` names it"
@@ -201,18 +187,6 @@ def _direction(label: str, direction: str, where: str) -> Best:
             remedy=f"Say {label}:min or {label}:max.",
         )
     return Best.MIN if less else Best.MAX
-
-
-def _plan(
-    run: Run, reasons: Mapping[str, list[str]], removed: Sequence[CheckpointEntry]
-) -> RemovalPlan:
-    kept = tuple(
-        KeptEntry(entry=entry, reasons=tuple(reasons[entry.name]))
-        for entry in run.checkpoints
-        if reasons[entry.name]
-    )
-    freed = sum(map(_freed_bytes, removed))
-    return RemovalPlan(run=run, kept=kept, removed=tuple(removed), bytes_freed=freed)
 
 
 def _freed_bytes(entry: CheckpointEntry) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import natural_keys
-from ckptviewer.checkpoint.variable import Role, Variable
+from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.runs.measuring import NO_PAIR, NOTHING, Pair, Point
 from ckptviewer.runs.timeline import Cells, ColumnListed, Event
@@ -120,19 +120,6 @@ class TimelineTable:
         """
         rows = [self._row_of[key] for key in keys]
         return _pooled(series, self._points[rows], self._pairs[rows])
-
-    def keys_of_role(self, *roles: Role) -> list[str]:
-        """The keys of these roles, in natural order."""
-        return [variable.key for variable in self.variables if variable.role in roles]
-
-    def keys_under(self, group: str) -> list[str]:
-        """The keys whose names, or keys, lie under the group `encoder/block_0`."""
-        below = group.rstrip("/") + "/"
-        return [
-            variable.key
-            for variable in self.variables
-            if variable.name.startswith(below) or variable.key.startswith(below)
-        ]
 
     def _order(self) -> list[int]:
         keys = natural_keys(variable.key for variable in self._variables)

@@ -119,15 +119,6 @@ class LocalFile(ByteSource):
         finally:
             self._give_back()
 
-    def check_unchanged(self) -> None:
-        """Raise ChangedFileError if the path no longer names the file that was opened."""
-        try:
-            status = os.stat(self.path)
-        except OSError as error:
-            raise self._changed("it was deleted since it was opened") from error
-        if _identity(status) != self._identity:
-            raise self._changed("it was replaced or rewritten since it was opened")
-
     def release(self) -> None:
         with self._lock:
             if self._users:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 
 from ckptviewer.analysis.matching import Match, Reason, match_variables
 from ckptviewer.checkpoint.checkpoint import Checkpoint
-from ckptviewer.checkpoint.computed import RenamedCheckpoint
+from ckptviewer.checkpoint.computed import ComputedCheckpoint
 from ckptviewer.checkpoint.variable import Role, Variable
 from ckptviewer.formats.resolve import open_checkpoint
 from tests.builders import save
@@ -201,24 +202,39 @@ REAL = (
 )
 
 
-class _WithoutChecksums(RenamedCheckpoint):
+class _Renamed(ComputedCheckpoint):
+    """Under other keys, of which nothing but these is known: no names, no object paths."""
+
+    def __init__(self, source: Checkpoint, mapping: Mapping[str, str]) -> None:
+        pairs = [
+            (
+                variable._replace(
+                    key=mapping[variable.key],
+                    name=mapping[variable.key],
+                    slot_of=mapping.get(variable.slot_of or "", variable.slot_of),
+                    object_path="",
+                ),
+                variable,
+            )
+            for variable in source.variables
+        ]
+        super().__init__(source, pairs)
+
+
+class _WithoutChecksums(_Renamed):
     def checksum(self, variable: Variable) -> int | None:
         return None
 
 
-@pytest.mark.parametrize("kind", [RenamedCheckpoint, _WithoutChecksums])
+@pytest.mark.parametrize("kind", [_Renamed, _WithoutChecksums])
 @pytest.mark.parametrize("name", REAL)
 def test_real_checkpoints_under_another_scope_are_recognised(
-    corpus: Path, name: str, kind: type[RenamedCheckpoint]
+    corpus: Path, name: str, kind: type[_Renamed]
 ) -> None:
-    """Nothing but the keys is known of the renamed one: no names, no object paths."""
     path = next(corpus.glob(name))
     with open_checkpoint(path) as original:
         mapping = {variable.key: f"net/{variable.key}" for variable in original.variables}
         renamed = kind(original, mapping)
-        renamed.variables = [
-            variable._replace(name=variable.key, object_path="") for variable in renamed.variables
-        ]
         matches = match_variables(original, renamed)
         assert matches
         for match in matches:

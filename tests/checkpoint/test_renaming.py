@@ -1,27 +1,20 @@
-"""Rename rules, ready-made sets of them, and checkpoints under other names."""
+"""Rename rules, and ready-made sets of them."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ckptviewer.checkpoint.checkpoint import Checkpoint
-from ckptviewer.checkpoint.computed import RenamedCheckpoint, SelectedCheckpoint
 from ckptviewer.checkpoint.errors import (
     BadRuleError,
     CkptviewerError,
     NameCollisionError,
-    UnknownVariableError,
 )
-from ckptviewer.checkpoint.rename_sets import RULE_SETS, rule_set, with_scope, without_scope
+from ckptviewer.checkpoint.rename_sets import RULE_SETS, rule_set
 from ckptviewer.checkpoint.renaming import RenameRule, parse_rule, rename, rename_all
-from ckptviewer.formats.resolve import open_checkpoint
-from tests.builders import save, values_in
 
 
 @pytest.mark.parametrize(
@@ -127,78 +120,6 @@ def test_moving_averages_take_the_names_of_what_they_average() -> None:
     rules = rule_set("average-as-variable")
     assert rename("a/kernel/ExponentialMovingAverage", rules) == "a/kernel"
     assert rename("a/kernel", rules) == "a/kernel"
-
-
-def test_scopes_are_put_before_and_taken_away_literally() -> None:
-    assert rename("a/b", with_scope("new/")) == "new/a/b"
-    assert rename("a/b", with_scope(r"n\1")) == r"n\1/a/b"
-    assert rename("a.b/c", without_scope("a.b")) == "c"
-    assert rename("axb/c", without_scope("a.b")) == "axb/c"
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Checkpoint:
-    tensors = {
-        "net/kernel": np.arange(12, dtype=np.float32).reshape(3, 4),
-        "net/kernel/Adam": np.ones((3, 4), np.float32),
-        "net/bias": np.arange(4, dtype=np.float32),
-        "global_step": np.int64(7),
-    }
-    return open_checkpoint(save(tmp_path / "model", tensors))
-
-
-def test_a_renamed_checkpoint_reads_as_its_source_does(bundle: Checkpoint) -> None:
-    truth = values_in(Path(bundle.path))
-    mapping = rename_all(bundle.by_key, [parse_rule("^net/=zoo/")])
-    with RenamedCheckpoint(bundle, mapping) as renamed:
-        keys = [variable.key for variable in renamed.variables]
-        assert keys == ["global_step", "zoo/bias", "zoo/kernel", "zoo/kernel/Adam"]
-        for old, new in mapping.items():
-            variable = renamed[new]
-            np.testing.assert_array_equal(renamed.read(variable), truth[old])
-            chunks = [chunk.copy() for chunk in renamed.chunks(variable)]
-            np.testing.assert_array_equal(np.concatenate(chunks), truth[old].reshape(-1))
-            assert renamed.checksum(variable) == bundle.checksum(bundle[old])
-            assert renamed.in_order(variable)
-            assert renamed.details(variable) == bundle.details(bundle[old])
-            stored = renamed.stored_chunks(variable)
-            assert stored is not None
-            assert b"".join(bytes(part) for part in stored) == truth[old].tobytes()
-        assert renamed["zoo/kernel/Adam"].slot_of == "zoo/kernel"
-        assert renamed["zoo/kernel"].name == "zoo/kernel"
-        assert renamed["zoo/kernel"].role == bundle["net/kernel"].role
-        with pytest.raises(UnknownVariableError):
-            renamed.read(bundle["net/kernel"])
-
-
-def test_two_variables_cannot_get_one_key(bundle: Checkpoint) -> None:
-    with pytest.raises(NameCollisionError, match="net/kernel"):
-        RenamedCheckpoint(bundle, {"net/bias": "net/kernel"})
-    with pytest.raises(UnknownVariableError):
-        RenamedCheckpoint(bundle, {"nothing": "x"})
-
-
-def test_keys_may_be_exchanged(bundle: Checkpoint) -> None:
-    swapped = RenamedCheckpoint(bundle, {"net/bias": "net/kernel", "net/kernel": "net/bias"})
-    assert swapped["net/kernel"].shape == (4,)
-    assert swapped["net/kernel/Adam"].slot_of == "net/bias"
-
-
-def test_a_selection_has_its_variables_alone(bundle: Checkpoint) -> None:
-    selected = SelectedCheckpoint(bundle, ["net/kernel/Adam", "net/bias"])
-    assert [variable.key for variable in selected.variables] == ["net/bias", "net/kernel/Adam"]
-    assert selected["net/kernel/Adam"].slot_of is None
-    np.testing.assert_array_equal(selected.read(selected["net/bias"]), np.arange(4))
-    with pytest.raises(UnknownVariableError):
-        selected.read(bundle["net/kernel"])
-    with pytest.raises(UnknownVariableError):
-        SelectedCheckpoint(bundle, ["nothing"])
-
-
-def test_computed_checkpoints_are_computed_from_computed_ones(bundle: Checkpoint) -> None:
-    renamed = RenamedCheckpoint(bundle, {"net/bias": "b"})
-    both = SelectedCheckpoint(renamed, ["b"])
-    np.testing.assert_array_equal(both.read(both["b"]), np.arange(4))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ckptviewer.formats.object_graph import describe_object_graph
 from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
+from tests.formats.described import describe_object_graph
 
 
 def test_a_slot_that_is_said_to_be_its_own_is_nobodys() -> None:

@@ -24,9 +24,10 @@ from ckptviewer.checkpoint.roles import (
     describe_by_name,
 )
 from ckptviewer.checkpoint.variable import MODEL_ROLES, Role
-from ckptviewer.formats.object_graph import columns_of_object_graph, describe_object_graph
+from ckptviewer.formats.object_graph import columns_of_object_graph
 from ckptviewer.formats.object_walk import Walker
 from tests import keras_builders as build
+from tests.formats.described import describe_object_graph
 from tests.keras_builders import Stored, Written, keras_2, keras_3, stored, twins
 
 Graph = trackable_object_graph_pb2.TrackableObjectGraph

@@ -107,9 +107,9 @@ def saved_model_pbtxt(data: bytes) -> None:
 
 def object_graph(data: bytes) -> None:
     """Keys that the graph itself names are those of the checkpoint, so that it is followed."""
-    from ckptviewer.formats.object_graph import describe_object_graph
     from ckptviewer.formats.object_pruning import prune_object_graph
     from ckptviewer.formats.proto.object_graph_pb2 import ObjectGraph
+    from tests.formats.described import describe_object_graph
 
     keys = {"save_counter/.ATTRIBUTES/VARIABLE_VALUE", "w"}
     try:

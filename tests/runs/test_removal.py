@@ -16,7 +16,7 @@ import tensorflow as tf
 from ckptviewer.checkpoint.errors import ChangedFileError, MissingLibraryError, UnwritableFileError
 from ckptviewer.runs.entry import Condition
 from ckptviewer.runs.removal import execute_removal
-from ckptviewer.runs.retention import Policy, plan_removal, plan_retention
+from ckptviewer.runs.retention import Policy, RemovalPlan, plan_retention
 from ckptviewer.runs.run import find_run
 from tests.builders import merge, save
 
@@ -47,6 +47,13 @@ def restored(directory: Path) -> float:
     assert latest is not None
     tf.train.Checkpoint(w=weights).restore(latest).assert_existing_objects_matched()
     return float(weights.numpy()[0])
+
+
+def plan_without(directory: Path, *names: str) -> RemovalPlan:
+    """A plan by which these go and all others are kept."""
+    found = find_run(directory)
+    kept = {entry.name for entry in found.checkpoints} - set(names)
+    return plan_retention(found, Policy(keep_names=frozenset(kept)))
 
 
 def test_state_is_rewritten_and_the_rest_stays(run: Path) -> None:
@@ -151,7 +158,7 @@ def test_to_the_trash(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.unlink(path)
 
     monkeypatch.setattr(send2trash, "send2trash", trash)
-    removal = execute_removal(plan_removal(find_run(run), ["ckpt-2"]))
+    removal = execute_removal(plan_without(run, "ckpt-2"))
     assert removal.to_trash
     assert sent == ["ckpt-2.index", "ckpt-2.data-00000-of-00001"]
     assert restored(run) == 4.0
@@ -161,7 +168,8 @@ def test_to_the_trash(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trash_of_the_system(run: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from ckptviewer.runs import removal, retention, run;"
-        "plan = retention.plan_removal(run.find_run(sys.argv[1]), ['ckpt-1']);"
+        "policy = retention.Policy(keep_last=3);"
+        "plan = retention.plan_retention(run.find_run(sys.argv[1]), policy);"
         "removal.execute_removal(plan)"
     )
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
@@ -175,7 +183,7 @@ def test_without_the_library_nothing_is_removed(run: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "send2trash", None)
     before = sorted(os.listdir(run))
     with pytest.raises(MissingLibraryError, match="Send2Trash"):
-        execute_removal(plan_removal(find_run(run), ["ckpt-1"]))
+        execute_removal(plan_without(run, "ckpt-1"))
     assert sorted(os.listdir(run)) == before
     assert len(tf.train.get_checkpoint_state(str(run)).all_model_checkpoint_paths) == 4
 
@@ -184,7 +192,7 @@ def test_what_cannot_be_removed_is_told(run: Path, monkeypatch: pytest.MonkeyPat
     def refuse(path: str) -> None:
         raise PermissionError(13, "Permission denied", path)
 
-    plan = plan_removal(find_run(run), ["ckpt-1", "ckpt-2"])
+    plan = plan_without(run, "ckpt-1", "ckpt-2")
     monkeypatch.setattr(os, "unlink", refuse)
     with pytest.raises(UnwritableFileError, match="0 of 2 checkpoints are removed"):
         execute_removal(plan, to_trash=False)

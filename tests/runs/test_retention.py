@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ckptviewer.checkpoint.errors import CkptviewerError, PathNotFoundError
-from ckptviewer.runs.retention import Policy, RemovalPlan, plan_removal, plan_retention
+from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.runs.retention import Policy, RemovalPlan, plan_retention
 from ckptviewer.runs.run import find_run
 from tests.builders import save
 
@@ -102,14 +102,6 @@ def test_what_is_protected(tmp_path: Path) -> None:
         "ckpt-3": ("one of the last 1",),
     }
     assert [entry.name for entry in plan.removed] == ["ckpt-1", "ckpt-4"]
-
-
-def test_single_ones_to_remove(directory: Path) -> None:
-    run = find_run(directory)
-    plan = plan_removal(run, [run.checkpoints[0].name, run.checkpoints[1].name])
-    assert [entry.step for entry in plan.removed] == [0]  # the other is the latest
-    with pytest.raises(PathNotFoundError):
-        plan_removal(run, ["m-step999"])
 
 
 def test_another_name_of_a_file_frees_nothing(tmp_path: Path) -> None:
