@@ -22,9 +22,12 @@ PACKAGES = ("ckptviewer.checkpoint", "ckptviewer.storage", "ckptviewer.formats",
 MODULES = (
     "ckptviewer.analysis.rename_preview",
     "ckptviewer.analysis.saved_comparison",
+    "ckptviewer.cli.validation_output",
+    "ckptviewer.export.receipt_pages",
     "ckptviewer.ui.hand_over",
     "ckptviewer.validation.recipe",
     "ckptviewer.validation.tfrecords",
+    "ckptviewer.validation.validating",
     "pyfive",
 )
 

@@ -99,7 +99,9 @@ class Guard:
         self._trace = "".join(traceback.format_exception(error))
         frames = traceback.extract_tb(error.__traceback__)
         frames = [frame for frame in frames if "/ckptviewer/" in frame.filename]
-        where = f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "?"
+        where = str(error)[:60] or "?"  # a target's own assertion says what is wrong
+        if frames:
+            where = f"{Path(frames[-1].filename).name}:{frames[-1].name}"
         line = "" if isinstance(error, Hang) or not frames else f":{frames[-1].lineno}"
         return f"{type(error).__name__} in {where}{line}"
 

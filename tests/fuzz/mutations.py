@@ -355,6 +355,15 @@ def _json(data: bytes, plain: Bytes, rng: Random, most: int) -> bytes:
     return json.dumps(document, indent=rng.choice((None, 1))).encode()
 
 
+def _lines(data: bytes, plain: Bytes, rng: Random, most: int) -> bytes:
+    """A line of JSON is changed as that, left out, doubled or moved."""
+    lines = data.split(b"\n")
+    line = lines.pop(rng.randrange(len(lines)))
+    for _ in range(rng.choice((0, 1, 1, 1, 1, 1, 1, 2))):
+        lines.insert(rng.randint(0, len(lines)), _json(line, plain, rng, most).replace(b"\n", b""))
+    return b"\n".join(lines)
+
+
 def _records(data: bytes, plain: Bytes, rng: Random, most: int) -> bytes:
     """A record of a TFRecord file is changed as a message, and all are framed anew."""
     if data[:2] == b"\x1f\x8b":
@@ -390,5 +399,6 @@ _INSIDE = {
     "offsets": _offsets,
     "text": _text,
     "json": _json,
+    "lines": _lines,
     "records": _records,
 }

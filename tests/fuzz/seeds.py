@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ckptviewer.formats.sstable import MAGIC
+from tests.fuzz.events_said import lines_said
 from tests.fuzz.parts import join_parts
 
 LARGEST_BYTES = 24 << 10
@@ -299,6 +300,8 @@ def add_documents(seeds: Seeds, scratch: Path) -> None:
     for number, state in enumerate(_STATES):
         seeds.add("run", f"{number}", _NAMES, state)
     asked = {"ckptviewer": 1, "paths": ["/a", "/b\u00e9"], "compare": True, "token": "x_TIME1"}
+    for sides in ("", "a", "ab"):
+        seeds.add("worker_events", f"sides-{sides}", lines_said(sides))
     seeds.add("hand_over", "two", json.dumps(asked).encode())
     add_records(seeds, scratch)
     layers = [

@@ -16,7 +16,7 @@ from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.formats.registry import Format
 from ckptviewer.storage.byte_source import MemoryBytes
-from tests.fuzz import documents
+from tests.fuzz import documents, worker_events
 from tests.fuzz.parts import split_parts
 from tests.fuzz.place import DIRECTORY
 
@@ -227,6 +227,16 @@ _RULE = tuple(
     rb"""( ) (?: (?P<n> (?= (?<= (?> (?i) [a-z] [^/] . * + ? *+ {2,} {9} ^ $ | \ \1 \g<n> \w \d \b =
     \= (a+)+ .* a? (?(1)a|b)""".split()
 )
+_ODD_TEXT = (
+    b"\\u001b[2J",
+    b"\\u202e",
+    b"<script>",
+    b"NaN",
+    b"1" * 400,
+    b"1e999",
+    b"accuracy",
+    b"\n",
+)
 _TOML = tuple(b"[ ]] = ''' . -inf nan 0x1f 1979-05-27T07:32:00Z true # 1e400".split())
 _NAMES = tuple(
     b"""/ - = . _ ckpt- .index .data-00000-of-00001 .weights.h5 -00001-of-00002.safetensors epoch
@@ -263,5 +273,8 @@ TARGETS: Mapping[str, Target] = {
         longest=4096,
     ),
     "hand_over": Target(run=documents.hand_over, mutation="json", words=_JSON),
+    "worker_events": Target(
+        run=worker_events.worker_events, mutation="lines", words=_JSON + _ODD_TEXT
+    ),
     "keras_keys": Target(run=documents.keras_keys, mutation="message", parts=3, words=_NAMES),
 }

@@ -13,8 +13,11 @@ from ckptviewer.checkpoint.errors import CkptviewerError, DamagedFileError
 from ckptviewer.formats.sstable import Table, masked_crc32c
 from ckptviewer.formats.sstable_writer import table_parts
 from ckptviewer.storage.byte_source import MemoryBytes
+from ckptviewer.validation.events import EVENTS
+from ckptviewer.validation.protocol import decode_event
 from ckptviewer.validation.tfrecords import read_records
 from tests.fuzz import guard as guard_module
+from tests.fuzz.events_said import lines_said
 from tests.fuzz.guard import Guard
 from tests.fuzz.mutations import mutator
 from tests.fuzz.parts import join_parts, split_parts
@@ -81,6 +84,7 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     yield "npz", b"\x93NUMPY\x01\0\x06\0{'a'}\n"
     yield "meta_graph", b"\x0a\x05\x0a\x03abc\x10\x05"
     yield "saved_comparison", b'{"a": {"path": "x"}, "rules": [{"pattern": "y"}], "atol": 0.5}'
+    yield "worker_events", lines_said("ab")
     yield "tfrecords", framed(b"\x0a\x03abc", b"\x0a\x00")
     yield "keras_keys", join_parts([b"\x0a\x03abc\x10\x05", b"dense/kernel", b"{}"])
     yield "hdf5", b"\x89HDF\r\n\x1a\n" + bytes(88)
@@ -142,11 +146,27 @@ def test_many_changed_settings_are_json_still() -> None:
     assert sound > 80
 
 
-@pytest.mark.parametrize("parser", ["saved_comparison", "tfrecords", "keras_keys"])
+@pytest.mark.parametrize("parser", ["saved_comparison", "tfrecords", "keras_keys", "worker_events"])
 def test_what_is_no_checkpoint_is_taken_whatever_it_is(parser: str) -> None:
     change, data = mutator(TARGETS[parser]), dict(seeds())[parser]
     for number in range(50):
-        TARGETS[parser].run(change(data, 4096, number))
+        TARGETS[parser].run(change(data, 8192, number))
+
+
+def test_a_sound_run_of_the_worker_is_understood() -> None:
+    """Else the fuzzing of what it says would stop at the first line."""
+    told = [decode_event(line) for line in lines_said("a").split(b"\n")]
+    told += [decode_event(line) for line in lines_said("ab").split(b"\n")]
+    assert {type(event) for event in told} == set(EVENTS.values())
+
+
+def test_findings_of_the_targets_own_are_told_apart(tmp_path: Path) -> None:
+    def target(data: bytes) -> None:
+        assert data != b"1", "one"
+        assert data != b"2", "another"
+
+    guard = Guard(target, tmp_path)
+    assert guard.outcome(b"1") != guard.outcome(b"2")
 
 
 def test_parsers_take_what_is_sound(tmp_path: Path) -> None:
