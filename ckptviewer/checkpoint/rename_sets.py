@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ckptviewer.checkpoint.errors import BadRuleError
-from ckptviewer.checkpoint.renaming import RenameRule
+from ckptviewer.checkpoint.renaming import RenameRule, parse_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +89,18 @@ RULE_SETS: dict[str, RuleSet] = {
 """The sets by their names, in the order to show them."""
 
 
-def rule_set(name: str) -> Sequence[RenameRule]:
-    """The rules of the set called `name`. Raises BadRuleError."""
-    found = RULE_SETS.get(name)
-    if found is None:
-        raise BadRuleError(
-            f"there is no set of rename rules called {name!r}",
-            remedy=f"There are {', '.join(RULE_SETS)}.",
-        )
-    return found.rules
+def rules_of(text: str) -> tuple[RenameRule, ...]:
+    """The rules that a text means: the name of a set, or one rule, `REGEX=REPLACEMENT`.
+
+    Raises BadRuleError.
+    """
+    found = RULE_SETS.get(text.strip())
+    if found is not None:
+        return found.rules
+    try:
+        return (parse_rule(text),)
+    except BadRuleError as error:
+        if "=" in text:
+            raise
+        remedy = f"{error.remedy} Or name a set of rules: {', '.join(RULE_SETS)}."
+        raise BadRuleError(error.what, where=error.where, remedy=remedy) from None

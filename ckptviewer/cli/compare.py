@@ -61,7 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="REGEX=REPL",
-        help="rename A's keys into B's before they are matched; repeatable",
+        help="rename A's keys into B's before they are matched, by a rule or a set of rules "
+        "(tf1-to-tf2, tf2-to-tf1, ...); repeatable",
     )
     for name, text in (
         ("--model-only", "compare the model alone: no optimizer state, no counters"),
@@ -106,11 +107,11 @@ def asked_for(options: argparse.Namespace) -> ComparisonOptions:
     """What the options say. Raises BadRuleError."""
     from ckptviewer.analysis.comparison import ComparisonOptions
     from ckptviewer.analysis.difference import Tolerance
-    from ckptviewer.checkpoint.renaming import parse_rule
+    from ckptviewer.checkpoint.rename_sets import rules_of
 
     return ComparisonOptions(
         tolerance=Tolerance(options.atol, options.rtol),
-        rules=tuple(map(parse_rule, options.rename)),
+        rules=tuple(rule for text in options.rename for rule in rules_of(text)),
         model_only=options.model_only,
         include_metadata=options.all,
         values=options.values,

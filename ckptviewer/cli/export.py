@@ -53,8 +53,8 @@ examples:
       --restore-check model.keras --receipt receipt.html
 
 Exit status: 0 written and verified, or with --dry-run printed; 1 written, and
-with --restore-check not all of the model bound; 2 it could not be done, and
-what was at DST before is still there."""
+--restore-check found that TensorFlow does not restore it; 2 it could not be
+done, and what was at DST before is still there."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -135,7 +135,8 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="REGEX=REPL",
-        help="rename keys; repeatable, each rule in turn",
+        help="rename keys, by a rule or a set of rules (tf1-to-tf2, tf2-to-tf1, ...); repeatable, "
+        "each rule in turn",
     )
     group.add_argument(
         "--cast",
@@ -210,7 +211,7 @@ def run(options: argparse.Namespace) -> int:
 def choices_of(options: argparse.Namespace) -> Choices:
     """What the options mean. Raises BadRuleError for a name or a rule that cannot be used."""
     from ckptviewer.checkpoint.dtypes import BY_NAME
-    from ckptviewer.checkpoint.renaming import parse_rule
+    from ckptviewer.checkpoint.rename_sets import rules_of
     from ckptviewer.checkpoint.variable import Role
     from ckptviewer.export.choices import CAST_ROLES, CASTABLE, CastRule, Choices, Preset
     from ckptviewer.export.writers import format_of_name
@@ -233,7 +234,7 @@ def choices_of(options: argparse.Namespace) -> Choices:
         roles=frozenset(Role(_require(each, roles, "--role")) for each in options.role),
         dtypes=frozenset(_require(each, list(BY_NAME), "--dtype") for each in options.dtype),
         ticks=dict.fromkeys(options.keep, True) | dict.fromkeys(options.drop, False),
-        renames=tuple(parse_rule(text) for text in options.rename),
+        renames=tuple(rule for text in options.rename for rule in rules_of(text)),
         cast=cast,
         use_ema=options.use_ema,
         format=options.format or format_of_name(options.destination),

@@ -13,7 +13,7 @@ from ckptviewer.checkpoint.errors import (
     CkptviewerError,
     NameCollisionError,
 )
-from ckptviewer.checkpoint.rename_sets import RULE_SETS, rule_set
+from ckptviewer.checkpoint.rename_sets import RULE_SETS, rules_of
 from ckptviewer.checkpoint.renaming import RenameRule, parse_rule, rename, rename_all
 
 
@@ -106,18 +106,23 @@ def test_a_rule_may_not_leave_nothing_of_a_key() -> None:
     ],
 )
 def test_names_of_tensorflow_1_become_those_of_keras_and_go_back(key: str, renamed: str) -> None:
-    assert rename(key, rule_set("tf1-to-tf2")) == renamed
-    assert rename(renamed, rule_set("tf2-to-tf1")) == key.removesuffix(":0")
+    assert rename(key, rules_of("tf1-to-tf2")) == renamed
+    assert rename(renamed, rules_of("tf2-to-tf1")) == key.removesuffix(":0")
 
 
 def test_every_ready_made_set_is_found_by_its_name() -> None:
-    assert all(rule_set(name) is each.rules for name, each in RULE_SETS.items())
-    with pytest.raises(BadRuleError, match="no set"):
-        rule_set("nothing")
+    assert all(rules_of(name) == each.rules for name, each in RULE_SETS.items())
+    assert rules_of("a=b") == (parse_rule("a=b"),)
+    with pytest.raises(BadRuleError, match="equals sign") as raised:
+        rules_of("nothing")
+    assert "tf1-to-tf2" in raised.value.remedy
+    with pytest.raises(BadRuleError) as raised:
+        rules_of("(=b")
+    assert "tf1-to-tf2" not in raised.value.remedy
 
 
 def test_moving_averages_take_the_names_of_what_they_average() -> None:
-    rules = rule_set("average-as-variable")
+    rules = RULE_SETS["average-as-variable"].rules
     assert rename("a/kernel/ExponentialMovingAverage", rules) == "a/kernel"
     assert rename("a/kernel", rules) == "a/kernel"
 

@@ -157,6 +157,9 @@ def test_renamed(source: Path, target: Path, capsys: pytest.CaptureFixture[str])
         "tower/kernel_of_copy",
     }
     assert builders.values_in(target).keys() == {"tower/kernel_of_dense", "tower/kernel_of_copy"}
+    ready_made = ["--overwrite", "--rename", "tf2-to-tf1", "--include", "net/dense/kernel"]
+    document = exported(capsys, source, target, *ready_made)
+    assert "net/dense/weights" in {each["key_written"] for each in document["renamed"]}
     line = refused(capsys, source, target, "--overwrite", "--rename", "dense|copy=same")
     assert "net/same/kernel" in line
 

@@ -290,7 +290,7 @@ def test_rules_are_previewed_and_used(qtbot: QtBot, compare: Compare, tmp_path: 
 
 
 def test_ready_made_rules_can_be_used(qtbot: QtBot, compare: Compare, tmp_path: Path) -> None:
-    from ckptviewer.checkpoint.rename_sets import rule_set
+    from ckptviewer.checkpoint.rename_sets import RULE_SETS
     from ckptviewer.ui.dialogs.matching_dialog import RulesDialog
 
     a, b = tmp_path / "a.npz", tmp_path / "b.npz"
@@ -300,12 +300,13 @@ def test_ready_made_rules_can_be_used(qtbot: QtBot, compare: Compare, tmp_path: 
     view.ask_for_rules()
     dialog = view.findChild(RulesDialog)
     assert dialog is not None
-    rules = rule_set("tf1-to-tf2")
-    dialog._append(rules)
+    ready_made = RULE_SETS["tf1-to-tf2"]
+    titles = {action.text(): action for action in dialog.ready_made.actions()}
+    titles[ready_made.title].trigger()
     qtbot.waitUntil(lambda: dialog.listing.topLevelItemCount() == 1, timeout=TIMEOUT_MS)
     with qtbot.waitSignal(dialog.chosen, timeout=TIMEOUT_MS) as chosen:
         dialog.accept()
-    assert chosen.args[0] == rules
+    assert chosen.args[0] == ready_made.rules
 
 
 def test_thresholds_change_verdicts_at_once(qtbot: QtBot, compare: Compare) -> None:

@@ -283,6 +283,12 @@ def test_renames_are_previewed_and_collisions_refused(
     settle(view, qtbot)
     assert "several variables one name" in view.options.rename_note.said
     assert not view.target.button.isEnabled()
+    titles = {action.text(): action for action in view.options.ready_made.actions()}
+    view.options.rename.setPlainText("^net/=body/")
+    titles["Layers of Keras as TensorFlow 1 and slim name them"].trigger()
+    lines = view.options.rename.toPlainText().splitlines()
+    assert lines[0] == "^net/=body/"
+    assert any(line.endswith("=biases") for line in lines)
     view.options.rename.setPlainText("")
     settle(view, qtbot)
     assert view.target.button.isEnabled()

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QMenu,
     QPlainTextEdit,
     QTreeWidget,
     QTreeWidgetItem,
@@ -23,12 +22,11 @@ from PySide6.QtWidgets import (
 from ckptviewer.analysis.comparison import VariableDelta
 from ckptviewer.analysis.rename_preview import RenamePreview, parse_rules, preview
 from ckptviewer.checkpoint.progress import CancelToken
-from ckptviewer.checkpoint.rename_sets import RULE_SETS
-from ckptviewer.checkpoint.renaming import RenameRule
 from ckptviewer.checkpoint.text import count_text, plural, shape_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report
 from ckptviewer.ui.open_comparison import OpenComparison
+from ckptviewer.ui.panels.ready_made_rules import ReadyMadeRules
 from ckptviewer.ui.panels.widgets import primary_ok, wrapped_label
 
 _SETTLE_MS = 150
@@ -99,16 +97,13 @@ class RulesDialog(QDialog):
 
     def _add_ready_made(self) -> None:
         button = self._buttons.addButton("Ready-made \u25be", QDialogButtonBox.ButtonRole.ResetRole)
-        menu = QMenu(button)
-        for each in RULE_SETS.values():
-            menu.addAction(each.title).triggered.connect(
-                lambda _checked=False, rules=each.rules: self._append(rules)
-            )
-        button.setMenu(menu)
+        self.ready_made = ReadyMadeRules(button)
+        self.ready_made.chosen.connect(self._append)
+        button.setMenu(self.ready_made)
 
-    def _append(self, rules: Sequence[RenameRule]) -> None:
+    def _append(self, rules: Sequence[str]) -> None:
         lines = [line for line in self._lines() if line.strip()]
-        self.edit.setPlainText("\n".join([*lines, *map(str, rules)]))
+        self.edit.setPlainText("\n".join([*lines, *rules]))
 
     def accept(self) -> None:
         """Use the rules as they are typed; one that cannot be used is told, and nothing changes."""

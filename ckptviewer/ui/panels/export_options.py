@@ -35,10 +35,12 @@ from ckptviewer.ui.panels.export_form import (
 )
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.overview import FORMAT_TITLES
+from ckptviewer.ui.panels.ready_made_rules import ReadyMadeRules
 from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.widgets import (
     FindingCard,
     clear_layout,
+    flat_button,
     section_label,
 )
 from ckptviewer.ui.planned import Planned, short_names
@@ -125,6 +127,7 @@ class ExportOptions(QWidget):
         self.use_ema = TickBox("Moving averages in the place of the weights", appearance)
         self.use_ema.setVisible(has_averages)
         self.rename = rules_edit(appearance)
+        self.ready_made = ReadyMadeRules(self)
         self.rename_note = Note()
         self.renamed = QLabel()
         self.format = Choice("Format", list(_TITLES.values()), _TITLES[choices.format])
@@ -179,8 +182,11 @@ class ExportOptions(QWidget):
 
     def add_rule(self, rule: RenameRule) -> None:
         """Put another rename rule below those that are there."""
+        self._add_rules([str(rule)])
+
+    def _add_rules(self, rules: Sequence[str]) -> None:
         lines = [line for line in self.rename.toPlainText().splitlines() if line.strip()]
-        self.rename.setPlainText("\n".join([*lines, str(rule)]))
+        self.rename.setPlainText("\n".join([*lines, *rules]))
 
     def finish_typing(self) -> None:
         """Take what is typed at once."""
@@ -349,6 +355,7 @@ class ExportOptions(QWidget):
         column.addLayout(self.cards["averages"])
         grid = Form()
         grid.add("Rename", self.rename)
+        grid.add("", self._ready_made_button())
         column.addLayout(grid)
         self.renamed.setFont(self._appearance.small_font)
         self.renamed.setTextFormat(Qt.TextFormat.PlainText)
@@ -356,6 +363,13 @@ class ExportOptions(QWidget):
         column.addWidget(self.rename_note)
         column.addWidget(self.renamed)
         column.addLayout(self.cards["rename"])
+
+    def _ready_made_button(self) -> QToolButton:
+        button = flat_button("Ready-made rules \u25be", "Add rename rules that are often needed")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        button.setMenu(self.ready_made)
+        self.ready_made.chosen.connect(self._add_rules)
+        return button
 
     def _lay_out_format(self, column: QVBoxLayout) -> None:
         column.addSpacing(6)
