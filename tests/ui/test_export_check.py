@@ -13,6 +13,7 @@ import time
 import venv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from ckptviewer.ui.restore_checking import _python
 from ckptviewer.validation import interpreters, launcher
 from ckptviewer.validation.interpreters import Interpreter
 from ckptviewer.validation.protocol import (
+    Assertion,
     Bound,
     Digest,
     Event,
@@ -192,6 +194,7 @@ def test_the_real_tensorflow_restores_it_and_the_receipt_says_so(
     assert receipt.timings == timings
     assert check.head.text().endswith("restores it into digits.keras")
     assert check.head.more().startswith("All 9 variables of the model bound.")
+    assert check.head.more().endswith("How: tf.train.Checkpoint(model=model).read.")
     for ending, sign in ((".html", "Restored by TensorFlow"), (".json", "restore_check")):
         path = tmp_path / f"receipt{ending}"
         with qtbot.waitSignal(view.exporting.saved, timeout=TIMEOUT_MS):
@@ -256,6 +259,31 @@ def test_what_was_not_restored_is_told_and_stays(
         view.export()
     assert view.result.receipt.restore_check is None  # type: ignore[union-attr]
     assert check._result.isHidden()
+
+
+def test_what_restores_only_with_a_cast_is_not_restored(
+    qtbot: QtBot, exported: Export, worker: PlayedWorker
+) -> None:
+    at = next(n for n, event in enumerate(worker.events) if isinstance(event, Restored))
+    restored = worker.events[at]
+    assert isinstance(restored, Restored)
+    refused = "TensorFlow's own restore would stop with an error at conv/kernel: the dtypes differ."
+    worker.events[at] = replace(
+        restored,
+        how="each variable by its place in the object graph, those that fit",
+        assertions=(Assertion(name="restore", passed=False, message=refused),),
+    )
+    view = exported()
+    check = view.result.check
+    with qtbot.waitSignal(check.checked, timeout=TIMEOUT_MS):
+        agree(qtbot, check)
+    assert check.head.text() == "TensorFlow 2.21.0 does not restore it into digits.keras"
+    assert check.head.more().startswith(f"{refused} Assigned instead: each variable by its place")
+    found = view.result.receipt.restore_check  # type: ignore[union-attr]
+    assert found is not None
+    assert found["restores"] is False
+    assert len(found["bound"]) == len(NAMES)
+    assert view.window().focusWidget() is check.button
 
 
 def test_missing_tensorflow_is_one_sentence_and_another_python_is_offered(

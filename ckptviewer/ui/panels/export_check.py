@@ -129,7 +129,10 @@ class ExportCheck(QWidget):
 
     def _show_looked(self, looked: Looked) -> None:
         told = looked.told
-        self.note.say(told.headline if told is not None else looked.why)
+        if self._receipt is not None and any(each.dtype for each in self._receipt.kept):
+            self.note.say("What was cast goes only into variables of that very dtype.")
+        else:
+            self.note.say(told.headline if told is not None else looked.why)
         self.button.setEnabled(True)
 
     def _show_no_model(self, error: BaseException) -> None:
@@ -157,8 +160,7 @@ class ExportCheck(QWidget):
         self._receipt = receipt = checked(self._receipt, finished)
         outcome = finished.report.outcome
         assert receipt.restore_check is not None
-        cast = any(each.dtype for each in receipt.kept)
-        sentence, good, more = verdict_of(receipt.restore_check, cast=cast)
+        sentence, good, more = verdict_of(receipt.restore_check)
         self.head.show_verdict(sentence, good, more)
         told = finished.shown.restored.get("a")
         self.table.show_rows(told.rows if told is not None else ())
@@ -193,11 +195,13 @@ class ExportCheck(QWidget):
 
     def _show_end(self) -> None:
         """It can be begun again."""
+        self._ask.show()
+        self.button.setEnabled(True)
+        if self.stages.isVisible():
+            self.button.setFocus()  # else whatever is next has it, and is scrolled to
         self.stages.finish()
         self.stages.hide()
-        self._ask.show()
         self.problem.say("")
-        self.button.setEnabled(True)
         self.python.hide()
         self.log.hide()
 
@@ -279,19 +283,16 @@ class ExportCheck(QWidget):
         column.addWidget(section, 0, Qt.AlignmentFlag.AlignTop)
 
 
-def verdict_of(check: Mapping[str, Any], *, cast: bool) -> tuple[str, bool, str]:
+def verdict_of(check: Mapping[str, Any]) -> tuple[str, bool, str]:
     """A restore check in words: the sentence, whether it is good, and what else to know."""
     by = f"TensorFlow {check['tensorflow']}" if check["tensorflow"] else "TensorFlow"
     name = os.path.basename(check["model"].rstrip("/")) or check["model"]
     good = bool(check["restores"])
-    does = "restores it" if good else "does not wholly restore it"
-    more = check["message"]
-    if cast and not good:
-        more += (
-            " Values that were cast go only into variables of that dtype: the Python below casts "
-            "them back while it loads them."
-        )
-    return f"{by} {does} into {name}", good, more
+    does = "restores it"
+    if not good:
+        is_partial = check["bound"] and (check["missing"] or check["mismatched"])
+        does = "does not wholly restore it" if is_partial else "does not restore it"
+    return f"{by} {does} into {name}", good, check["message"]
 
 
 def with_check_of(receipt: Receipt, other: Receipt | None) -> Receipt:

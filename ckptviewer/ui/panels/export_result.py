@@ -285,7 +285,7 @@ def facts_of(receipt: Receipt) -> list[tuple[str, str]]:
                       f"{_ms(times.load_before)}"))  # fmt: skip
     check = receipt.restore_check
     if check is not None:
-        sentence, _good, more = verdict_of(check, cast=False)
+        sentence, _good, more = verdict_of(check)
         facts.append(("Restore check", f"{sentence}: {more}"))
     return facts
 
