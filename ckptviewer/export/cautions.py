@@ -117,7 +117,7 @@ def _trainable(
             "moving-statistics-dropped",
             f"The moving statistics of {plural(len(layers), 'layer')} are dropped, without which "
             f"the model does not predict what it did: {_names(layers)}.",
-            "The preset `inference` keeps them.",
+            "The preset for inference keeps them.",
         )
     guessed = [each.key for each in plan.kept if rests_on_role(by_key[each.key])]
     if guessed:
