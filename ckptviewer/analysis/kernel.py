@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from crc32c import crc32c
 
 from ckptviewer.analysis import kernel_numpy
 from ckptviewer.analysis.kernel_choice import ENVIRONMENT as ENVIRONMENT
@@ -23,16 +24,18 @@ class Sums:
     """What the inner loops add to; fields as in Statistics.
 
     table: uint32, a count for each pattern of the upper bits; at most 2**32 - 1 values a table.
+    crc: the crc32c of all bytes that were added, or None where nobody asks for it.
     low, high: the least and greatest finite value; infinities the wrong way round while there is
     none. state: moments, see `moments.State`.
     """
 
     __slots__ = (
-        "denormal", "high", "low", "nan", "neg_inf", "pos_inf", "state", "table", "zero",
+        "crc", "denormal", "high", "low", "nan", "neg_inf", "pos_inf", "state", "table", "zero",
     )  # fmt: skip
 
-    def __init__(self, table: NDArray[np.uint32]) -> None:
+    def __init__(self, table: NDArray[np.uint32], crc: int | None = None) -> None:
         self.table = table
+        self.crc = crc
         self.nan = self.pos_inf = self.neg_inf = 0
         self.zero = self.denormal = 0
         self.low, self.high = math.inf, -math.inf
@@ -57,6 +60,8 @@ def accumulate(values: np.ndarray, sums: Sums, exponent: int = 0) -> None:
     compiled = _choice.compiled_for(values.nbytes)
     if compiled is None or exponent:
         kernel_numpy.accumulate(values, sums, exponent)
+        if sums.crc is not None:
+            sums.crc = crc32c(values.data, sums.crc)
     else:
         compiled.accumulate(values, sums)
 

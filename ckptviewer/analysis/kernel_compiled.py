@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import json
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from crc32c import crc32c
 from platformdirs import user_cache_path
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.kernel import Sums
 
 BLOCK = 4096
+
+HAS_CRC = platform.machine() in ("x86_64", "AMD64")
+"""Whether the loops take the crc32c along: these processors have an instruction for it."""
+
 """Elements to a block; divides SEGMENT_ELEMENTS, so that blocks never depend on the chunks."""
 
 MODULE = "ckptviewer.analysis.kernel_source"
@@ -52,6 +58,7 @@ class _Room:
         self.facts = np.zeros(5, np.int64)
         self.extremes = np.empty(2, signed)
         self.state = np.empty(7)
+        self.crc = np.empty(1, np.uint64)
         kept = self.kept.ctypes.data
         self.before = (
             kept, kept, kept, self.limits.ctypes.data, 16 if signed.itemsize == 4 else 44,
@@ -86,6 +93,12 @@ class Compiled:
             )
             for name, shift in (("float32", ctypes.c_uint32), ("float64", ctypes.c_uint64))
         }  # fmt: skip
+        self._checking: Any = None
+        if HAS_CRC:
+            self._checking = self._function(
+                names["checking"], pointer, pointer, pointer, size, pointer, pointer, pointer,
+                pointer, ctypes.c_uint32, pointer, size, pointer, pointer, pointer, pointer,
+            )  # fmt: skip
         self._scratch = _Scratch()
 
     def _load(self, code: bytes) -> None:
@@ -110,17 +123,25 @@ class Compiled:
 
     def accumulate(self, values: np.ndarray, sums: Sums) -> None:
         """Add float32 or float64 values to `sums`, as `kernel_numpy.accumulate` does."""
-        run = self._accumulate[values.dtype]
         scratch = self._scratch.of(values.dtype)
         facts, extremes, state = scratch.facts, scratch.extremes, scratch.state
         facts[:] = 0
         extremes[:] = scratch.nothing
         state[:] = sums.state
         at = values.ctypes.data
-        run(
+        arguments = (
             at, at, at, values.size, *scratch.before, sums.table.ctypes.data, sums.table.size,
             *scratch.behind,
         )  # fmt: skip
+        if sums.crc is None:
+            self._accumulate[values.dtype](*arguments)
+        elif self._checking is not None and values.dtype == np.float32:
+            scratch.crc[0] = sums.crc ^ 0xFFFFFFFF
+            self._checking(*arguments, scratch.crc.ctypes.data)
+            sums.crc = int(scratch.crc[0]) ^ 0xFFFFFFFF
+        else:
+            self._accumulate[values.dtype](*arguments)
+            sums.crc = crc32c(values.data, sums.crc)
         nan, pos_inf, neg_inf, zero, denormal = facts.tolist()
         sums.nan += nan
         sums.pos_inf += pos_inf
@@ -153,6 +174,12 @@ class Compiled:
             )
             agree((mine.high, *mine.state[:2]), (right.high, *right.state[:2]), 1e-9)
             agree(mine.state[3:], right.state[3:], 1e-9)
+            checked, mine.crc = Sums(np.zeros(buckets, np.uint32)), 0
+            for part in (values[: 3 * BLOCK], values[3 * BLOCK :]):
+                checked.crc = checked.crc or 0
+                self.accumulate(part, checked)
+            agree(checked.table, right.table)
+            agree((checked.crc,), (crc32c(values.data),))
         patterns = _trial_values(np.float32).view(np.uint16)
         table = np.zeros(1 << 16, np.uint32)
         self.count_patterns(patterns, table)
@@ -196,7 +223,7 @@ def code_path(*more: str) -> Path:
 
     digest = hashlib.blake2b(digest_size=12)
     here = Path(__file__)
-    for name in ("kernel_source.py", "moments.py", here.name, *more):
+    for name in ("kernel_source.py", "crc_source.py", "moments.py", here.name, *more):
         digest.update(here.with_name(name).read_bytes())
     features = llvm.get_host_cpu_features().flatten()
     parts = (llvm.get_host_cpu_name(), features, version("llvmlite"), version("numba"), sys.version)

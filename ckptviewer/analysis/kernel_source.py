@@ -21,7 +21,8 @@ from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from ckptviewer.analysis import moments
 from ckptviewer.analysis.chunks import SEGMENT_ELEMENTS
-from ckptviewer.analysis.kernel_compiled import BLOCK, Compiled, store
+from ckptviewer.analysis.crc_source import crc_of_8_bytes, crc_of_words, joined, word
+from ckptviewer.analysis.kernel_compiled import BLOCK, HAS_CRC, Compiled, store
 
 FAR = 16.0
 """Sums about a pivot more than so many variances from the mean (squared) have lost digits."""
@@ -130,14 +131,32 @@ def _count_buckets(patterns, shift, table, times):  # type: ignore[no-untyped-de
 
 
 @_plain
+def _count_buckets_and_crc(patterns, shift, table, crc):  # type: ignore[no-untyped-def]
+    """Count a whole block; its crc32c comes for nothing, as counting waits for its stores."""
+    half = BLOCK // 2
+    second = np.uint64(0)
+    for i in range(0, half, 2):
+        a, b = patterns[i], patterns[i + 1]
+        c, d = patterns[half + i], patterns[half + i + 1]
+        crc = crc_of_8_bytes(crc, word(a, b))
+        second = crc_of_8_bytes(second, word(c, d))
+        table[a >> shift] += np.uint32(1)
+        table[b >> shift] += np.uint32(1)
+        table[c >> shift] += np.uint32(1)
+        table[d >> shift] += np.uint32(1)
+    return joined(crc, second)
+
+
+@_plain
 def _accumulate(  # type: ignore[no-untyped-def]
     values, bits, patterns, kept, kept_bits, kept_patterns, limits, shift, table, facts, extremes,
-    state,
+    state, crc,
 ):  # fmt: skip
     """Add all of `values` to table, facts, extremes (in the order of the bits) and state.
 
     bits, patterns: the same memory as signed and as unsigned integers; `kept` likewise is room
-    for a block. limits: mask of the magnitude, infinity, least normal, shift of the sign.
+    for a block. limits: mask of the magnitude, infinity, least normal, shift of the sign. crc: the
+    crc32c of their bytes goes on there, as the processor keeps it; or None.
     """
     mask, infinity, normal, sign = limits[0], limits[1], limits[2], limits[3]
     done = (
@@ -151,6 +170,11 @@ def _accumulate(  # type: ignore[no-untyped-def]
         b = bits[start : start + BLOCK]
         p = patterns[start : start + BLOCK]
         low, high, small, large = _scan(b, mask)
+        together = False
+        if crc is not None:
+            together = x.size == BLOCK and large < infinity and low != high
+            if not together:
+                crc[0] = crc_of_words(p, crc[0])
         if large >= infinity:
             count = _keep_finite(x, b, mask, infinity, facts, kept)
             if count == 0:
@@ -183,6 +207,10 @@ def _accumulate(  # type: ignore[no-untyped-def]
             block = _piece(n, pivot, s1, s2, s3, s4, absolute)
             pivot += off
         done = _combine(done, block)
+        if crc is not None:  # noqa: SIM102 (Numba leaves it out where crc is always None)
+            if together:
+                crc[0] = _count_buckets_and_crc(p, shift, table, crc[0])
+                continue
         _count_buckets(p, shift, table, low == high)
     for i in range(7):
         state[i] = done[i]
@@ -204,6 +232,31 @@ def _count_16_bits(words, table):  # type: ignore[no-untyped-def]
         table[word >> np.uint64(48)] += np.uint32(1)
 
 
+def _checking_entry() -> Any:
+    """`_accumulate` for float32 with the crc32c of the bytes, as a C function."""
+
+    def entry(  # type: ignore[no-untyped-def]
+        values, bits, patterns, n, kept, kept_bits, kept_patterns, limits, shift, table, buckets,
+        facts, extremes, state, crc,
+    ):  # fmt: skip
+        _accumulate(
+            carray(values, n), carray(bits, n), carray(patterns, n), carray(kept, BLOCK),
+            carray(kept_bits, BLOCK), carray(kept_patterns, BLOCK), carray(limits, 5), shift,
+            carray(table, buckets), carray(facts, 5), carray(extremes, 2), carray(state, 7),
+            carray(crc, 1),
+        )  # fmt: skip
+
+    to, real, signed, unsigned = types.CPointer, types.float32, types.int32, types.uint32
+    return cfunc(
+        types.void(
+            to(real), to(signed), to(unsigned), types.intp, to(real), to(signed), to(unsigned),
+            to(signed), unsigned, to(types.uint32), types.intp, to(types.int64), to(signed),
+            to(types.float64), to(types.uint64),
+        ),
+        error_model="numpy",
+    )(entry)  # fmt: skip
+
+
 def _accumulate_entry(real: Any, signed: Any, unsigned: Any) -> Any:
     """`_accumulate` for one width, as a C function of pointers and lengths."""
 
@@ -214,7 +267,7 @@ def _accumulate_entry(real: Any, signed: Any, unsigned: Any) -> Any:
         _accumulate(
             carray(values, n), carray(bits, n), carray(patterns, n), carray(kept, BLOCK),
             carray(kept_bits, BLOCK), carray(kept_patterns, BLOCK), carray(limits, 5), shift,
-            carray(table, buckets), carray(facts, 5), carray(extremes, 2), carray(state, 7),
+            carray(table, buckets), carray(facts, 5), carray(extremes, 2), carray(state, 7), None,
         )  # fmt: skip
 
     to = types.CPointer
@@ -273,11 +326,14 @@ def build_for(processor: str, prefix: str, entries: dict[str, Any] | None = None
 
 def _module(entries: dict[str, Any] | None = None) -> tuple[dict[str, str], Any]:
     """The names of the entry points in LLVM's form of the loops, and that."""
-    entries = entries or {
-        "float32": _accumulate_entry(types.float32, types.int32, types.uint32),
-        "float64": _accumulate_entry(types.float64, types.int64, types.uint64),
-        "count": _count_entry(),
-    }
+    if not entries:
+        entries = {
+            "float32": _accumulate_entry(types.float32, types.int32, types.uint32),
+            "float64": _accumulate_entry(types.float64, types.int64, types.uint64),
+            "count": _count_entry(),
+        }
+        if HAS_CRC:
+            entries["checking"] = _checking_entry()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     module: Any = None

@@ -45,13 +45,24 @@ def statistics_of(
     Memory is a few megabytes whatever its size. The result does not depend on how the reader cuts
     the tensor. Raises what reading raises, OpaqueVariableError, and Cancelled.
     """
+    from ckptviewer.analysis.tallies import takes_crc
+
     dtype = numpy_dtype(variable.dtype)
     sizes = partial(part_sizes, variable.shape)
 
     def read() -> Iterator[np.ndarray]:
         return _watched(checkpoint.chunks(variable), variable, cancel, progress)
 
-    return _measure(read, dtype, kind_of(variable.dtype), variable.element_count, sizes)
+    kind, count = kind_of(variable.dtype), variable.element_count
+    checking = checkpoint.unverified_chunks(variable) if takes_crc(dtype, count) else None
+    if checking is None:
+        return _measure(read, dtype, kind, count, sizes)
+    chunks, verify = checking
+    first = _watched(chunks, variable, cancel, progress)
+    total, crc = _one_pass(first, dtype, kind, count, sizes(), 0, 0)
+    verify(crc or 0)
+    exponent = exponent_for(total.min, total.max)
+    return _one_pass(read(), dtype, kind, count, sizes(), exponent)[0] if exponent else total
 
 
 def statistics_of_array(values: np.ndarray, dtype_name: str = "") -> Statistics:
@@ -193,28 +204,31 @@ def _measure(
     count: int,
     sizes: Callable[[], Iterable[int]],
 ) -> Statistics:
-    total = _one_pass(read, dtype, kind, count, sizes, 0)
+    total, _ = _one_pass(read(), dtype, kind, count, sizes(), 0)
     exponent = exponent_for(total.min, total.max)
-    return _one_pass(read, dtype, kind, count, sizes, exponent) if exponent else total
+    return _one_pass(read(), dtype, kind, count, sizes(), exponent)[0] if exponent else total
 
 
 def _one_pass(
-    read: Callable[[], Iterable[np.ndarray]],
+    chunks: Iterable[np.ndarray],
     dtype: np.dtype,
     kind: Kind,
     count: int,
-    sizes: Callable[[], Iterable[int]],
+    sizes: Iterable[int],
     exponent: int,
-) -> Statistics:
+    crc: int | None = None,
+) -> tuple[Statistics, int | None]:
+    """The statistics, and where `crc` is given what the crc32c after it is."""
     from ckptviewer.analysis.tallies import tally_for
 
     total = Statistics()
-    for part in _parts(read(), sizes()):
-        tally = tally_for(dtype, kind, count, exponent)
+    for part in _parts(chunks, sizes):
+        tally = tally_for(dtype, kind, count, exponent, crc)
         for values in segments(part):
             tally.add(values)
+        crc = tally.crc if crc is not None else None
         total = total.merge(tally.result())
-    return total if total.count else tally_for(dtype, kind, count).result()
+    return (total if total.count else tally_for(dtype, kind, count).result()), crc
 
 
 def _parts(chunks: Iterable[np.ndarray], sizes: Iterable[int]) -> Iterator[Iterator[np.ndarray]]:

@@ -33,7 +33,12 @@ DISTINCT_LIMIT = 4096
 
 
 class Tally(ABC):
-    """Takes the elements of one tensor, or of a part of one, and sums them up."""
+    """Takes the elements of one tensor, or of a part of one, and sums them up.
+
+    crc: the crc32c of the bytes of all that was added, where the tally was made to tell it.
+    """
+
+    crc: int | None = None
 
     @abstractmethod
     def add(self, values: np.ndarray) -> None:
@@ -44,10 +49,13 @@ class Tally(ABC):
         """The statistics of all that was added. Nothing may be added afterwards."""
 
 
-def tally_for(dtype: np.dtype, kind: Kind, count: int, exponent: int = 0) -> Tally:
+def tally_for(
+    dtype: np.dtype, kind: Kind, count: int, exponent: int = 0, crc: int | None = None
+) -> Tally:
     """The tally for a tensor of `count` elements of a NumPy dtype and its kind.
 
-    Moments are taken in units of 2**exponent; see `exponent_for`.
+    Moments are taken in units of 2**exponent; see `exponent_for`. crc: of the bytes that went
+    before; only where `takes_crc`.
     """
     if kind is Kind.STRING:
         return StringTally()
@@ -57,7 +65,12 @@ def tally_for(dtype: np.dtype, kind: Kind, count: int, exponent: int = 0) -> Tal
         return CodeTally(dtype, kind)
     if kind is Kind.INTEGER:
         return IntegerTally(dtype)
-    return FloatTally(dtype, kind, exponent)
+    return FloatTally(dtype, kind, exponent, crc)
+
+
+def takes_crc(dtype: np.dtype, count: int) -> bool:
+    """Whether the tally for such a tensor can tell the crc32c of its bytes, at no cost."""
+    return dtype == np.float32 and count > SHORT_ELEMENTS
 
 
 class CodeTally(Tally):
@@ -152,11 +165,14 @@ class ShortTally(Tally):
 class FloatTally(Tally):
     """float32, float64 and complex numbers: fine buckets, and moments in float64."""
 
-    def __init__(self, dtype: np.dtype, kind: Kind, exponent: int = 0) -> None:
+    def __init__(
+        self, dtype: np.dtype, kind: Kind, exponent: int = 0, crc: int | None = None
+    ) -> None:
+        self.crc = crc
         self._kind = kind
         self._exponent = exponent
         self._scheme = Scheme.FLOAT32 if dtype == np.float32 else Scheme.FLOAT64
-        self._sums = kernel.Sums(_borrow_table(self._scheme.bits))
+        self._sums = kernel.Sums(_borrow_table(self._scheme.bits), crc)
         self._count = 0
         self._tiny = smallest_normal(dtype, kind)
         self._denormal_magnitudes = 0
@@ -170,6 +186,7 @@ class FloatTally(Tally):
             self._denormal_magnitudes += int(np.count_nonzero(small))
         if values.size:
             kernel.accumulate(values, self._sums, self._exponent)
+            self.crc = self._sums.crc
 
     def result(self) -> Statistics:
         sums = self._sums

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -90,6 +90,16 @@ class Checkpoint(ABC):
         they are stored: for consumers to whom the order of elements does not matter.
         Raises as `read` does.
         """
+
+    def unverified_chunks(
+        self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
+    ) -> tuple[Iterator[np.ndarray], Callable[[int], None]] | None:
+        """As `chunks`, for who takes the crc32c of all bytes along while they go by.
+
+        The second is called with it in the end, and raises as `read` does where the values are
+        damaged. None where the reader verifies by itself, or cannot.
+        """
+        return None
 
     def checksum(self, variable: Variable) -> int | None:
         """A checksum of the stored values that is in the file already; None where there is none.

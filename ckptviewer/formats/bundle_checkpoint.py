@@ -6,8 +6,9 @@ Source of the format: tensorflow/core/util/tensor_bundle (tensor_bundle.cc, nami
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,19 @@ class BundleCheckpoint(Checkpoint):
                 crc = _crc32c(raw, crc)
                 yield values.astype(native) if self._swapped(native) else values
             self._verify(variable, part, crc)
+
+    def unverified_chunks(
+        self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
+    ) -> tuple[Iterator[np.ndarray], Callable[[int], None]] | None:
+        entry = self._readable_entry(variable)
+        native = numpy_dtype(entry.dtype)
+        if entry.slices or entry.dtype == "string" or self._swapped(native):
+            return None
+        self._parts(variable, entry)  # raises where shape and size contradict
+        pieces = dense_chunks(
+            self._source(entry.shard), entry.offset, prod(entry.shape), native, chunk_bytes
+        )
+        return (values for values, _ in pieces), partial(self._verify, variable, entry)
 
     def checksum(self, variable: Variable) -> int | None:
         """The masked crc32c in the index; None for partitioned variables, which have several."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -336,6 +336,11 @@ class SavedModelCheckpoint(Checkpoint):
 
     def chunks(self, variable: Variable, chunk_bytes: int = CHUNK_BYTES) -> Iterator[np.ndarray]:
         return self._values_of(variable).chunks(variable, chunk_bytes)
+
+    def unverified_chunks(
+        self, variable: Variable, chunk_bytes: int = CHUNK_BYTES
+    ) -> tuple[Iterator[np.ndarray], Callable[[int], None]] | None:
+        return self._values_of(variable).unverified_chunks(variable, chunk_bytes)
 
     def checksum(self, variable: Variable) -> int | None:
         """As the bundle's: the masked crc32c in its index."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -23,11 +24,18 @@ from ckptviewer.analysis.statistics import (
     statistics_of_array,
     statistics_of_part,
 )
-from ckptviewer.checkpoint.errors import Cancelled, DamagedFileError, OpaqueVariableError
+from ckptviewer.checkpoint.errors import (
+    Cancelled,
+    ChecksumError,
+    DamagedFileError,
+    OpaqueVariableError,
+)
 from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.resolve import open_checkpoint
 from tests.analysis import kernels
 from tests.analysis.memory_checkpoint import MemoryCheckpoint, one
+from tests.builders import data_file, save
 
 COUNT = 3 * SEGMENT_ELEMENTS + 4321
 RNG = np.random.default_rng(7)
@@ -361,3 +369,33 @@ def test_a_shape_beyond_all_bounds_ends_as_soon_as_the_values_do() -> None:
     checkpoint, variable = one(np.ones(5, np.float32))
     absurd = variable._replace(shape=(1 << 40, 1 << 20))
     assert statistics_of(checkpoint, absurd).count == 5
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("size", [257, 4096, 70_003, 1_100_001])
+def test_damage_is_noticed_on_the_way(size: int, tmp_path: Path) -> None:
+    values = RNG.normal(size=size).astype(np.float32)
+    values[5] = np.nan
+    prefix = save(tmp_path / "model", {"w": values})
+    with open_checkpoint(prefix) as checkpoint:
+        sound = statistics_of(checkpoint, checkpoint["w"])
+    assert encode(sound) == encode(statistics_of_array(values))
+    data = data_file(prefix)
+    content = data.read_bytes()
+    for place in (0, 4 * size - 1, 2 * size + 1):
+        data.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with open_checkpoint(prefix) as checkpoint:
+            with pytest.raises(ChecksumError, match="do not match their checksum") as caught:
+                statistics_of(checkpoint, checkpoint["w"])
+            assert caught.value.where == "w"
+
+
+@pytest.mark.usefixtures("loops")
+def test_parts_of_a_large_tensor_have_one_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = RNG.normal(size=(300, 1001)).astype(np.float32)
+    prefix = save(tmp_path / "model", {"w": values})
+    monkeypatch.setattr(statistics, "PART_ELEMENTS", 1 << 16)
+    with open_checkpoint(prefix) as checkpoint:
+        assert statistics_of(checkpoint, checkpoint["w"]).count == values.size
