@@ -355,7 +355,8 @@ class ExportOptions(QWidget):
         column.addLayout(self.cards["averages"])
         grid = Form()
         grid.add("Rename", self.rename)
-        grid.add("", self._ready_made_button())
+        below_label = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom
+        grid.addWidget(self._ready_made_button(), grid.rowCount() - 1, 0, below_label)
         column.addLayout(grid)
         self.renamed.setFont(self._appearance.small_font)
         self.renamed.setTextFormat(Qt.TextFormat.PlainText)
@@ -365,7 +366,8 @@ class ExportOptions(QWidget):
         column.addLayout(self.cards["rename"])
 
     def _ready_made_button(self) -> QToolButton:
-        button = flat_button("Ready-made rules \u25be", "Add rename rules that are often needed")
+        button = flat_button("Rules \u25be", "Add ready-made rename rules")
+        button.setStyleSheet("padding-left: 0; padding-right: 0;")
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         button.setMenu(self.ready_made)
         self.ready_made.chosen.connect(self._add_rules)

@@ -42,11 +42,11 @@ class FindingList(QTreeWidget):
         """The one that is chosen."""
         return _finding_of(self.currentItem())
 
-    def choose(self, finding: Finding | None) -> bool:
+    def choose(self, finding: Finding) -> bool:
         """Make it the current one; whether it is in the list."""
         for row in range(self.topLevelItemCount()):
             item = self.topLevelItem(row)
-            if _finding_of(item) == finding:
+            if item is not None and _finding_of(item) == finding:
                 self.setCurrentItem(item)
                 return True
         return False

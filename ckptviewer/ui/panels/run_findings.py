@@ -35,6 +35,7 @@ class RunFindings(QWidget):
         column.addWidget(self._title)
         column.addWidget(self.list, 1)
         column.addLayout(self._card)
+        column.addStretch()
         self.list.chosen.connect(self._show_one)
         appearance.changed.connect(self._show_again)
 
