@@ -98,7 +98,6 @@ class ExportCheck(QWidget):
         """Restore it into the model that is chosen; whoever has not agreed to that is asked."""
         if self.button.isEnabled() and not self.is_busy:
             self.problem.say("")
-            self.button.setEnabled(False)
             self.checking.start(self._path)
 
     def choose_python(self, path: str) -> None:

@@ -310,7 +310,7 @@ class ExportView(View):
     def _show_cancelled(self) -> None:
         self._show_running(False)
         self.target.look_again()
-        self.target.show_problem("Cancelled; nothing was written.")
+        self.target.problem.say("Cancelled; nothing was written.")  # as was wanted: no error
 
     def _change_again(self) -> None:
         self.result.check.stop()
