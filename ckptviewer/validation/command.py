@@ -15,10 +15,27 @@ _DEFAULT_BATCH = 32
 def command_line(recipe: Recipe, *, gain_runs: int = 0) -> str:
     """`ckptviewer validate ...`, quoted for a shell.
 
-    What only a recipe can say (features of TFRecords, tensors of a graph, class names) is left
-    out. `--yes` is left out too: who runs it is asked first.
+    What only a recipe can say (`only_in_recipes`) is left out. `--yes` is left out too: who runs it
+    is asked first.
     """
     return shlex.join(["ckptviewer", "validate", *_words(recipe, gain_runs)])
+
+
+def only_in_recipes(recipe: Recipe) -> tuple[str, ...]:
+    """What of the recipe no option says, in words."""
+    model, metrics = recipe.model, recipe.metrics
+    data = recipe.data or DataSpec(kind=DataKind.RANDOM)
+    said = {
+        "the tensors of the graph": model.inputs or model.outputs,
+        "the features": data.features,
+        "the size of the pictures": data.image_size,
+        "the colours": data.color,
+        "the names of the classes": data.class_names,
+        "the preprocessing of single keys": any(each.key for each in data.preprocessing),
+        "the loss": metrics.loss,
+        "the file of predictions": metrics.predictions_path,
+    }
+    return tuple(what for what, there in said.items() if there)
 
 
 def _words(recipe: Recipe, gain_runs: int) -> Iterator[str]:

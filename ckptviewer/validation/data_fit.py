@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.validation.datasets import Column, Dataset, an_error, listed, shown_shape
+from ckptviewer.validation.features import parsed
 from ckptviewer.validation.protocol import DataKind, DataSpec, SignatureInfo, TensorInfo
+
+_CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
 
 def check_inputs(data: Dataset, spec: DataSpec, signature: SignatureInfo) -> tuple[Finding, ...]:
     """What of the data does not fit the model's inputs: missing keys, wrong shapes and dtypes."""
-    if data.kind in (DataKind.RANDOM, DataKind.IMAGES) or not data.columns:
+    if data.kind is DataKind.RANDOM or not data.columns:
         return ()
+    records = data.kind is DataKind.TFRECORD
+    if records:
+        data = parsed(data, spec, signature.inputs)
+    elif data.kind is DataKind.IMAGES:
+        data = _pictures_as_read(data, spec)
     findings = []
     for wanted in signature.inputs:
+        by_name = spec.inputs.get(wanted.name, wanted.name) in data.by_key
+        if records and len(signature.inputs) == 1 and wanted.dtype == "string" and not by_name:
+            continue  # it takes the whole examples
         column = _column_for(wanted, data, spec, alone=len(signature.inputs) == 1)
         if column is None:
             if data.kind is DataKind.CSV and len(signature.inputs) == 1:
@@ -45,6 +58,14 @@ def check_inputs(data: Dataset, spec: DataSpec, signature: SignatureInfo) -> tup
                 )
             )
     return tuple(findings)
+
+
+def _pictures_as_read(data: Dataset, spec: DataSpec) -> Dataset:
+    """Pictures in the size and the colours that were said; what was not is the model's."""
+    height, width = spec.image_size or (None, None)
+    shape = (height, width, _CHANNELS.get(spec.color))
+    columns = [replace(e, shape=shape) if e.key == "x" else e for e in data.columns]
+    return replace(data, columns=tuple(columns))
 
 
 def _column_for(wanted: TensorInfo, data: Dataset, spec: DataSpec, *, alone: bool) -> Column | None:

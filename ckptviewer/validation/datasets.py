@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ckptviewer.checkpoint.text import plural, printable
 from ckptviewer.storage.byte_source import LocalFile
 from ckptviewer.validation.csv_files import BadDataError, read_csv
 from ckptviewer.validation.protocol import DataKind, DataSpec
+from ckptviewer.validation.tfrecords import FoundFeature, Records, read_records
 
 TRUTHS = ("y", "label", "labels", "target", "targets", "y_true", "y_test", "y_val", "class")
 """Usual names of the truth, the likeliest first; the worker takes the same."""
@@ -51,7 +52,8 @@ class Dataset:
     """What is in the data.
 
     count: how many examples; None where it is not known. classes: of a folder of images, with how
-    many pictures each has. compression: of TFRecords. target: key of the truth; "" for none.
+    many pictures each has. compression, features: of TFRecords. target: key of the truth; "" for
+    none.
     """
 
     kind: DataKind
@@ -60,6 +62,7 @@ class Dataset:
     count: int | None = None
     classes: tuple[tuple[str, int], ...] = ()
     compression: str = ""
+    features: tuple[FoundFeature, ...] = ()
     target: str = ""
     findings: tuple[Finding, ...] = ()
 
@@ -213,8 +216,6 @@ def _csv(spec: DataSpec) -> Dataset:
 
 
 def _tfrecords(spec: DataSpec) -> Dataset:
-    from ckptviewer.validation.tfrecords import Records, read_records
-
     found: list[Records] = []
     for path in spec.paths:
         source = LocalFile(path)
@@ -223,13 +224,14 @@ def _tfrecords(spec: DataSpec) -> Dataset:
         finally:
             source.release()
     first = next((each for each in found if each.features is not None), None)
+    features = first.features if first is not None and first.features else ()
     columns = tuple(
         Column(
             key=feature.name,
             dtype=feature.dtype,
             shape=() if feature.count == 1 else None,
         )
-        for feature in (first.features if first and first.features else ())
+        for feature in features
     )
     counts = [each.count for each in found]
     total = None if None in counts else sum(count or 0 for count in counts)
@@ -250,6 +252,7 @@ def _tfrecords(spec: DataSpec) -> Dataset:
         columns=columns,
         count=total,
         compression=compression,
+        features=features,
         target=target,
         findings=(*findings, *problem),
     )
@@ -265,11 +268,7 @@ def _images(spec: DataSpec) -> Dataset:
     names = [name for name in names if not name.startswith(".")]
     wanted = list(spec.class_names) or names
     classes = tuple((name, _pictures(os.path.join(folder, name))) for name in wanted)
-    findings = [
-        an_error("missing-class", f"There is no folder {name} of a class.", "Add its pictures.")
-        for name in wanted
-        if name not in names
-    ]
+    findings = check_classes(names, spec.class_names) if spec.class_names else []
     empty = [name for name, count in classes if not count and name in names]
     if not names:
         findings.append(
@@ -299,6 +298,30 @@ def _images(spec: DataSpec) -> Dataset:
         target="y",
         findings=tuple(findings),
     )
+
+
+def check_classes(folders: Sequence[str], names: Sequence[str]) -> list[Finding]:
+    """What keeps Keras from reading `folders` as classes of these names: each has to be of one."""
+    missing = [name for name in names if name not in set(folders)]
+    unnamed = [name for name in folders if name not in set(names)]
+    findings = []
+    if missing:
+        findings.append(
+            an_error(
+                "missing-class",
+                f"There is no folder of the class {listed(missing)}.",
+                "Add its pictures, or leave the class out.",
+            )
+        )
+    if unnamed:
+        findings.append(
+            an_error(
+                "unnamed-class",
+                f"The folder {listed(unnamed)} is of no class that was named.",
+                "Name it, or take the folder out.",
+            )
+        )
+    return findings
 
 
 def _pictures(folder: str) -> int:
@@ -340,16 +363,7 @@ def _with_counts_checked(data: Dataset) -> Dataset:
         (count,) = counts
     if count == 0 or (not data.columns and count is None):
         findings.append(an_error("no-examples", "The data has no examples.", "Choose other data."))
-    return Dataset(
-        kind=data.kind,
-        paths=data.paths,
-        columns=data.columns,
-        count=count,
-        classes=data.classes,
-        compression=data.compression,
-        target=data.target,
-        findings=tuple(findings),
-    )
+    return replace(data, count=count, findings=tuple(findings))
 
 
 def describe(data: Dataset) -> str:

@@ -119,7 +119,8 @@ class Preprocessing:
 class Feature:
     """One feature of a tf.train.Example: parsed as a tensor of this dtype and shape.
 
-    encoded: "" for plain values; "image" for an encoded picture, "raw" for the tensor's bytes.
+    encoded: "" for plain values; "image" for an encoded picture, "raw" for the tensor's bytes, in
+        which an axis of 0 is free.
     """
 
     name: str

@@ -21,16 +21,22 @@ _LARGEST_EXAMPLE = 64 << 20
 _UNPACKED_BYTES = 64 << 20
 _PACKED_READ_BYTES = 64 << 20
 _REMEDY = "Copy the file again; was it written with a compression, then say which."
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
+_PICTURE_BYTES = 4
 _KINDS = {1: "string", 2: "float32", 3: "int64"}
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFeature:
-    """A feature of an example. count: how many values the first example has of it."""
+    """A feature of an example. count: how many values the first example has of it.
+
+    picture: whether the first of them is an encoded picture.
+    """
 
     name: str
     dtype: str
     count: int
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +166,19 @@ def features_of(record: bytes) -> tuple[FoundFeature, ...] | None:
 
 
 def _feature(pair: memoryview) -> FoundFeature:
-    name, dtype, count = "", "", 0
+    name, dtype, count, first = "", "", 0, b""
     for number, _, _, content in fields(pair):
         if number == 1:
             name = bytes(content).decode("utf-8")
         elif number == 2:
             for kind, _, _, values in fields(content):
                 dtype = _KINDS.get(kind, "")
-                count = sum(_values(dtype, *each) for each in fields(values))
-    return FoundFeature(name, dtype, count)
+                count = 0
+                for each in fields(values):
+                    count += _values(dtype, *each)
+                    if count == 1 and dtype == "string":
+                        first = bytes(each[3][:_PICTURE_BYTES])
+    return FoundFeature(name, dtype, count, first.startswith(_PICTURES))
 
 
 def _values(dtype: str, number: int, wire: int, value: int, content: memoryview) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +24,12 @@ from ckptviewer.validation.datasets import (
     inspect_data,
     kind_of,
 )
-from ckptviewer.validation.protocol import DataKind, DataSpec, SignatureInfo, TensorInfo
+from ckptviewer.validation.features import guessed_features
+from ckptviewer.validation.plain import to_plain
+from ckptviewer.validation.protocol import DataKind, DataSpec, Feature, SignatureInfo, TensorInfo
 from ckptviewer.validation.tfrecords import FoundFeature, features_of, read_records
+from ckptviewer.validation.worker import records
+from ckptviewer.validation.worker.model import Model, Signature, Tensor
 from tests import builders  # noqa: F401 - TensorFlow, quietly
 
 tf = pytest.importorskip("tensorflow")
@@ -164,6 +170,75 @@ def test_records(tmp_path: Path) -> None:
     assert not look(write_records(tmp_path / "empty.tfrecord", 0)).sound
 
 
+def bytes_feature(value: bytes) -> Any:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "keys"),
+    [
+        ((None, 2, 2, 1), "float32", {"picture": "png"}),
+        ((None, 2, 2, 1), "float32", {"picture": "raw"}),
+        ((None, 2, 2, 1), "float32", {"picture": "flat"}),
+        ((None, None, None, 3), "uint8", {"picture": "png"}),
+        ((None, 3), "int64", {"picture": "flat"}),
+        ((None,), "string", {"picture": "png"}),
+        (None, "float32", {"picture": "flat"}),
+        ((None, 4), "float32", {}),
+    ],
+)
+def test_features_are_guessed_as_the_worker_does(
+    shape: tuple[int | None, ...] | None, dtype: str, keys: dict[str, str], tmp_path: Path
+) -> None:
+    values = {
+        "png": bytes_feature(PNG),
+        "raw": bytes_feature(np.zeros(4, "f4").tobytes()),
+        "flat": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5] * 4)),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[1])),
+    }
+    whole = tf.train.Example(features=tf.train.Features(feature=values))
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(whole.SerializeToString())
+    data = look(tmp_path / "a.tfrecord")
+    name = "picture" if keys else "flat"
+    ours = guessed_features(data, [TensorInfo(name=name, dtype=dtype, shape=shape)], keys)
+    model = Model()
+    model.signature = Signature("", (Tensor(name, dtype, shape),), ())
+    theirs = records._guessed(whole, {"inputs": keys, "target": ""}, model)
+    assert [to_plain(each) for each in ours] == [{**e, "shape": list(e["shape"])} for e in theirs]
+
+
+def test_what_is_decoded_fits(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "a.tfrecord")
+    data = look(path)
+
+    def wrong(spec: DataSpec, shape: tuple[int | None, ...], dtype: str = "float32") -> list[str]:
+        taken = SignatureInfo(name="", inputs=(TensorInfo(name="in", dtype=dtype, shape=shape),))
+        return [each.code for each in check_inputs(data, spec, taken)]
+
+    spec = DataSpec(kind=DataKind.TFRECORD, paths=(str(path),), inputs={"in": "name"})
+    assert wrong(spec, (None, 2, 2)) == [], "bytes are the tensor's own"
+    given = Feature(name="name", dtype="float32", shape=(3, 2), encoded="raw")
+    assert wrong(replace(spec, features=(given,)), (None, 2, 2)) == ["wrong-shape"]
+    text = Feature(name="name", dtype="string")
+    assert wrong(replace(spec, features=(text,)), (None, 2, 2)) == ["wrong-shape", "wrong-dtype"]
+    assert wrong(replace(spec, inputs={}), (None,), "string") == [], "it takes whole examples"
+
+
+def test_pictures_have_to_be_read_as_the_model_takes_them(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "1.png").write_bytes(PNG)
+    data = look(tmp_path)
+    for size, color, codes_ in (
+        (None, "", []),
+        ((8, 8), "grayscale", []),
+        ((8, 9), "", ["wrong-shape"]),
+        (None, "rgb", ["wrong-shape"]),
+    ):
+        spec = DataSpec(kind=DataKind.IMAGES, image_size=size, color=color)
+        assert [each.code for each in check_inputs(data, spec, PICTURE)] == codes_
+
+
 @pytest.mark.parametrize("compression", ["GZIP", "ZLIB"])
 def test_packed_records(compression: str, tmp_path: Path) -> None:
     path = write_records(tmp_path / "a.tfrecord", compression=compression)
@@ -218,7 +293,11 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     assert data.count == 5
     assert codes(data) == {"empty-class"}
     assert describe(data) == "5 examples of 3 classes"
-    assert codes(look(tmp_path, class_names=("cats", "cows"))) == {"missing-class"}
+    named = look(tmp_path, class_names=("cats", "cows", "dogs"))
+    assert codes(named) == {"missing-class", "unnamed-class"}
+    (birds,) = [each for each in named.findings if each.code == "unnamed-class"]
+    assert "birds" in birds.message
+    assert look(tmp_path, class_names=("dogs", "cats", "birds")).sound
     (tmp_path / "flat").mkdir()
     assert "no-classes" in codes(look(tmp_path / "flat"))
 

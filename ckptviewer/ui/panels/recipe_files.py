@@ -63,13 +63,15 @@ class RecipeFiles(QObject):
 
     def copy_command(self) -> None:
         """Put the command line of this validation on the clipboard."""
-        from ckptviewer.validation.command import command_line
+        from ckptviewer.validation.command import command_line, only_in_recipes
 
         recipe = self._recipe()
         if recipe is not None:
             text = command_line(recipe, gain_runs=self._gain_runs())
             QGuiApplication.clipboard().setText(text)
-            self.told.emit("Copied the command line")
+            missing = ", ".join(only_in_recipes(recipe))
+            but = f"; only a recipe can say {missing}" if missing else ""
+            self.told.emit(f"Copied the command line{but}")
 
     def ask_where(self) -> None:
         """Ask where to save the set-up, and save it."""

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.path_box import PathBox
+from ckptviewer.ui.panels.setup_data import DataReading
 from ckptviewer.ui.panels.setup_parts import (
     Choice,
     FieldNote,
@@ -53,6 +54,7 @@ class SetupFields(QWidget):
         self.data = PathBox("Validation data", "npz, npy, CSV, TFRecord, a folder", _NO_DATA)
         self.data_note = FieldNote()
         self.inputs = Inputs(self._take_inputs)
+        self.reading = DataReading(self._take_inputs)
         self.batch_size = Number("Batch size", 1, 1_000_000, 32)
         self.limit = Number("Examples at most", 0, _MOST, 0, "all")
         self.scale, self.offset = QLineEdit(), QLineEdit()
@@ -71,7 +73,7 @@ class SetupFields(QWidget):
         self._lay_out()
 
     def _take_inputs(self) -> None:
-        """Another key was chosen for an input, or for the truth."""
+        """Another key was chosen for an input, or for the truth, or how the data is read."""
 
     def _show_against(self, path: str) -> None:
         """What belongs to a second checkpoint is shown where there is one."""
@@ -194,7 +196,7 @@ class SetupFields(QWidget):
             edit.setAccessibleName(name)
             edit.setPlaceholderText(hint)
         more = _grid(("Multiply inputs by", self.scale), ("then add", self.offset))
-        section.add(self.data, self.data_note, self.inputs)
+        section.add(self.data, self.data_note, self.inputs, self.reading)
         section.column.addLayout(row)
         section.add(Fold("Preprocessing", _holder(more)))
         return section

@@ -179,6 +179,7 @@ class ValidationSetup(SetupFields):
             self.python.set_path(recipe.python)
         self.against.set_path(recipe.against)
         self.model.set_path(recipe.model.path)
+        self.reading.take(data)
         self._several = data.paths if data is not None else ()
         random = data is not None and data.kind.value == RANDOM
         self.data.set_path(RANDOM if random else os.pathsep.join(self._several))
@@ -206,6 +207,8 @@ class ValidationSetup(SetupFields):
             return "Choose a model first." if not self.model.path else "The model is looked at."
         if self.data_note.has_problem:
             return "The data has to be put right."
+        if self.reading.problem():
+            return "How the data is read has to be put right."
         if self.data_paths and (self._seen is None or self._seen.paths != self.data_paths):
             return "The data is looked at."
         return ""
@@ -263,6 +266,7 @@ class ValidationSetup(SetupFields):
         spec = self._seen.spec
         if base.data is not None and base.data.paths == spec.paths and base.data.kind is spec.kind:
             spec = replace(base.data, compression=spec.compression)
+        spec = self.reading.applied(spec)
         target = self.inputs.target
         scale, offset = self.scale.text().strip(), self.offset.text().strip()
         plain = Preprocessing(
@@ -272,7 +276,7 @@ class ValidationSetup(SetupFields):
         others = tuple(each for each in spec.preprocessing if each.key)
         return replace(
             spec,
-            inputs=self.inputs.inputs,
+            inputs=self._mapping(),
             target="" if target == self._seen.dataset.target else target,
             batch_size=self.batch_size.value(),
             limit=self.limit.value() or None,
@@ -289,6 +293,12 @@ class ValidationSetup(SetupFields):
         found = [each for each in self._info.signatures if each.name == chosen]
         return next(iter(found or self._info.signatures), None)
 
+    def _mapping(self) -> dict[str, str]:
+        """Input to key; while the inputs are not known, as the recipe has it."""
+        if self._called() is None and self._base is not None and self._base.data is not None:
+            return dict(self._base.data.inputs)
+        return self.inputs.inputs
+
     def _show_inputs(self) -> None:
         dataset = self._seen.dataset if self._seen is not None else None
         inputs, target = self.inputs.inputs, self.inputs.target
@@ -301,9 +311,11 @@ class ValidationSetup(SetupFields):
         self._tell_ready()
 
     def _tell_ready(self) -> None:
-        called = self._called()
-        if called is not None and self._seen is not None and self._seen.dataset.sound:
-            self._check_fit(self._seen, called)
+        called, seen = self._called(), self._seen
+        self.reading.show_data(seen, called, self._mapping(), self.inputs.target)
+        sound = seen is not None and seen.dataset.sound and not self.reading.problem()
+        if called is not None and seen is not None and sound:
+            self._check_fit(seen, called)
         problem = self.problem()
         self.run.setEnabled(not problem)
         self.run.setToolTip(problem or "Load the model, restore, read back, run the data (F5)")
@@ -314,7 +326,7 @@ class ValidationSetup(SetupFields):
         from ckptviewer.validation.data_fit import check_inputs
         from ckptviewer.validation.datasets import describe
 
-        spec = replace(seen.spec, inputs=self.inputs.inputs)
+        spec = self.reading.applied(replace(seen.spec, inputs=self.inputs.inputs))
         wrong = [
             f"{each.message} {each.remedy}" for each in check_inputs(seen.dataset, spec, called)
         ]

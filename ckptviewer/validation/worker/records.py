@@ -117,7 +117,8 @@ def _parsing(features: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, 
 def _decoder(encoded: str, dtype: Any, shape: list[int]) -> Any:
     tf = tensorflow()
     if encoded == "raw":
-        return lambda data: tf.reshape(tf.io.decode_raw(data, dtype), shape)
+        free = [size or -1 for size in shape]  # as many as there are, where a model takes any
+        return lambda data: tf.reshape(tf.io.decode_raw(data, dtype), free)
     channels = shape[-1] if shape else 0
 
     def picture(data: Any) -> Any:
