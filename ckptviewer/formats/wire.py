@@ -14,6 +14,7 @@ from ckptviewer.storage.byte_source import ByteSource
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
+_LARGEST_TAG = 0xFFFFFFFF
 _WINDOW_BYTES = 1 << 16
 
 
@@ -99,6 +100,8 @@ def spans(
             window_start = position
             window = source.read(position, min(_WINDOW_BYTES, stop - position))
         tag, at = varint(window, position - window_start)
+        if tag > _LARGEST_TAG:  # some readers would take it for another field
+            raise DamagedFileError(f"there is no field at byte {position:,}", where=source.name)
         wire = tag & 7
         length = 0
         if wire == VARINT:

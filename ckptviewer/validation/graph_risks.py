@@ -6,13 +6,14 @@ graph.proto, node_def.proto, function.proto.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.formats.saved_model_text import looks_like_text
 from ckptviewer.formats.wire import Span, spans
 from ckptviewer.storage.byte_source import ByteSource, LocalFile
+from ckptviewer.validation.graph_text import operations_in_text
 from ckptviewer.validation.protocol import ModelKind
 from ckptviewer.validation.risks import Level, Risk, gathered
 
@@ -22,9 +23,6 @@ _NODE, _LIBRARY = 1, 2  # of a GraphDef
 _FUNCTION, _FUNCTION_NODE = 1, 3  # of a library, and of a function in it
 _NODE_NAME, _NODE_OP = 1, 2
 _LONGEST_NAME = 1 << 12
-_TEXT_PIECE = 4 << 20
-_TEXT_OVERLAP = 4096
-_TEXT_OP = re.compile(rb"""\bop\s*:\s*["']([A-Za-z0-9_>.]+)["']""")
 
 _PYTHON = "Python functions of the process are called by {count}"
 _READS = "Files are read by {count}"
@@ -110,10 +108,26 @@ def graph_risks(path: str, kind: ModelKind, cancel: CancelToken) -> list[Risk]:
 def _operations(
     source: ByteSource, kind: ModelKind, cancel: CancelToken
 ) -> Iterator[tuple[str, str]]:
-    """The risky operations, each with its node's name."""
-    if looks_like_text(source.read(0, min(source.size, 4096))) or _is_text(source):
-        yield from _in_text(source, cancel)
-        return
+    """The risky operations, each with its node's name.
+
+    What begins as text may be binary all the same, and then TensorFlow reads that: it is looked at
+    both ways.
+    """
+    is_text = looks_like_text(source.read(0, min(source.size, 4096))) or _is_text(source)
+    if is_text:
+        for operation in operations_in_text(source, cancel):
+            if operation in RISKY:
+                yield operation, ""
+    try:
+        yield from _in_binary(source, kind, cancel)
+    except DamagedFileError:
+        if not is_text:
+            raise
+
+
+def _in_binary(
+    source: ByteSource, kind: ModelKind, cancel: CancelToken
+) -> Iterator[tuple[str, str]]:
     graphs = [Span(_META_GRAPHS, 0, source.size)]
     if kind is ModelKind.SAVED_MODEL:
         graphs = [each for each in spans(source, 0, source.size) if each.number == _META_GRAPHS]
@@ -139,16 +153,15 @@ def _nodes(source: ByteSource, graph: Span) -> Iterator[Span]:
 
 
 def _risky(source: ByteSource, node: Span) -> Iterator[tuple[str, str]]:
+    """The node's operation, where it is risky: of several the last counts, as to protobuf."""
     name = operation = ""
     for part in spans(source, node.start, node.stop):
-        if part.number in (_NODE_NAME, _NODE_OP) and part.stop - part.start <= _LONGEST_NAME:
-            text = source.read(part.start, part.stop - part.start).decode("utf-8", "replace")
+        if part.number in (_NODE_NAME, _NODE_OP):
+            text = source.read(part.start, min(part.stop - part.start, _LONGEST_NAME))
             if part.number == _NODE_NAME:
-                name = text
+                name = text.decode("utf-8", "replace")
             else:
-                operation = text
-                if operation not in RISKY:
-                    return
+                operation = text.decode("utf-8", "replace")
     if operation in RISKY:
         yield operation, name
 
@@ -157,15 +170,3 @@ def _is_text(source: ByteSource) -> bool:
     """Whether a `.meta` file was written as text."""
     start = source.read(0, min(source.size, 64)).lstrip()
     return start.startswith((b"meta_info_def", b"graph_def", b"saver_def", b"collection_def"))
-
-
-def _in_text(source: ByteSource, cancel: CancelToken) -> Iterator[tuple[str, str]]:
-    position = 0
-    while position < source.size:
-        cancel.raise_if_cancelled()
-        data = source.read(position, min(_TEXT_PIECE + _TEXT_OVERLAP, source.size - position))
-        for match in _TEXT_OP.finditer(data):
-            operation = match[1].decode("ascii")
-            if operation in RISKY and match.start() < _TEXT_PIECE:
-                yield operation, ""
-        position += _TEXT_PIECE

@@ -6,15 +6,18 @@ The configuration is read as plain JSON; nothing is ever made of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ckptviewer.checkpoint.errors import DamagedFileError, NotACheckpointError
 from ckptviewer.formats.hdf5 import Hdf5File
+from ckptviewer.formats.hdf5_metadata import SIGNATURE
 from ckptviewer.formats.keras_archive import CONFIG
 from ckptviewer.formats.keras_config import MAX_JSON_BYTES, bounded_json
 from ckptviewer.storage.byte_source import ByteSource, LocalFile
-from ckptviewer.storage.zip_member import open_member, read_archive
+from ckptviewer.storage.zip_directory import LostDirectoryError, read_directory
+from ckptviewer.storage.zip_member import Archive, open_member, read_archive
 from ckptviewer.validation.risks import Level, Risk, gathered
 
 _OWN_MODULES = ("keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "builtins")
@@ -72,9 +75,9 @@ def _configuration(path: str) -> Any:
         return _json(LocalFile(Path(path) / CONFIG))
     source = LocalFile(path)
     try:
-        start = source.read(0, min(8, source.size))
-        if start.startswith(b"PK"):
-            member = read_archive(source).members.get(CONFIG)
+        archive = _archive_in(source)
+        if archive is not None:
+            member = archive.members.get(CONFIG)
             if member is None:
                 raise NotACheckpointError(f"the archive has no {CONFIG}", where=path)
             return _json(open_member(source, member))
@@ -88,6 +91,39 @@ def _configuration(path: str) -> Any:
         return bounded_json(text, path)
     finally:
         source.release()
+
+
+def _archive_in(source: ByteSource) -> Archive | None:
+    """The archive that the file is; None where it is none.
+
+    Raises DamagedFileError for what could be taken for one and for HDF5 as well: the file's name
+    and the version of Keras decide then what is loaded.
+    """
+    if source.read(0, min(2, source.size)) != b"PK":
+        with suppress(LostDirectoryError):
+            read_directory(source)
+            raise _two_things(source)
+        return None
+    archive = read_archive(source)
+    # The weights in an archive are HDF5, and may by chance begin where a file of HDF5 may.
+    is_keras = source.name.endswith(".keras")
+    if not archive.is_complete or (not is_keras and _holds_hdf5(source)):
+        raise _two_things(source)
+    return archive
+
+
+def _holds_hdf5(source: ByteSource) -> bool:
+    """Whether a library that looks for HDF5 finds it: it may stand behind a block of the user's."""
+    at = 0
+    while at + len(SIGNATURE) <= source.size and source.read(at, len(SIGNATURE)) != SIGNATURE:
+        at = max(512, at * 2)
+    return at + len(SIGNATURE) <= source.size
+
+
+def _two_things(source: ByteSource) -> DamagedFileError:
+    return DamagedFileError(
+        "it may be taken for an archive, and for something else", where=source.name
+    )
 
 
 def _json(source: ByteSource) -> Any:

@@ -115,6 +115,93 @@ def test_a_damaged_graph_is_unknown_and_not_harmless(tmp_path: Path, corpus: Pat
     assert found.is_risky
 
 
+def message(*fields: tuple[int, bytes]) -> bytes:
+    """A protobuf message of these fields, each shorter than 128 bytes or of two bytes' length."""
+    made = b""
+    for number, content in fields:
+        length = len(content)
+        size = bytes([length]) if length < 128 else bytes([length & 127 | 128, length >> 7])
+        made += bytes([number << 3 | 2]) + size + content
+    return made
+
+
+def saved_model(*nodes: bytes) -> bytes:
+    return message((2, message((2, message(*((1, node) for node in nodes))))))
+
+
+def test_of_two_operations_of_a_node_the_last_counts(tmp_path: Path) -> None:
+    """So it is to protobuf: a harmless name in front hides nothing."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    node = message((1, b"n"), (2, b"Const"), (2, b"PyFunc"), (1, b"m"))
+    data = saved_model(node, message((2, b"ReadFile"), (2, b"Const")))
+    read = saved_model_pb2.SavedModel.FromString(data).meta_graphs[0].graph_def.node
+    assert [(each.op, each.name) for each in read] == [("PyFunc", "m"), ("Const", "")]
+    (tmp_path / "saved_model.pb").write_bytes(data)
+    (risk,) = review(ModelKind.SAVED_MODEL, tmp_path).risks
+    assert (risk.code, risk.places) == ("calls-python", ("PyFunc (m)",))
+
+
+@pytest.mark.parametrize(
+    ("start", "size"), [(b"x\nmeta_graphs { # ", ord("#")), (b"graph_def: ", ord(" "))]
+)
+def test_what_begins_as_text_hides_no_binary_graph(start: bytes, size: int, tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    begin = message((1, start.ljust(size, b"#")))
+    data = begin + saved_model(message((1, b"n"), (2, b"PyFunc")))
+    read = saved_model_pb2.SavedModel.FromString(data)
+    assert read.meta_graphs[0].graph_def.node[0].op == "PyFunc"
+    (tmp_path / "saved_model.pb").write_bytes(data)
+    assert "calls-python" in by_code(review(ModelKind.SAVED_MODEL, tmp_path))
+
+
+def test_a_field_beyond_all_fields_is_unknown_and_not_harmless(tmp_path: Path) -> None:
+    """Its number cut to 32 bits would be that of a graph."""
+    data = saved_model(message((2, b"PyFunc")))
+    (tmp_path / "saved_model.pb").write_bytes(b"\x92\x80\x80\x80\x10" + data[1:])
+    assert "not-looked-at" in by_code(review(ModelKind.SAVED_MODEL, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        'op: "PyFunc"',
+        "op:'Py' \"Func\"",
+        'op: "PyF\\x75nc"',
+        'op : # "Const"\n "Py" # more\n "Fun\\143"',
+        'name: "op: \'" op: "PyFunc" device: "\'"',
+        'name: "\\"" op: "PyFunc" # "\n',
+        "device: '" + "x" * 4_000_000 + "' op" + " " * 300_000 + ": 'PyFunc'",
+    ],
+)
+def test_operations_in_text_as_protobuf_reads_them(node: str, tmp_path: Path) -> None:
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    text = f"meta_graphs {{ graph_def {{ node {{ {node} }} node {{ op: 'Const' }} }} }}"
+    read = text_format.Parse(text, saved_model_pb2.SavedModel())
+    assert read.meta_graphs[0].graph_def.node[0].op == "PyFunc"
+    (tmp_path / "saved_model.pbtxt").write_text(text)
+    (risk,) = review(ModelKind.SAVED_MODEL, tmp_path).risks
+    assert (risk.code, risk.count) == ("calls-python", 1)
+
+
+@pytest.mark.parametrize(
+    "node", ["name: \"op: 'PyFunc'\"", "# op: 'PyFunc'\n op: 'Const'", "shop: 'PyFunc'"]
+)
+def test_what_only_looks_like_an_operation_is_none(node: str, tmp_path: Path) -> None:
+    text = f"meta_graphs {{ graph_def {{ node {{ {node} }} }} }}"
+    (tmp_path / "saved_model.pbtxt").write_text(text)
+    assert review(ModelKind.SAVED_MODEL, tmp_path).risks == ()
+
+
+def test_text_that_is_too_long_to_be_looked_at_is_unknown(tmp_path: Path) -> None:
+    text = "meta_graphs { graph_def { node { op #" + "x" * 5_000_000 + "\n : 'PyFunc' } } }"
+    (tmp_path / "saved_model.pbtxt").write_text(text)
+    assert set(by_code(review(ModelKind.SAVED_MODEL, tmp_path))) == {"not-looked-at"}
+
+
 # Keras
 
 
@@ -228,6 +315,26 @@ def test_depth_without_end(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("config.json", "[" * 100_000)
     assert by_code(review(ModelKind.KERAS, path))["not-looked-at"].level is Level.UNKNOWN
+
+
+def test_what_is_an_archive_and_hdf5_is_unknown(tmp_path: Path) -> None:
+    """The name decides which of the two Keras loads, and which name it is depends on Keras."""
+    import h5py
+
+    risky, plain = model_with(layer("Lambda", name="x")), json.dumps(model_with())
+    harmless = archive(tmp_path / "plain.keras", model_with()).read_bytes()
+    with h5py.File(tmp_path / "behind.h5", "w", userblock_size=1024) as file:
+        file.attrs["model_config"] = json.dumps(risky)
+    data = (tmp_path / "behind.h5").read_bytes()
+    (tmp_path / "behind.h5").write_bytes(harmless.ljust(1024, b"\0") + data[1024:])
+    with h5py.File(tmp_path / "before.keras", "w") as file:
+        file.attrs["model_config"] = plain
+    with open(tmp_path / "before.keras", "ab") as file:
+        file.write(archive(tmp_path / "risky.keras", risky).read_bytes())
+    assert zipfile.is_zipfile(tmp_path / "before.keras")
+    assert h5py.is_hdf5(tmp_path / "behind.h5")
+    for name in ("before.keras", "behind.h5"):
+        assert set(by_code(review(ModelKind.KERAS, tmp_path / name))) == {"not-looked-at"}, name
 
 
 # Python
