@@ -12,40 +12,34 @@ import hashlib
 import os
 import re
 import sqlite3
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Self, TypeVar
 
-T = TypeVar("T")
+from ckptviewer.storage.database import Damaged, Database, Schema, storable, transaction
 
 SCHEMA = 1
 """Raise it when the tables, or what the bytes mean, change: old databases are dropped."""
 
 LIMIT_BYTES = 256 << 20
 
-_BUSY_SECONDS = 2.0
 _SETTLE_SECONDS = 2.0
 _KEYS_AT_ONCE = 500
-_PASSING = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-}
 _SHARD = re.compile(r"-[?*\d]+-of-[?*\d]+$")
-_TABLES = """
-CREATE TABLE owner (
+_SCHEMA = Schema(
+    version=SCHEMA,
+    tables=("entry", "owner"),
+    statements=(
+        """CREATE TABLE owner (
     id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, used REAL NOT NULL,
-    bytes INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE entry (
+    bytes INTEGER NOT NULL DEFAULT 0)""",
+        """CREATE TABLE entry (
     owner INTEGER NOT NULL REFERENCES owner (id), key TEXT NOT NULL, value BLOB NOT NULL,
-    crc INTEGER NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID;
-"""
+    crc INTEGER NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID""",
+    ),
+    pragmas=("journal_mode = WAL", "synchronous = NORMAL"),
+)
 
 
 def default_path() -> Path:
@@ -114,7 +108,7 @@ def has_settled(path: str | os.PathLike[str]) -> bool:
     return time.time() - newest > _SETTLE_SECONDS
 
 
-class Cache:
+class Cache(Database):
     """Bytes by (identity, key); the identities used longest ago go when there is no room.
 
     May be used from several threads, and by several processes at once.
@@ -122,22 +116,13 @@ class Cache:
 
     def __init__(self, path: Path | None = None, *, limit_bytes: int = LIMIT_BYTES) -> None:
         """limit_bytes: of all values together. Never raises; see `trouble`."""
-        self.path = path or default_path()
-        self.trouble = ""
         self._limit = limit_bytes
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        try:
-            self._connection = self._open()
-        except (sqlite3.Error, OSError) as error:
-            self.trouble = str(error)
-            if not _will_pass(error):
-                self._start_anew()
+        super().__init__(path or default_path(), _SCHEMA)
 
     def get_many(self, identity: str, keys: Iterable[str]) -> dict[str, bytes]:
         """The values of those keys that there are."""
-        wanted = {_storable(key): key for key in keys}
-        found = self._do(lambda connection: _select(connection, identity, list(wanted)))
+        wanted = {storable(key): key for key in keys}
+        found = self.ask(lambda connection: _select(connection, identity, list(wanted)))
         return {wanted[key]: value for key, value in (found or {}).items()}
 
     def put_many(self, identity: str, values: Mapping[str, bytes]) -> None:
@@ -145,75 +130,11 @@ class Cache:
         size = sum(map(len, values.values()))
         if not values or size > self._limit:
             return
-        self._do(lambda connection: _insert(connection, identity, values, self._limit))
+        self.ask(lambda connection: _insert(connection, identity, values, self._limit))
 
     def clear(self) -> None:
         """Forget everything."""
-        self._do(_delete_all)
-
-    def close(self) -> None:
-        """Give the file back; afterwards the cache is empty. Closing twice is harmless."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Work with the database, one thread at a time; None where it cannot be done."""
-        with self._lock:
-            if self._connection is None:
-                return None
-            try:
-                return work(self._connection)
-            except (sqlite3.Error, _Damaged) as error:
-                self.trouble = str(error)
-                if not _will_pass(error):
-                    self._start_anew()
-                return None
-
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA:
-                _create_tables(connection)
-            connection.execute("SELECT count(*) FROM owner").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _start_anew(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        try:
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            self._connection = self._open()
-        except (sqlite3.Error, OSError) as error:
-            self.trouble = str(error)
-
-
-class _Damaged(Exception):
-    """The database was readable, its content was not what was written."""
-
-
-def _will_pass(error: Exception) -> bool:
-    """Whether the database itself may be sound: it is locked, or there is no room or right."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, OSError) or (code is not None and code & 0xFF in _PASSING)
+        self.ask(_delete_all)
 
 
 def _select(connection: sqlite3.Connection, identity: str, keys: list[str]) -> dict[str, bytes]:
@@ -230,7 +151,7 @@ def _select(connection: sqlite3.Connection, identity: str, keys: list[str]) -> d
         )
         for key, value, crc in rows.fetchall():
             if not isinstance(value, bytes) or zlib.crc32(value) != crc:
-                raise _Damaged("a value does not match its checksum")
+                raise Damaged("a value does not match its checksum")
             found[key] = value
     connection.execute("UPDATE owner SET used = ? WHERE id = ?", (time.time(), owner[0]))
     return found
@@ -239,7 +160,7 @@ def _select(connection: sqlite3.Connection, identity: str, keys: list[str]) -> d
 def _insert(
     connection: sqlite3.Connection, identity: str, values: Mapping[str, bytes], limit: int
 ) -> None:
-    with _transaction(connection):
+    with transaction(connection):
         connection.execute(
             "INSERT INTO owner (identity, used) VALUES (?, ?) "
             "ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
@@ -250,7 +171,7 @@ def _insert(
         ).fetchone()
         connection.executemany(
             "INSERT OR REPLACE INTO entry (owner, key, value, crc) VALUES (?, ?, ?, ?)",
-            [(owner, _storable(key), value, zlib.crc32(value)) for key, value in values.items()],
+            [(owner, storable(key), value, zlib.crc32(value)) for key, value in values.items()],
         )
         connection.execute(
             "UPDATE owner SET bytes = (SELECT coalesce(sum(length(value)), 0) FROM entry "
@@ -274,35 +195,7 @@ def _make_room(connection: sqlite3.Connection, limit: int) -> None:
 
 
 def _delete_all(connection: sqlite3.Connection) -> None:
-    with _transaction(connection):
+    with transaction(connection):
         connection.execute("DELETE FROM entry")
         connection.execute("DELETE FROM owner")
     connection.execute("VACUUM")
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _create_tables(connection: sqlite3.Connection) -> None:
-    with _transaction(connection):  # two windows may come here at once: the second finds them made
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == SCHEMA:
-            return
-        for table in ("entry", "owner"):
-            connection.execute(f"DROP TABLE IF EXISTS {table}")
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-
-
-def _storable(key: str) -> str:
-    """The key in a form that UTF-8 can hold: keys may bear bytes that are none."""
-    return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -12,41 +12,37 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ckptviewer.checkpoint.roles import OBJECT_GRAPH_KEY
 from ckptviewer.storage.cache import files_of
+from ckptviewer.storage.database import Damaged, Database, Schema, storable, transaction
 
 if TYPE_CHECKING:
     from ckptviewer.checkpoint.checkpoint import Checkpoint
 
-T = TypeVar("T")
-
 SCHEMA = 1
 MOST_KEPT = 10_000
-_BUSY_SECONDS = 2.0
 _WHOLE_BYTES = 256 << 20
 _MOST_READ_BYTES = 1 << 30
 _SAMPLE_BYTES = 4 << 20
 _SMALL_SAMPLE_BYTES = 4 << 10
 _PIECE_BYTES = 1 << 20
 _MOST_FILES = 10_000
-_PASSING = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-}
-_TABLE = """CREATE TABLE validation (
+_SCHEMA = Schema(
+    version=SCHEMA,
+    tables=("validation",),
+    statements=(
+        """CREATE TABLE validation (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, checkpoint TEXT NOT NULL, model TEXT NOT NULL,
     data TEXT NOT NULL, verdict TEXT NOT NULL, checkpoint_path TEXT NOT NULL,
-    against_path TEXT NOT NULL, document TEXT NOT NULL)"""
-_INDEX = "CREATE INDEX by_what ON validation (model, data, at)"
+    against_path TEXT NOT NULL, document TEXT NOT NULL)""",
+        "CREATE INDEX by_what ON validation (model, data, at)",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,17 +145,11 @@ def _digest_file(file: Path, digest: hashlib.blake2b, budget: int) -> int:
         return 2 * sample
 
 
-class History:
-    """Earlier validations, the newest first. From one thread only; never raises, see `trouble`."""
+class History(Database):
+    """Earlier validations, the newest first. Never raises, see `trouble`."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or default_path()
-        self.trouble = ""
-        self._connection: sqlite3.Connection | None = None
-        try:
-            self._connection = self._open()
-        except (sqlite3.Error, OSError) as error:
-            self._note(error)
+        super().__init__(path or default_path(), _SCHEMA)
 
     def add(self, what: What, document: dict[str, Any], *, at: float | None = None) -> None:
         """Keep a report's document."""
@@ -169,13 +159,13 @@ class History:
             what.model,
             what.data,
             str(document.get("verdict")),
-            _text(document.get("checkpoint")),
-            _text(document.get("against")),
+            storable(str(document.get("checkpoint") or "")),
+            storable(str(document.get("against") or "")),
             json.dumps(document),
         )
 
         def insert(connection: sqlite3.Connection) -> None:
-            with connection:
+            with transaction(connection):
                 connection.execute(
                     "INSERT INTO validation (at, checkpoint, model, data, verdict, "
                     "checkpoint_path, against_path, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -187,7 +177,7 @@ class History:
                     (MOST_KEPT,),
                 )
 
-        self._do(insert)
+        self.ask(insert)
 
     def earlier(self, what: What, limit: int = 20) -> tuple[Earlier, ...]:
         """Earlier validations with this model and this data, of whatever checkpoint."""
@@ -210,85 +200,18 @@ class History:
                 for at, verdict, checkpoint_path, against_path, document, checkpoint in rows
             )
 
-        return self._do(select) or ()
+        return self.ask(select) or ()
 
     def clear(self) -> None:
         """Forget everything."""
-
-        def delete(connection: sqlite3.Connection) -> None:
-            with connection:
-                connection.execute("DELETE FROM validation")
-
-        self._do(delete)
-
-    def close(self) -> None:
-        """Give the file back. Closing twice is harmless."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        if self._connection is None:
-            return None
-        try:
-            return work(self._connection)
-        except (sqlite3.Error, _Damaged) as error:
-            self._note(error)
-            return None
-
-    def _note(self, error: Exception) -> None:
-        """Tell what went wrong, and begin anew where the file itself is no good."""
-        self.trouble = str(error)
-        code = getattr(error, "sqlite_errorcode", None)
-        if isinstance(error, OSError) or (code is not None and code & 0xFF in _PASSING):
-            return
-        self.close()
-        try:
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            self._connection = self._open()
-        except (sqlite3.Error, OSError) as again:
-            self.trouble = str(again)
-
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
-        try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA:
-                with connection:
-                    connection.execute("DROP TABLE IF EXISTS validation")
-                    connection.execute(_TABLE)
-                    connection.execute(_INDEX)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA}")
-            connection.execute("SELECT count(*) FROM validation").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-class _Damaged(Exception):
-    """The database was readable, its content was not what was written."""
+        self.ask(lambda connection: connection.execute("DELETE FROM validation"))
 
 
 def _document(text: object) -> dict[str, Any]:
     try:
         found = json.loads(str(text))
     except ValueError as error:
-        raise _Damaged("a report in it is no JSON") from error
+        raise Damaged("a report in it is no JSON") from error
     if not isinstance(found, dict):
-        raise _Damaged("a report in it is no object")
+        raise Damaged("a report in it is no object")
     return found
-
-
-def _text(value: object) -> str:
-    """Text that SQLite can hold: paths may bear bytes that are no UTF-8."""
-    text = str(value or "")
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

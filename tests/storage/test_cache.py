@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ckptviewer.storage import cache as cache_module
+from ckptviewer.storage import database
 from ckptviewer.storage.cache import Cache, files_of, has_settled, identity_of
 
 
@@ -109,7 +110,7 @@ def test_where_it_cannot_be_it_is_empty_and_nothing_is_raised(tmp_path: Path) ->
 
 
 def test_a_locked_one_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.01)
     with Cache(path) as cache:
         cache.put_many("a", {"x": b"1"})
         other = sqlite3.connect(path, isolation_level=None)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ckptviewer.formats.resolve import open_checkpoint
+from ckptviewer.storage import database
 from ckptviewer.validation import history as module
 from ckptviewer.validation.history import (
     History,
@@ -110,7 +111,7 @@ def test_where_it_cannot_lie_it_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_locked_one_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.01)
     with History(path) as history:
         history.add(WHAT, document())
         holder = sqlite3.connect(path)
