@@ -65,7 +65,8 @@ for copy in copy.ckpt copy.safetensors copy.weights.h5 copy.npz; do
     check "export writes $copy and reads it back" '"verified": true' "${found:-$said}"
     check "$copy opens" 0 "$(as_tester "ckptviewer list ~/copies/$copy" >/dev/null 2>&1; echo $?)"
 done
-for words in "doctor model" "rescue model ~/copies/rescued" "average model other ~/copies/mean" \
+for words in "stats /trial/demo/digits.keras" "stats ~/copies/copy.weights.h5" "doctor model" \
+    "rescue model ~/copies/rescued" "average model other ~/copies/mean" \
     "compare model model --html ~/copies/report.html" "prune ~/steps --keep-last 1 --yes"; do
     check "ckptviewer $words" 0 "$(as_tester "ckptviewer $words" >/trial/said.log 2>&1; echo $?)"
 done
