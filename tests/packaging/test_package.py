@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import plistlib
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from ckptviewer.analysis import difference_numpy, kernel, kernel_numpy, kernel_shipped
 from ckptviewer.analysis.difference import Tolerance
@@ -108,6 +112,26 @@ def test_package_asks_for_every_library_that_qt_may_miss() -> None:
     names = {word.strip(",") for word in depends.split()}
     # No part of Qt that is shipped is linked with these.
     assert set(_PACKAGES.values()) - names <= {"libzstd1", "libglx0"}
+
+
+def test_frozen_program_has_every_library_that_it_or_one_of_them_needs() -> None:
+    recipe = ast.parse((CHECKOUT / "packaging" / "ckptviewer.spec").read_text(encoding="utf-8"))
+    (left_out,) = (
+        ast.literal_eval(node.value)
+        for node in recipe.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NOT_OURS"
+    )
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names: set[str] = set()
+    asked = [Requirement(line) for line in project["dependencies"]]
+    while asked:
+        needed = asked.pop()
+        if needed.name in names or (needed.marker and not needed.marker.evaluate({"extra": ""})):
+            continue
+        names.add(needed.name)
+        asked += map(Requirement, requires(needed.name) or ())
+    assert {"h5py", "pyfive", "numpy"} <= names
+    assert names & set(left_out) == {"numba", "llvmlite"}  # shipped loops are in their place
 
 
 def test_scripts_of_the_trial_are_sound() -> None:
