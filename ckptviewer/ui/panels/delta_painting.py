@@ -6,7 +6,6 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter
 
 from ckptviewer.analysis.comparison import LETTERS, Status
-from ckptviewer.analysis.sketch import Sketch
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.models.delta_rows import DeltaColumn, DeltaRowsModel
@@ -126,15 +125,6 @@ class DeltaPainter(RowPainter):
         sketch = model.compared.sketch(item, side) if isinstance(item, int) else None
         if sketch is not None:
             self.paint_sketch(painter, rect, sketch, side_colour(self._appearance.theme, side))
-
-    def paint_sketch(self, painter: QPainter, rect: QRect, sketch: Sketch, colour: QColor) -> None:
-        """Paint a small histogram, or the text that stands for it."""
-        if not sketch.heights:
-            painter.setPen(QColor(self._appearance.theme.muted))
-            painter.setFont(self._appearance.small_font)
-            draw_text(painter, rect, sketch.text, Qt.AlignmentFlag.AlignLeft)
-            return
-        self.paint_bars(painter, rect, sketch.heights, colour)
 
     def _paint_change(
         self, painter: QPainter, rect: QRect, model: DeltaRowsModel, row: int

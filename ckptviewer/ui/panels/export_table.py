@@ -5,8 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
 
-from ckptviewer.checkpoint.text import count_text, printable
-from ckptviewer.checkpoint.tree import Group
+from ckptviewer.checkpoint.text import printable
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.export_rows import TITLES, ExportColumn, ExportRowsModel
 from ckptviewer.ui.models.variable_rows import VariableRowsModel
@@ -14,10 +13,11 @@ from ckptviewer.ui.panels.row_painting import (
     CHEVRON,
     INDENT,
     PADDING,
-    SIZE_BAR,
     RowPainter,
     draw_text,
+    note_of,
     paint_chevron,
+    paint_sized,
 )
 from ckptviewer.ui.panels.tick_box import BOX, paint_box
 from ckptviewer.ui.panels.variable_table import VariableTable
@@ -185,13 +185,7 @@ class ExportPainter(RowPainter):
         painter.setPen(QColor(theme.muted if model.is_dropped(row) else theme.text))
         text = str(model.index(row, ExportColumn.NAME).data())
         width = draw_text(painter, room, text, Qt.AlignmentFlag.AlignLeft)
-        note = ""
-        if new:
-            note = f"\u2192 {new.replace('/', ' / ')}"
-        elif isinstance(item, Group):
-            note = count_text(item.variable_count)
-        elif model.tree.slots.get(item) and not model.is_expanded(row):
-            note = f"+{len(model.tree.slots[item])}"
+        note = f"\u2192 {new.replace('/', ' / ')}" if new else note_of(model, row)
         if note:
             painter.setPen(QColor(theme.accent if new else theme.muted))
             painter.setFont(self._appearance.small_font)
@@ -204,21 +198,9 @@ class ExportPainter(RowPainter):
         theme = self._appearance.theme
         painter.setPen(QColor(theme.muted if model.is_dropped(row) else theme.text))
         text = str(model.index(row, ExportColumn.SIZE).data())
-        width = draw_text(painter, rect, text, Qt.AlignmentFlag.AlignRight)
-        room = min(
-            SIZE_BAR, rect.width() - max(width, painter.fontMetrics().averageCharWidth() * 8)
-        )
-        if room < 12:
-            return
-        whole = QRectF(rect.left(), rect.center().y() - 1.5, room - 6, 4)
-        painter.setPen(Qt.PenStyle.NoPen)
-        for share, colour in (
+        shares = (
             (1.0, theme.track),
             (model.share(row), theme.quiet_bar),
             (model.written_share(row), theme.bar),
-        ):
-            if share:
-                bar = QRectF(whole)
-                bar.setWidth(max(1.5, whole.width() * share))
-                painter.setBrush(QColor(colour))
-                painter.drawRoundedRect(bar, 2, 2)
+        )
+        paint_sized(painter, rect, text, shares)

@@ -8,6 +8,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, Q
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
+from ckptviewer.analysis.sketch import Sketch
 from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.checkpoint.tree import Group
@@ -92,12 +93,7 @@ class RowPainter(QStyledItemDelegate):
         text = str(model.index(row, Column.NAME).data())
         painter.setPen(QColor(theme.text))
         width = draw_text(painter, rect, text, Qt.AlignmentFlag.AlignLeft)
-        item = model.item(row)
-        note = ""
-        if isinstance(item, Group):
-            note = count_text(item.variable_count)
-        elif model.tree.slots.get(item) and not model.is_expanded(row):
-            note = f"+{len(model.tree.slots[item])}"
+        note = note_of(model, row)
         if note:
             painter.setPen(QColor(theme.muted))
             painter.setFont(self._appearance.small_font)
@@ -111,20 +107,7 @@ class RowPainter(QStyledItemDelegate):
         theme = self._appearance.theme
         painter.setPen(QColor(theme.text))
         text = str(model.index(row, Column.SIZE).data())
-        width = draw_text(painter, rect, text, Qt.AlignmentFlag.AlignRight)
-        room = min(
-            SIZE_BAR, rect.width() - max(width, painter.fontMetrics().averageCharWidth() * 8)
-        )
-        if room < 12:
-            return
-        bar = QRectF(rect.left(), rect.center().y() - 1.5, room - 6, 4)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(theme.track))
-        painter.drawRoundedRect(bar, 2, 2)
-        share = model.share(row)
-        bar.setWidth(max(1.5 if share else 0.0, bar.width() * share))
-        painter.setBrush(QColor(theme.bar))
-        painter.drawRoundedRect(bar, 2, 2)
+        paint_sized(painter, rect, text, ((1.0, theme.track), (model.share(row), theme.bar)))
 
     def _paint_role(
         self, painter: QPainter, rect: QRect, model: VariableRowsModel, row: int
@@ -172,17 +155,19 @@ class RowPainter(QStyledItemDelegate):
         sketch = model.sketch(row)
         if sketch is None:
             return
-        theme = self._appearance.theme
-        if not sketch.heights:
-            painter.setPen(QColor(theme.muted))
-            painter.setFont(self._appearance.small_font)
-            draw_text(painter, rect, sketch.text, Qt.AlignmentFlag.AlignLeft)
-            return
-        variable = model.variable(row)
+        theme, variable = self._appearance.theme, model.variable(row)
         in_model = variable is not None and variable.in_model and variable.slot_of is None
-        self.paint_bars(
-            painter, rect, sketch.heights, QColor(theme.bar if in_model else theme.quiet_bar)
-        )
+        colour = QColor(theme.bar if in_model else theme.quiet_bar)
+        self.paint_sketch(painter, rect, sketch, colour)
+
+    def paint_sketch(self, painter: QPainter, rect: QRect, sketch: Sketch, colour: QColor) -> None:
+        """Paint a small histogram, or the text that stands for it."""
+        if sketch.heights:
+            self.paint_bars(painter, rect, sketch.heights, colour)
+            return
+        painter.setPen(QColor(self._appearance.theme.muted))
+        painter.setFont(self._appearance.small_font)
+        draw_text(painter, rect, sketch.text, Qt.AlignmentFlag.AlignLeft)
 
     def paint_bars(
         self, painter: QPainter, rect: QRect, heights: Sequence[float], colour: QColor
@@ -198,6 +183,34 @@ class RowPainter(QStyledItemDelegate):
             tall = max(1, round(height * room.height())) if height else 0
             left = room.left() + number * step
             painter.drawRect(left, room.bottom() + 1 - tall, max(1, step - 1), tall)
+
+
+def note_of(model: VariableRowsModel, row: int) -> str:
+    """What stands behind a name: how many variables a group has, how many slots are folded."""
+    item = model.item(row)
+    if isinstance(item, Group):
+        return count_text(item.variable_count)
+    slots = model.tree.slots.get(item)
+    return f"+{len(slots)}" if slots and not model.is_expanded(row) else ""
+
+
+def paint_sized(
+    painter: QPainter, rect: QRect, text: str, shares: Sequence[tuple[float, str]]
+) -> None:
+    """Paint a size, and to its left where there is room a bar: shares of its length, with colours.
+
+    A later one lies above those before it.
+    """
+    width = draw_text(painter, rect, text, Qt.AlignmentFlag.AlignRight)
+    room = min(SIZE_BAR, rect.width() - max(width, painter.fontMetrics().averageCharWidth() * 8))
+    if room < 12:
+        return
+    painter.setPen(Qt.PenStyle.NoPen)
+    for share, colour in shares:
+        if share:
+            bar = QRectF(rect.left(), rect.center().y() - 1.5, max(1.5, (room - 6) * share), 4)
+            painter.setBrush(QColor(colour))
+            painter.drawRoundedRect(bar, 2, 2)
 
 
 def row_height(metrics: QFontMetrics) -> int:
