@@ -14,9 +14,8 @@ from PySide6.QtWidgets import QApplication
 from ckptviewer.checkpoint.text import natural_key
 from ckptviewer.checkpoint.tree import FLAT_BELOW, Group, Item, VariableTree, ViewBy
 from ckptviewer.checkpoint.variable import Role, Variable
+from ckptviewer.ui.models.opened_groups import EXPAND_ALL_MATCHES_BELOW, ROWS_SHOWN_AT_FIRST
 from ckptviewer.ui.models.variable_rows import (
-    EXPAND_ALL_MATCHES_BELOW,
-    ROWS_SHOWN_AT_FIRST,
     TITLES,
     Column,
     VariableRowsModel,

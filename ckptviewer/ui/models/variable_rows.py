@@ -24,12 +24,10 @@ from ckptviewer.checkpoint.text import (
 )
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.ui.models.opened_groups import opened_at_first, opened_for_matches
 from ckptviewer.ui.plain_text import as_plain
 
 Index = QModelIndex | QPersistentModelIndex
-
-ROWS_SHOWN_AT_FIRST = 60
-EXPAND_ALL_MATCHES_BELOW = 2000
 
 
 class Column(IntEnum):
@@ -76,14 +74,13 @@ class VariableRowsModel(QAbstractTableModel):
         self.problems: Mapping[str, str] = {} if problems is None else problems
         self.sketches: Mapping[int, Sketch] = {} if sketches is None else sketches
         self.total_bytes = max(1, tree.root.stored_bytes)
-        self._expanded: set[Item] = set()
+        self._expanded = opened_at_first(tree)
         self._expanded_before_filter: set[Item] | None = None
         self._matches: frozenset[int] | None = None
         self._match_count: int | None = None
         self._match_counts: Mapping[Group, int] = {}
         self._items: list[Item] = []
         self._depths: list[int] = []
-        self._expand_at_first()
         self._rebuild()
 
     # What the views and delegates ask for, beyond Qt's roles.
@@ -221,7 +218,9 @@ class VariableRowsModel(QAbstractTableModel):
                 self._expanded_before_filter = set(self._expanded)
             self._matches = frozenset(rows)
             self._match_counts = self.tree.matching_counts(rows)
-            self._expanded = self._expanded_for_matches()
+            self._expanded = opened_for_matches(
+                self.tree, self._matches, self._match_counts, self._expanded_before_filter
+            )
         self._rebuild()
         self.endResetModel()
 
@@ -373,40 +372,3 @@ class VariableRowsModel(QAbstractTableModel):
                 stack.pop()
                 depth -= 1
         return items, depths
-
-    def _expand_at_first(self) -> None:
-        """Expand level by level while the rows still fit a screen.
-
-        What is alone on its level is expanded in any case: closed it would say nothing.
-        """
-        top = self.tree.root
-        while len(top.children) == 1 and isinstance(top.children[0], Group):
-            top = top.children[0]
-            self._expanded.add(top)
-        shown = len(top.children)
-        level = [child for child in top.children if isinstance(child, Group)]
-        while level:
-            opened = sum(len(group.children) for group in level)
-            if shown + opened > ROWS_SHOWN_AT_FIRST:
-                break
-            shown += opened
-            self._expanded.update(level)
-            level = [
-                child for group in level for child in group.children if isinstance(child, Group)
-            ]
-        for group in level:
-            # A level that does not fit as a whole is opened from its top, as far as it fits.
-            if shown + len(group.children) <= ROWS_SHOWN_AT_FIRST:
-                shown += len(group.children)
-                self._expanded.add(group)
-
-    def _expanded_for_matches(self) -> set[Item]:
-        matches = self._matches or frozenset()
-        if len(matches) > EXPAND_ALL_MATCHES_BELOW:
-            return set(self._expanded_before_filter or ())
-        expanded: set[Item] = set(self._match_counts)
-        for row in matches:
-            owner = self.tree.owner_row(row)
-            if owner is not None:
-                expanded.add(owner)
-        return expanded
