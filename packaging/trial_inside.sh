@@ -144,6 +144,17 @@ as_tester "xdg-open model.index" >/trial/open.log 2>&1 &
 check "xdg-open model.index opens the window with the tree" yes "$(tree 'model - ckptviewer')"
 picture opened
 check "one process" 1 "$(processes)"
+as_tester "xdotool key ctrl+f type --delay 20 hidden/kernel"
+as_tester "xdotool sleep 1 key Return Down Down"
+mapped() { grep -c "/$1" "/proc/$(pgrep -u tester -xo ckptviewer)/maps"; }
+for _ in $(seq 50); do
+    [ "$(mapped QtOpenGLWidgets)" != 0 ] && break
+    sleep 0.1
+done
+sleep 1
+picture plot
+check "selecting a variable loads the plots" yes "$([ "$(mapped QtOpenGLWidgets)" != 0 ] && echo yes)"
+check "nothing went wrong" "" "$(as_tester 'xdotool search --name "unexpected error"'; cat /trial/open.log)"
 
 took=$(milliseconds "xdg-open other.index >/dev/null 2>&1")
 check "a second xdg-open opens a window" yes "$([ -n "$(window 'other - ckptviewer')" ] && echo yes)"

@@ -114,13 +114,18 @@ def test_package_asks_for_every_library_that_qt_may_miss() -> None:
     assert set(_PACKAGES.values()) - names <= {"libzstd1", "libglx0"}
 
 
-def test_frozen_program_has_every_library_that_it_or_one_of_them_needs() -> None:
+def left_out_by_the_recipe() -> list[str]:
+    """The modules that the frozen program does without."""
     recipe = ast.parse((CHECKOUT / "packaging" / "ckptviewer.spec").read_text(encoding="utf-8"))
-    (left_out,) = (
+    (names,) = (
         ast.literal_eval(node.value)
         for node in recipe.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NOT_OURS"
     )
+    return list(names)
+
+
+def test_frozen_program_has_every_library_that_it_or_one_of_them_needs() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names: set[str] = set()
     asked = [Requirement(line) for line in project["dependencies"]]
@@ -131,7 +136,45 @@ def test_frozen_program_has_every_library_that_it_or_one_of_them_needs() -> None
         names.add(needed.name)
         asked += map(Requirement, requires(needed.name) or ())
     assert {"h5py", "pyfive", "numpy"} <= names
-    assert names & set(left_out) == {"numba", "llvmlite"}  # shipped loops are in their place
+    # Shipped loops are in the place of these.
+    assert names & set(left_out_by_the_recipe()) == {"numba", "llvmlite"}
+
+
+IMPORT_ALL = """
+import sys
+from importlib import import_module
+from pkgutil import walk_packages
+
+left_out = sys.argv[1:]
+
+class LeftOut:
+    def find_spec(name, path=None, target=None):
+        if any(name == other or name.startswith(other + ".") for other in left_out):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, LeftOut)
+import ckptviewer
+for module in walk_packages(ckptviewer.__path__, "ckptviewer."):
+    if "ckptviewer.validation.worker" not in module.name and module.name not in left_out:
+        import_module(module.name)
+for name in ("h5py", "pyfive", "pyqtgraph", "send2trash"):  # which functions import
+    import_module(name)
+print(*(name for name in sys.modules if name.startswith("PySide6.Qt")))
+"""
+
+
+def test_frozen_program_can_import_what_it_may_come_to_need() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, *left_out_by_the_recipe()],
+        env=os.environ | {"QT_QPA_PLATFORM": "offscreen"}, cwd=CHECKOUT,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # pyqtgraph names these in texts, which PyInstaller does not see.
+    recipe = (CHECKOUT / "packaging" / "ckptviewer.spec").read_text(encoding="utf-8")
+    for name in ("PySide6.QtOpenGL", "PySide6.QtOpenGLWidgets"):
+        assert name in done.stdout.split()
+        assert f'"{name}"' in recipe
 
 
 def test_scripts_of_the_trial_are_sound() -> None:
