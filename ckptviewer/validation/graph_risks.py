@@ -113,7 +113,8 @@ def _operations(
     What begins as text may be binary all the same, and then TensorFlow reads that: it is looked at
     both ways.
     """
-    is_text = looks_like_text(source.read(0, min(source.size, 4096))) or _is_text(source)
+    start = source.read(0, min(source.size, 4096))
+    is_text = source.name.endswith(".pbtxt") or looks_like_text(start) or _is_meta_text(start)
     if is_text:
         for operation in operations_in_text(source, cancel):
             if operation in RISKY:
@@ -166,7 +167,7 @@ def _risky(source: ByteSource, node: Span) -> Iterator[tuple[str, str]]:
         yield operation, name
 
 
-def _is_text(source: ByteSource) -> bool:
-    """Whether a `.meta` file was written as text."""
-    start = source.read(0, min(source.size, 64)).lstrip()
-    return start.startswith((b"meta_info_def", b"graph_def", b"saver_def", b"collection_def"))
+def _is_meta_text(start: bytes) -> bool:
+    """Whether a `.meta` file with this start was written as text."""
+    words = (b"meta_info_def", b"graph_def", b"saver_def", b"collection_def")
+    return start.lstrip().startswith(words)

@@ -15,7 +15,7 @@ from ckptviewer.storage.byte_source import ByteSource
 
 _WINDOW_BYTES = 4 << 20
 _MARGIN = 64  # of what stands between two tokens, the last bytes may be half a name
-_BLANK = rb"(?:\s++|\#[^\n]*+)*+"
+_BLANK = rb"(?:[\x00-\x20\x7f-\xff]++|\#[^\n]*+)*+"  # Python's parser knows more than spaces
 _STRING = rb"""(?:"(?:[^"\\\n]++|\\.)*+(?:"|\\?\Z)|'(?:[^'\\\n]++|\\.)*+(?:'|\\?\Z))"""
 _TOKEN = re.compile(
     rb"\#[^\n]*+|" + _STRING + rb"|\bop\b" + _BLANK + rb"(?::" + _BLANK + rb"((?:" + _STRING

@@ -172,6 +172,7 @@ def test_a_field_beyond_all_fields_is_unknown_and_not_harmless(tmp_path: Path) -
         'op : # "Const"\n "Py" # more\n "Fun\\143"',
         'name: "op: \'" op: "PyFunc" device: "\'"',
         'name: "\\"" op: "PyFunc" # "\n',
+        "op\u2003:\x1f'Py'\xa0'Func'",
         "device: '" + "x" * 4_000_000 + "' op" + " " * 300_000 + ": 'PyFunc'",
     ],
 )
@@ -182,7 +183,7 @@ def test_operations_in_text_as_protobuf_reads_them(node: str, tmp_path: Path) ->
     text = f"meta_graphs {{ graph_def {{ node {{ {node} }} node {{ op: 'Const' }} }} }}"
     read = text_format.Parse(text, saved_model_pb2.SavedModel())
     assert read.meta_graphs[0].graph_def.node[0].op == "PyFunc"
-    (tmp_path / "saved_model.pbtxt").write_text(text)
+    (tmp_path / "saved_model.pbtxt").write_text(text, encoding="utf-8")
     (risk,) = review(ModelKind.SAVED_MODEL, tmp_path).risks
     assert (risk.code, risk.count) == ("calls-python", 1)
 
@@ -192,13 +193,13 @@ def test_operations_in_text_as_protobuf_reads_them(node: str, tmp_path: Path) ->
 )
 def test_what_only_looks_like_an_operation_is_none(node: str, tmp_path: Path) -> None:
     text = f"meta_graphs {{ graph_def {{ node {{ {node} }} }} }}"
-    (tmp_path / "saved_model.pbtxt").write_text(text)
+    (tmp_path / "saved_model.pbtxt").write_text(text, encoding="utf-8")
     assert review(ModelKind.SAVED_MODEL, tmp_path).risks == ()
 
 
 def test_text_that_is_too_long_to_be_looked_at_is_unknown(tmp_path: Path) -> None:
     text = "meta_graphs { graph_def { node { op #" + "x" * 5_000_000 + "\n : 'PyFunc' } } }"
-    (tmp_path / "saved_model.pbtxt").write_text(text)
+    (tmp_path / "saved_model.pbtxt").write_text(text, encoding="utf-8")
     assert set(by_code(review(ModelKind.SAVED_MODEL, tmp_path))) == {"not-looked-at"}
 
 
