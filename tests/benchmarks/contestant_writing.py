@@ -3,7 +3,7 @@
 Arguments: prefix, directory to write in, and the side:
 "export": ours, as the command line does it, verified and flushed;
 "copy": the same bytes by the system's own copying, flushed, and one checksum pass;
-"tensorflow-kept": a reader and a bare SaveV2 of what is kept: the least that TensorFlow can do;
+"tensorflow-kept": a reader, the tensors that are kept and no others, and a bare SaveV2;
 "tensorflow-load": what people write: `load_checkpoint`, every tensor of it, variables of what is
 kept, `tf.train.Checkpoint(...).write`;
 "tensorflow-restore": the other thing that they write: restore a whole model, whose variables are
