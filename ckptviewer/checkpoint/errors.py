@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 COPY_FILE = "Copy the file again from where it was saved."
 COPY_CHECKPOINT = "Copy the checkpoint again from where it was saved."
 COPY_SAVED_MODEL = "Copy the SavedModel again from where it was saved."
@@ -64,6 +69,12 @@ class ChangedFileError(CkptviewerError, OSError):
 
 class UnreadableFileError(CkptviewerError, OSError):
     """The operating system refused to read the file (permission, input/output error)."""
+
+    @classmethod
+    def refused(cls, what: str, where: str, error: Exception) -> Self:
+        """What is to be raised for a system's `error`; what: could not be done, a clause."""
+        reason = getattr(error, "strerror", None) or error
+        return cls(f"{what}: {reason}", where=where, remedy="Check its permissions.")
 
 
 class UnwritableFileError(CkptviewerError, OSError):

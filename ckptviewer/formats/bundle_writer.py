@@ -162,11 +162,8 @@ def data_files(prefix: str) -> dict[str, int]:
     try:
         names = os.listdir(directory or ".")
     except OSError as error:
-        raise UnreadableFileError(
-            f"the directory cannot be listed: {error.strerror or error}",
-            where=directory,
-            remedy="Check its permissions.",
-        ) from error
+        what = "the directory cannot be listed"
+        raise UnreadableFileError.refused(what, directory, error) from error
     found = {}
     for name in names:
         match = _DATA_FILE.fullmatch(name, len(base)) if name.startswith(base) else None

@@ -67,11 +67,7 @@ def read_checkpoint_state(path: Path) -> CheckpointState:
     except FileNotFoundError as error:
         raise PathNotFoundError("there is no such file", where=str(path)) from error
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"it cannot be read: {getattr(error, 'strerror', None) or error}",
-            where=str(path),
-            remedy="Check its permissions.",
-        ) from error
+        raise UnreadableFileError.refused("it cannot be read", str(path), error) from error
     return parse_checkpoint_state(data, str(path))
 
 

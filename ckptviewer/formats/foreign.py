@@ -177,11 +177,7 @@ def identify(path: Path) -> Foreign | None:
     except FileNotFoundError as error:
         raise PathNotFoundError("there is no such file", where=str(path)) from error
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"it cannot be read: {getattr(error, 'strerror', None) or error}",
-            where=str(path),
-            remedy="Check its permissions.",
-        ) from error
+        raise UnreadableFileError.refused("it cannot be read", str(path), error) from error
     return _identify_bytes(head, tail, os.path.basename(path).lower())
 
 

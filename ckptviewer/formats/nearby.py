@@ -85,11 +85,8 @@ def list_directory(directory: str) -> Listing:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PathNotFoundError("there is no such directory", where=printable(directory)) from error
     except OSError as error:
-        raise UnreadableFileError(
-            f"the directory cannot be read: {error.strerror or error}",
-            where=printable(directory),
-            remedy="Check its permissions.",
-        ) from error
+        what = "the directory cannot be read"
+        raise UnreadableFileError.refused(what, printable(directory), error) from error
     return Listing(directory=directory, files=files, directories=directories)
 
 

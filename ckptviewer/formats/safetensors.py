@@ -21,13 +21,12 @@ from ckptviewer.checkpoint.errors import (
     DamagedFileError,
     OpaqueVariableError,
     TruncatedFileError,
-    UnreadableFileError,
 )
 from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.checkpoint.roles import describe_by_name
 from ckptviewer.checkpoint.text import count_text, natural_sorted
 from ckptviewer.checkpoint.variable import Variable
-from ckptviewer.formats.dense import box_of, box_shape, dense_chunks, read_dense
+from ckptviewer.formats.dense import box_of, box_shape, dense_chunks, new_array, read_dense
 from ckptviewer.formats.registry import Confidence, Format, Match, match_by
 from ckptviewer.formats.safetensors_header import (
     LARGEST_HEADER_BYTES,
@@ -166,18 +165,9 @@ class SafetensorsCheckpoint(Checkpoint):
         self._data_start = data_start
 
     def read(self, variable: Variable, region: Region | None = None) -> np.ndarray:
-        import numpy as np
-
         entry, stored = self._readable(variable)
         box = box_of(region, entry.shape)
-        try:
-            out = np.empty(box_shape(box), stored.newbyteorder("="))
-        except MemoryError as error:
-            raise UnreadableFileError(
-                "its values are more than memory can hold",
-                where=variable.key,
-                remedy="Read it in regions or in chunks.",
-            ) from error
+        out = new_array(box_shape(box), stored.newbyteorder("="), variable.key)
         read_dense(self._source, self._data_start + entry.start, entry.shape, stored, box, out)
         return out
 

@@ -110,11 +110,8 @@ def _entries(directory: str) -> tuple[dict[str, FileState], list[str]]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PathNotFoundError("there is no such directory", where=printable(directory)) from error
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"the directory cannot be read: {getattr(error, 'strerror', None) or error}",
-            where=printable(directory),
-            remedy="Check its permissions.",
-        ) from error
+        what = "the directory cannot be read"
+        raise UnreadableFileError.refused(what, printable(directory), error) from error
     return files, directories
 
 

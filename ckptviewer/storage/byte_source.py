@@ -160,11 +160,7 @@ class LocalFile(ByteSource):
         except ValueError as error:  # a zero byte in it, or what the system cannot encode
             raise PathNotFoundError("no file can have this name", where=self.name) from error
         except OSError as error:
-            raise UnreadableFileError(
-                f"it cannot be opened: {error.strerror or error}",
-                where=self.name,
-                remedy="Check its permissions.",
-            ) from error
+            raise UnreadableFileError.refused("it cannot be opened", self.name, error) from error
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
