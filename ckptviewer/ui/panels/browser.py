@@ -31,7 +31,7 @@ from ckptviewer.ui.panels.overview import FORMAT_TITLES
 from ckptviewer.ui.panels.top_bar import FILTER_HINT
 from ckptviewer.ui.panels.variable_table import VariableTable
 from ckptviewer.ui.panels.view import View
-from ckptviewer.ui.panels.widgets import FactLine
+from ckptviewer.ui.panels.widgets import FactLine, nothing_label
 from ckptviewer.ui.session import Session
 
 SETTLE_MS = 60
@@ -77,11 +77,7 @@ class Browser(View):
         self._make_view_menu()
         self.table = VariableTable(appearance)
         self._banner = self._make_banner()
-        self._nothing = QLabel(_NO_MATCH)
-        self._nothing.setObjectName("muted")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._nothing.setMinimumHeight(60)
-        self._nothing.hide()
+        self._nothing = nothing_label(_NO_MATCH)
         self.inspector = Inspector(jobs, appearance)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.setHandleWidth(1)

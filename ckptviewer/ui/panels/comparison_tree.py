@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.ui.appearance import Appearance
@@ -16,6 +16,7 @@ from ckptviewer.ui.open_comparison import OpenComparison
 from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE, SETTLE_MS
 from ckptviewer.ui.panels.comparison_bar import AS_TREE, ComparisonBar
 from ckptviewer.ui.panels.delta_table import DeltaTable
+from ckptviewer.ui.panels.widgets import nothing_label
 
 
 class ComparisonTree(QWidget):
@@ -33,7 +34,7 @@ class ComparisonTree(QWidget):
         self.chips = self.bar.chips
         self.table = DeltaTable(appearance)
         self.table.setAccessibleName("Compared variables")
-        self._nothing = QLabel("No variable matches.  Esc clears the filter.")
+        self._nothing = nothing_label("No variable matches.  Esc clears the filter.")
         self._lay_out()
         self._settling = QTimer(self)
         self._settling.setSingleShot(True)
@@ -156,8 +157,4 @@ class ComparisonTree(QWidget):
         column.setSpacing(0)
         column.addWidget(self.bar)
         column.addWidget(self.table, 1)
-        self._nothing.setObjectName("muted")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._nothing.setMinimumHeight(60)
-        self._nothing.hide()
         column.addWidget(self._nothing)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ckptviewer.checkpoint.tree import Item
 from ckptviewer.ui.appearance import Appearance
@@ -13,6 +13,7 @@ from ckptviewer.ui.models.export_rows import ExportRowsModel
 from ckptviewer.ui.panels.browser import FILTERED_IN_PLACE
 from ckptviewer.ui.panels.export_side import ExportStrip
 from ckptviewer.ui.panels.export_table import ExportTable
+from ckptviewer.ui.panels.widgets import nothing_label
 from ckptviewer.ui.session import Session
 
 
@@ -33,7 +34,7 @@ class ExportTree(QWidget):
         self.table.setAccessibleName("Variables to keep")
         self.model = ExportRowsModel(session.tree, session.problems)
         self.table.show_model(self.model)
-        self._nothing = QLabel("No variable matches the filter.  Esc clears it.")
+        self._nothing = nothing_label("No variable matches the filter.  Esc clears it.")
         self._lay_out()
         self._offer_actions()
         self.strip.keep_shown.clicked.connect(lambda: self.tick_shown(True))
@@ -107,8 +108,4 @@ class ExportTree(QWidget):
         column.setSpacing(0)
         column.addWidget(self.strip)
         column.addWidget(self.table, 1)
-        self._nothing.setObjectName("muted")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._nothing.setMinimumHeight(60)
-        self._nothing.hide()
         column.addWidget(self._nothing)

@@ -273,6 +273,16 @@ def section_label(text: str) -> QLabel:
     return label
 
 
+def nothing_label(text: str) -> QLabel:
+    """What is said below a table once nothing of it is left; hidden so far."""
+    label = QLabel(text)
+    label.setObjectName("muted")
+    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    label.setMinimumHeight(60)
+    label.hide()
+    return label
+
+
 class MessagePage(QWidget):
     """A page in the place of what cannot be shown, or not yet: why."""
 
