@@ -25,6 +25,8 @@ MODULES = (
     "ckptviewer.cli.validation_output",
     "ckptviewer.export.receipt_pages",
     "ckptviewer.ui.hand_over",
+    "ckptviewer.validation.graph_risks",
+    "ckptviewer.validation.keras_risks",
     "ckptviewer.validation.recipe",
     "ckptviewer.validation.tfrecords",
     "ckptviewer.validation.validating",

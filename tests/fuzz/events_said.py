@@ -12,7 +12,7 @@ from ckptviewer.validation.plain import to_plain
 _DIGEST = p.Digest(digest="0" * 40, count=6, nonfinite=1, mean=2.5, std=1.5, kurtosis=-1.0)
 _INPUT = p.TensorInfo(name="x", dtype="float32", shape=(None, 2))
 _SIGNATURE = p.SignatureInfo(name="serving_default", inputs=(_INPUT,), outputs=(_INPUT,))
-_KEYS = {"dense/kernel": "w", "dense/bias": "nan"}
+_KEYS = {"dense/kernel": "w", "vocabulary": "text"}
 
 
 def lines_said(sides: str = "ab") -> bytes:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ckptviewer.formats.sstable import MAGIC
 from tests.fuzz.events_said import lines_said
+from tests.fuzz.model_seeds import models_to_review
 from tests.fuzz.parts import join_parts
 
 LARGEST_BYTES = 24 << 10
@@ -304,6 +305,9 @@ def add_documents(seeds: Seeds, scratch: Path) -> None:
         seeds.add("worker_events", f"sides-{sides}", lines_said(sides))
     seeds.add("hand_over", "two", json.dumps(asked).encode())
     add_records(seeds, scratch)
+    for name, each in models_to_review():
+        for number, content in enumerate(each):
+            seeds.add(name, f"{number}", content)
     layers = [
         {"class_name": "Dense", "config": {"name": "dense", "trainable": True}},
         {"class_name": "Bidirectional", "config": {"name": "b", "layer": {"class_name": "LSTM"}}},

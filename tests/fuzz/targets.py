@@ -16,7 +16,7 @@ from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.formats.registry import Format
 from ckptviewer.storage.byte_source import MemoryBytes
-from tests.fuzz import documents, worker_events
+from tests.fuzz import documents, model_review, worker_events
 from tests.fuzz.parts import split_parts
 from tests.fuzz.place import DIRECTORY
 
@@ -227,6 +227,12 @@ _RULE = tuple(
     rb"""( ) (?: (?P<n> (?= (?<= (?> (?i) [a-z] [^/] . * + ? *+ {2,} {9} ^ $ | \ \1 \g<n> \w \d \b =
     \= (a+)+ .* a? (?(1)a|b)""".split()
 )
+_OPERATIONS = tuple(rb"""PyFunc ReadFile Const Py Func "PyFunc" 'PyF\x75nc' op: op""".split())
+_GRAPH = tuple(b"meta_graphs graph_def node library function node_def meta_info_def".split())
+_LAYERS = tuple(
+    b"class_name config module registered_name Lambda __lambda__ code function TFSMLayer "
+    b"StringLookup vocabulary os keras. pack>Mine".split()
+)
 _ODD_TEXT = (
     b"\\u001b[2J",
     b"\\u202e",
@@ -276,5 +282,12 @@ TARGETS: Mapping[str, Target] = {
     "worker_events": Target(
         run=worker_events.worker_events, mutation="lines", words=_JSON + _ODD_TEXT
     ),
+    "model_review": Target(
+        run=model_review.model_review, mutation="message", words=_OPERATIONS + _GRAPH
+    ),
+    "model_review_text": Target(
+        run=model_review.model_review_text, mutation="text", words=_TEXT + _OPERATIONS + _GRAPH
+    ),
+    "keras_review": Target(run=model_review.keras_review, mutation="json", words=_JSON + _LAYERS),
     "keras_keys": Target(run=documents.keras_keys, mutation="message", parts=3, words=_NAMES),
 }

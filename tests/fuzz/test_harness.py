@@ -17,6 +17,7 @@ from ckptviewer.validation.events import EVENTS
 from ckptviewer.validation.protocol import decode_event
 from ckptviewer.validation.tfrecords import read_records
 from tests.fuzz import guard as guard_module
+from tests.fuzz import model_review
 from tests.fuzz.events_said import lines_said
 from tests.fuzz.guard import Guard
 from tests.fuzz.mutations import mutator
@@ -85,6 +86,9 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     yield "meta_graph", b"\x0a\x05\x0a\x03abc\x10\x05"
     yield "saved_comparison", b'{"a": {"path": "x"}, "rules": [{"pattern": "y"}], "atol": 0.5}'
     yield "worker_events", lines_said("ab")
+    yield "model_review", b"\x12\x0c\x12\x0a\x0a\x08\x12\x06PyFunc"
+    yield "model_review_text", b'meta_graphs { graph_def { node { name: "n" op: "PyFunc" } } }'
+    yield "keras_review", b'{"class_name": "Lambda", "config": {"name": "x"}, "module": "keras"}'
     yield "tfrecords", framed(b"\x0a\x03abc", b"\x0a\x00")
     yield "keras_keys", join_parts([b"\x0a\x03abc\x10\x05", b"dense/kernel", b"{}"])
     yield "hdf5", b"\x89HDF\r\n\x1a\n" + bytes(88)
@@ -146,7 +150,18 @@ def test_many_changed_settings_are_json_still() -> None:
     assert sound > 80
 
 
-@pytest.mark.parametrize("parser", ["saved_comparison", "tfrecords", "keras_keys", "worker_events"])
+@pytest.mark.parametrize(
+    "parser",
+    [
+        "saved_comparison",
+        "tfrecords",
+        "keras_keys",
+        "worker_events",
+        "model_review",
+        "model_review_text",
+        "keras_review",
+    ],
+)
 def test_what_is_no_checkpoint_is_taken_whatever_it_is(parser: str) -> None:
     change, data = mutator(TARGETS[parser]), dict(seeds())[parser]
     for number in range(50):
@@ -158,6 +173,19 @@ def test_a_sound_run_of_the_worker_is_understood() -> None:
     told = [decode_event(line) for line in lines_said("a").split(b"\n")]
     told += [decode_event(line) for line in lines_said("ab").split(b"\n")]
     assert {type(event) for event in told} == set(EVENTS.values())
+
+
+def test_a_review_that_hides_an_operation_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = b"\x12\x06PyFunc"
+    model = b"\x12\x0c\x12\x0a\x0a\x08" + node
+    for name in ("model_review", "model_review_text"):
+        text = b'meta_graphs { graph_def { node { op: "PyFunc" } } }'
+        data = model if name == "model_review" else text
+        TARGETS[name].run(data)
+        with monkeypatch.context() as patch:
+            patch.setattr(model_review, "_told", lambda *_: set())
+            with pytest.raises(AssertionError, match="hidden"):
+                TARGETS[name].run(data)
 
 
 def test_findings_of_the_targets_own_are_told_apart(tmp_path: Path) -> None:
