@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
-    QSplitter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -31,7 +30,7 @@ from ckptviewer.ui.panels.overview import FORMAT_TITLES
 from ckptviewer.ui.panels.top_bar import FILTER_HINT
 from ckptviewer.ui.panels.variable_table import VariableTable
 from ckptviewer.ui.panels.view import View
-from ckptviewer.ui.panels.widgets import FactLine, nothing_label
+from ckptviewer.ui.panels.widgets import FactLine, nothing_label, parted
 from ckptviewer.ui.session import Session
 
 SETTLE_MS = 60
@@ -79,14 +78,11 @@ class Browser(View):
         self._banner = self._make_banner()
         self._nothing = nothing_label(_NO_MATCH)
         self.inspector = Inspector(jobs, appearance)
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.setHandleWidth(1)
-        self.splitter.setChildrenCollapsible(False)
-        self.splitter.addWidget(self._left_side())
-        self.splitter.addWidget(self.inspector)
-        self.splitter.setStretchFactor(0, 63)
-        self.splitter.setStretchFactor(1, 37)
-        self.splitter.setSizes([830, 450])
+        self.splitter = parted(
+            Qt.Orientation.Horizontal,
+            (self._left_side(), 63, 830),
+            (self.inspector, 37, 450),
+        )
         self.inspector.setMinimumWidth(320)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QMenu, QSplitter, QStackedLayout, QWidget
+from PySide6.QtWidgets import QMenu, QStackedLayout, QWidget
 
 from ckptviewer.analysis.comparison import ComparisonOptions
 from ckptviewer.analysis.difference import Tolerance
@@ -26,6 +26,7 @@ from ckptviewer.ui.panels.comparison_tree import ComparisonTree
 from ckptviewer.ui.panels.delta_panel import DeltaPanel
 from ckptviewer.ui.panels.pages import OpeningPage, ProblemPage
 from ckptviewer.ui.panels.view import View
+from ckptviewer.ui.panels.widgets import parted
 from ckptviewer.ui.reporting import Reporting
 from ckptviewer.ui.session import Session, open_session
 
@@ -330,14 +331,11 @@ class ComparisonView(View):
         self._side = QStackedLayout(right)
         self._side.addWidget(self.overview)
         self._side.addWidget(self.panel)
-        self._splitter = QSplitter(Qt.Orientation.Horizontal)
-        self._splitter.setHandleWidth(1)
-        self._splitter.setChildrenCollapsible(False)
-        self._splitter.addWidget(self.tree)
-        self._splitter.addWidget(right)
-        self._splitter.setStretchFactor(0, 63)
-        self._splitter.setStretchFactor(1, 37)
-        self._splitter.setSizes([830, 450])
+        self._splitter = parted(
+            Qt.Orientation.Horizontal,
+            (self.tree, 63, 830),
+            (right, 37, 450),
+        )
         self._stack = QStackedLayout(self)
         for page in (self._opening_page, self._problem, self._splitter):
             self._stack.addWidget(page)

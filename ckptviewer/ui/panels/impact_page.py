@@ -10,7 +10,6 @@ from PySide6.QtGui import QColor, QGuiApplication, QPainter
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QPushButton,
-    QSplitter,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -25,7 +24,7 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.table_rows import Cell, Heading, Row
 from ckptviewer.ui.panels.result_table import ResultTable
 from ckptviewer.ui.panels.tick_box import BOX, paint_box
-from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button, wrapped_label
+from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button, parted, wrapped_label
 
 if TYPE_CHECKING:
     from ckptviewer.validation.protocol import Impact, ImpactSpec, ModelInfo, VariableInfo
@@ -206,12 +205,11 @@ class ImpactPage(QWidget):
         foot.addStretch(1)
         column.addLayout(foot)
         column.addStretch(0)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setHandleWidth(1)
-        splitter.setChildrenCollapsible(False)
-        splitter.addWidget(left)
-        splitter.addWidget(right)
-        splitter.setSizes([250, 620])
+        splitter = parted(
+            Qt.Orientation.Horizontal,
+            (left, 0, 250),
+            (right, 0, 620),
+        )
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QPushButton,
-    QSplitter,
     QTabWidget,
     QToolButton,
     QVBoxLayout,
@@ -28,6 +27,7 @@ from ckptviewer.ui.panels.widgets import (
     clear_layout,
     flat_button,
     name_tabs,
+    parted,
     scrolled,
     wrapped_label,
 )
@@ -263,14 +263,11 @@ class RestorePanel(QWidget):
         column.addWidget(self.table, 10)
         column.addWidget(self._nothing)
         column.addWidget(self._filler, 1)
-        splitter = QSplitter(Qt.Orientation.Vertical)
-        splitter.setHandleWidth(1)
-        splitter.setChildrenCollapsible(False)
-        splitter.addWidget(upper)
-        splitter.addWidget(self.help_)
-        splitter.setStretchFactor(0, 3)
-        splitter.setStretchFactor(1, 1)
-        splitter.setSizes([460, 200])
+        splitter = parted(
+            Qt.Orientation.Vertical,
+            (upper, 3, 460),
+            (self.help_, 1, 200),
+        )
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.ui.appearance import Appearance
@@ -17,7 +17,7 @@ from ckptviewer.ui.panels.confusion import ConfusionMatrix
 from ckptviewer.ui.panels.result_overview import read_back_words
 from ckptviewer.ui.panels.result_table import ResultTable
 from ckptviewer.ui.panels.verdict_head import VerdictHead
-from ckptviewer.ui.panels.widgets import FactGrid, wrapped_label
+from ckptviewer.ui.panels.widgets import FactGrid, parted, wrapped_label
 
 if TYPE_CHECKING:
     from ckptviewer.validation.history import Earlier
@@ -68,12 +68,11 @@ class ClassesPage(QWidget):
         column = QVBoxLayout(right)
         column.setContentsMargins(14, 14, 14, 10)
         column.addWidget(self.matrix, 1)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setHandleWidth(1)
-        splitter.setChildrenCollapsible(False)
-        splitter.addWidget(self.table)
-        splitter.addWidget(right)
-        splitter.setSizes([450, 450])
+        splitter = parted(
+            Qt.Orientation.Horizontal,
+            (self.table, 0, 450),
+            (right, 0, 450),
+        )
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)

@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QMenu,
-    QSplitter,
     QTabWidget,
     QToolButton,
     QVBoxLayout,
@@ -35,6 +34,7 @@ from ckptviewer.ui.panels.widgets import (
     ChoiceButton,
     ElidedLabel,
     name_tabs,
+    parted,
     wrapped_label,
 )
 from ckptviewer.ui.running import Running
@@ -315,13 +315,11 @@ class RunView(View):
         rest.setSpacing(4)
         rest.addWidget(self.writing)
         rest.addWidget(self.findings, 1)
-        left = QSplitter(Qt.Orientation.Vertical)
-        left.setHandleWidth(1)
-        left.setChildrenCollapsible(False)
-        left.addWidget(self.table)
-        left.addWidget(below)
-        left.setStretchFactor(0, 1)
-        left.setSizes([440, 220])
+        left = parted(
+            Qt.Orientation.Vertical,
+            (self.table, 1, 440),
+            (below, 0, 220),
+        )
         self._go_on.setText("Go on reading")
         self._go_on.setToolTip("The timeline was stopped before all variables were read")
         self._go_on.hide()
@@ -340,14 +338,11 @@ class RunView(View):
         self.tabs.addTab(heat, "Heat map")
         self.tabs.setCornerWidget(self._go_on)
         self.tabs.setDocumentMode(True)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setHandleWidth(1)
-        splitter.setChildrenCollapsible(False)
-        splitter.addWidget(left)
-        splitter.addWidget(self.tabs)
-        splitter.setStretchFactor(0, 36)
-        splitter.setStretchFactor(1, 64)
-        splitter.setSizes([480, 800])
+        splitter = parted(
+            Qt.Orientation.Horizontal,
+            (left, 36, 480),
+            (self.tabs, 64, 800),
+        )
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)

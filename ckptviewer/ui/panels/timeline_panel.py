@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QListView,
     QMenu,
-    QSplitter,
     QStackedLayout,
     QToolButton,
     QVBoxLayout,
@@ -35,7 +34,7 @@ from ckptviewer.ui.models.run_rows import SeriesRowsModel
 from ckptviewer.ui.open_run import Followed, Known
 from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.timeline_plot import MOST_LINES, Line, TimelinePlot, line_colour
-from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button
+from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button, parted
 from ckptviewer.ui.running import Running
 
 if TYPE_CHECKING:
@@ -329,13 +328,11 @@ class TimelinePanel(QWidget):
         drawn.setSpacing(0)
         drawn.addWidget(self.legend)
         drawn.addWidget(pages, 1)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setHandleWidth(1)
-        splitter.setChildrenCollapsible(False)
-        splitter.addWidget(self.list)
-        splitter.addWidget(holder)
-        splitter.setStretchFactor(1, 1)
-        splitter.setSizes([230, 580])
+        splitter = parted(
+            Qt.Orientation.Horizontal,
+            (self.list, 0, 230),
+            (holder, 1, 580),
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)

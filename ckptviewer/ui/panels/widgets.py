@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QScrollArea,
     QSizePolicy,
+    QSplitter,
     QTabWidget,
     QToolButton,
     QVBoxLayout,
@@ -308,6 +309,21 @@ def flat_button(text: str, tool_tip: str) -> QToolButton:
     button.setToolTip(tool_tip)
     button.setAccessibleName(tool_tip)
     return button
+
+
+def parted(orientation: Qt.Orientation, *parts: tuple[QWidget, int, int]) -> QSplitter:
+    """Widgets beside or below each other, with a line between them that can be moved.
+
+    parts: each with its share in what a larger window gives, and its pixels at first.
+    """
+    splitter = QSplitter(orientation)
+    splitter.setHandleWidth(1)
+    splitter.setChildrenCollapsible(False)
+    for place, (widget, share, _) in enumerate(parts):
+        splitter.addWidget(widget)
+        splitter.setStretchFactor(place, share)
+    splitter.setSizes([size for _, _, size in parts])
+    return splitter
 
 
 def scrolled(content: QWidget, name: str) -> QScrollArea:
