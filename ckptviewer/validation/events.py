@@ -93,7 +93,8 @@ class ModelInfo:
     """What the loaded model has.
 
     signature: the one that is used; "" where none could be chosen.
-    signatures: those that can be chosen. placeholders, collections: of a meta graph.
+    signatures: those that can be chosen. placeholders, collections: of a meta graph; what its
+        pipelines of input give can be fed as well, and counts as placeholders.
     keras: "3", "2" or "". written_by: the library that saved it, where the file says so.
     loss: what it was compiled with; "" for none.
     """

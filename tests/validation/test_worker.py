@@ -90,6 +90,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("made")
     worker_files.make_module_files(directory)
     worker_files.make_graph_files(directory)
+    worker_files.make_pipeline_files(directory)
     worker_files.make_keras_files(directory)
     return directory
 
@@ -556,6 +557,55 @@ def test_a_graph_of_tensorflow_1_with_its_saver(ask: Asker, files: Path, tmp_pat
     assert not any("GradientDescent" in each.name for each in graph.outputs)  # it would train
 
 
+@pytest.mark.parametrize("kind", worker_files.PIPELINES)
+def test_a_graph_that_a_pipeline_feeds_is_fed_by_name(
+    ask: Asker, files: Path, tmp_path: Path, kind: str
+) -> None:
+    x = np.random.default_rng(4).normal(size=(8, 4)).astype(np.float32)
+    y = (x @ np.eye(4, 3)).argmax(1)
+    y[0] = (y[0] + 1) % 3
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    model = ModelSpec(kind=ModelKind.META_GRAPH, path=str(files / f"{kind}-3.meta"))
+    metrics = MetricsSpec(predictions_path=str(tmp_path / "logits.npz"))
+    data = npz(tmp_path / "x.npz", batch_size=3)
+    outcome = ask.validate(model, files / f"{kind}-3", data=data, metrics=metrics)
+    assert outcome.model is not None
+    (graph,) = outcome.model.signatures
+    (fed,), (given,) = graph.inputs, graph.outputs
+    assert given.tensor == "logits:0"
+    assert fed.tensor.endswith(":0")
+    offered = [each.tensor for each in outcome.model.placeholders]
+    assert [fed.tensor, fed.tensor.replace(":0", ":1")] == [n for n in offered if n != "handle:0"]
+    assert_all_read_back(outcome, count=1)
+    assert outcome.measurements["a"].values["accuracy"] == 7 / 8
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npz")["logits"], x @ np.eye(4, 3) * 2)
+
+
+def test_the_tensors_of_a_pipeline_can_be_named(ask: Asker, files: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", inputs=np.eye(4, dtype=np.float32), digits=[0, 1, 2, 2])
+    model = ModelSpec(
+        kind=ModelKind.META_GRAPH,
+        path=str(files / "one-shot-3.meta"),
+        outputs=("Mean:0",),  # the loss, which takes the truth as an input
+    )
+    keys = {"IteratorGetNext": "inputs", "IteratorGetNext:1": "digits"}
+    data = npz(tmp_path / "x.npz", inputs=keys)
+    metrics = MetricsSpec(predictions_path=str(tmp_path / "loss.npz"))
+    ask.validate(model, files / "one-shot-3", data=data, metrics=metrics)
+    logits = np.eye(4, 3) * 2
+    loss = np.log(np.exp(logits).sum(1)) - logits[np.arange(4), [0, 1, 2, 2]]
+    np.testing.assert_allclose(np.load(tmp_path / "loss.npz")["Mean"], [loss.mean()], rtol=1e-6)
+
+
+def test_a_graph_that_takes_nothing_says_what_to_name(ask: Asker, files: Path) -> None:
+    model = ModelSpec(kind=ModelKind.META_GRAPH, path=str(files / "bare-3.meta"))
+    outcome = ask.validate(model, files / "bare-3")
+    assert_all_read_back(outcome, count=1)
+    with pytest.raises(WorkerError, match="Name the tensors") as caught:
+        ask.validate(model, files / "bare-3", data=npz(files / "net.npz"))
+    assert "does not say what it predicts" in caught.value.what
+
+
 def test_a_v1_checkpoint(ask: Asker, corpus: Path) -> None:
     directory = corpus / "srv_v1_sharded_export" / "00000123"
     model = ModelSpec(kind=ModelKind.META_GRAPH, path=str(directory / "export.meta"))
@@ -570,9 +620,20 @@ def test_a_v1_checkpoint(ask: Asker, corpus: Path) -> None:
 def test_an_estimator_s_partitioned_variables(ask: Asker, corpus: Path) -> None:
     directory = corpus / "tfx_estimator_2shard"
     model = ModelSpec(kind=ModelKind.META_GRAPH, path=str(directory / "model.ckpt-10000.meta"))
-    outcome = ask.validate(model, directory)
-    assert_all_read_back(outcome, "a", 51)
-    assert not outcome.restored["a"].unused
+    random = DataSpec(kind=DataKind.RANDOM)
+    outcome = ask.validate(model, directory, data=random)
+    assert_all_read_back(outcome, "a", 20)
+    unused = outcome.restored["a"].unused
+    assert len(unused) == 31  # the training's: it predicts without
+    assert all(key == "global_step" or "/Adagrad" in key or "/Ftrl" in key for key in unused)
+    assert outcome.model is not None
+    graph = next(each for each in outcome.model.signatures if each.name == "graph")
+    assert [each.name.removeprefix("head/predictions/") for each in graph.outputs] == [
+        "logistic", "probabilities", "str_classes",
+    ]  # fmt: skip
+    assert len(graph.inputs) == 12  # of the 17 that its iterator gives
+    run = outcome.measurements["a"]
+    assert (run.examples, run.nonfinite_outputs) == (40, 0)
 
 
 def test_a_python_file_runs_before_any_model(ask: Asker, corpus: Path, tmp_path: Path) -> None:

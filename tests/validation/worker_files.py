@@ -149,6 +149,53 @@ def make_graph_files(directory: Path) -> None:
         v1.train.Saver().save(session, str(directory / "graph"), global_step=7)
 
 
+PIPELINES = ("one-shot", "initializable", "handle", "queue")
+
+
+def make_pipeline_files(directory: Path) -> None:
+    """Trainings of TensorFlow 1 without a placeholder for data: `KIND-3`, each with its `.meta`,
+    and `bare-3`, which takes nothing at all. logits = x @ w.
+    """
+    for kind in PIPELINES:
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            inputs, labels = _pipeline(kind)
+            _train(session, inputs, labels, directory / kind)
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.get_variable("w", initializer=np.eye(4, 3, dtype=np.float32), use_resource=True)
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(directory / "bare"), global_step=3)
+
+
+def _pipeline(kind: str) -> Any:
+    v1 = tf.compat.v1
+    arrays = np.zeros((20, 4), np.float32), np.arange(20) % 3
+    if kind == "queue":
+        queue = v1.FIFOQueue(40, [tf.float32, tf.int64], [[4], []])
+        return queue.dequeue_up_to(5)
+    dataset = v1.data.Dataset.from_tensor_slices(arrays).map(lambda x, y: (x * 2, y)).batch(5)
+    if kind == "one-shot":
+        return v1.data.make_one_shot_iterator(dataset).get_next()
+    if kind == "initializable":
+        return v1.data.make_initializable_iterator(dataset).get_next()
+    handle = v1.placeholder(tf.string, [], name="handle")
+    types, shapes = v1.data.get_output_types(dataset), v1.data.get_output_shapes(dataset)
+    return v1.data.Iterator.from_string_handle(handle, types, shapes).get_next()
+
+
+def _train(session: Any, inputs: Any, labels: Any, path: Path) -> None:
+    """The usual training graph: a loss, a metric with variables of its own, an optimizer."""
+    v1 = tf.compat.v1
+    weights = v1.get_variable("w", initializer=np.zeros((4, 3), np.float32), use_resource=True)
+    logits = tf.identity(inputs @ weights, name="logits")
+    loss = v1.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    v1.metrics.accuracy(labels, tf.argmax(logits, 1))
+    v1.train.AdamOptimizer().minimize(tf.reduce_mean(loss))
+    session.run(v1.global_variables_initializer())
+    session.run(weights.initializer, {weights.initializer.inputs[1]: np.eye(4, 3) * 2})
+    v1.train.Saver().save(session, str(path), global_step=3)
+
+
 def make_keras_files(directory: Path) -> None:
     """The demo's trained model in each of Keras' formats, and models that need code."""
     (directory / "custom.py").write_text(CUSTOM)

@@ -127,10 +127,10 @@ class ValidationSetup(SetupFields):
 
         placeholders = [each.tensor or each.name for each in info.placeholders]
         named = [f"{name}: {', '.join(each)}" for name, each in info.collections.items() if each]
-        self.input_tensors.setToolTip(as_plain(f"Placeholders: {', '.join(placeholders)}"))
+        self.input_tensors.setToolTip(as_plain(f"Can be fed: {', '.join(placeholders)}"))
         self.output_tensors.setToolTip(as_plain("\n".join(named)))
         if placeholders and called is None:
-            self.model_note.say(f"{_KINDS[info.kind.value]}; placeholders: {some(placeholders)}")
+            self.model_note.say(f"{_KINDS[info.kind.value]}; can be fed: {some(placeholders)}")
             self._model_more.open()
         self._show_inputs()
 

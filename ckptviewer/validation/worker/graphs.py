@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from .graph_ends import MOST_OFFERED, ends_of, fed_tensors, inputs_for, needed_for, plain
 from .libraries import tensorflow
 from .model import (
     Arrays,
@@ -21,12 +21,10 @@ from .model import (
 )
 from .problems import ModelProblem, first_line
 
-_MOST_OFFERED = 200
 _STATISTICS = (
     "/moving_mean",
     "/moving_variance",
 )  # a training graph updates, and does not use them
-_SAVERS = ("save/", "save_", "saver_")
 _OP_REMEDY = (
     "Its operation is not part of TensorFlow 2 (tf.contrib was removed); a custom operation's "
     "library has to be loaded by a Python file that is named with the model."
@@ -54,17 +52,11 @@ class GraphModel(Model):
             names: set[str] = set()
             for raw in found:
                 self.variables.append(self._variable(raw, id(raw) in trainable, names))
-        self.placeholders = [
-            tensor_of(operation.name, output.dtype, output.shape, output.name)
-            for operation in self.graph.get_operations()
-            if operation.type in ("Placeholder", "PlaceholderWithDefault", "PlaceholderV2")
-            and not operation.name.startswith(_SAVERS)
-            for output in operation.outputs
-        ][:_MOST_OFFERED]
+        self.placeholders = [plain(each) for each in fed_tensors(self.graph)[:MOST_OFFERED]]
         for key in self.graph.get_all_collection_keys():
             items = self.graph.get_collection(key)
             self.collections[str(key)] = [
-                str(getattr(item, "name", "") or item)[:200] for item in items[:_MOST_OFFERED]
+                str(getattr(item, "name", "") or item)[:200] for item in items[:MOST_OFFERED]
             ]
 
     def _variable(self, raw: Any, trainable: bool, names: Any) -> Variable:
@@ -113,6 +105,13 @@ class GraphModel(Model):
                 each.put(empty)
 
     def predict(self, inputs: Arrays) -> Arrays:
+        if not self.signature.outputs:
+            raise ModelProblem(
+                "the graph does not say what it predicts: nothing in it is computed from what can "
+                "be fed",
+                "Name the tensors, in a recipe or in the window: inputs such as x:0, and outputs "
+                "such as logits:0.",
+            )
         taken = {each.name: each.tensor for each in self.signature.inputs}
         feed = {taken[name]: values for name, values in inputs.items()}
         fetches = {each.name: each.tensor for each in self.signature.outputs}
@@ -213,14 +212,13 @@ def choose_tensors(model: GraphModel, meta: Any, spec: dict[str, Any]) -> None:
     own ends.
     """
     model.signatures = signatures_of(model.graph, meta)
-    ends = _ends(model.graph)
+    ends = ends_of(model.graph)
     if ends.inputs and ends.outputs:
         model.signatures.append(ends)
     if spec["inputs"] or spec["outputs"]:
         outputs = tuple(_tensor(model, name) for name in spec["outputs"]) or ends.outputs
-        needed = needed_for(model.graph, [each.tensor for each in outputs])
-        inputs = tuple(_tensor(model, name) for name in spec["inputs"]) or tuple(
-            each for each in ends.inputs if each.tensor.rpartition(":")[0] in needed
+        inputs = tuple(_tensor(model, name) for name in spec["inputs"]) or inputs_for(
+            model.graph, [each.tensor for each in outputs]
         )
         model.signature = Signature("", inputs, outputs)
         return
@@ -253,101 +251,12 @@ def _declared(graph: Any, declared: Any) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
-def needed_for(graph: Any, tensors: Sequence[str]) -> set[str]:
-    """Names of all operations that these tensors are computed from, their own included.
-
-    What only has to happen before (a training step, by a control dependency) is no part of them.
-    """
-    queue = [graph.get_tensor_by_name(name).op for name in tensors]
-    needed = {operation.name for operation in queue}
-    for operation in queue:
-        for tensor in operation.inputs:
-            if tensor.op.name not in needed:
-                needed.add(tensor.op.name)
-                queue.append(tensor.op)
-    return needed
-
-
 def _tensor(model: GraphModel, name: str) -> Tensor:
     try:
         tensor = model.graph.get_tensor_by_name(name if ":" in name else name + ":0")
     except (KeyError, ValueError) as error:
         names = ", ".join(each.tensor for each in model.placeholders[:10]) or "none"
         raise ModelProblem(
-            f"the graph has no tensor {name!r}", f"Its placeholders are {names}."
+            f"the graph has no tensor {name!r}", f"What can be fed of it is {names}."
         ) from error
-    return tensor_of(tensor.op.name, tensor.dtype, tensor.shape, tensor.name)
-
-
-_NO_OUTPUT = {
-    "Const",
-    "MergeSummary",
-    "NoOp",
-    "Placeholder",
-    "PlaceholderWithDefault",
-    "ReadVariableOp",
-    "RestoreV2",
-    "SaveV2",
-    "VarHandleOp",
-    "VarIsInitializedOp",
-    "Variable",
-    "VariableV2",
-}
-
-
-_LOSSES = ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits")
-
-_CHANGES = ("Apply", "Assign", "ResourceApply", "ResourceScatter", "Scatter", "SparseApply")
-"""What begins so changes variables: a training step, which must not run."""
-
-
-def _ends(graph: Any) -> Signature:
-    """What the graph takes and gives by its shape: placeholders, and what nothing consumes."""
-    inputs = []
-    reached = set()
-    for operation in graph.get_operations():
-        if operation.type in ("Placeholder", "PlaceholderV2"):
-            reached.add(operation.name)
-            if not operation.name.startswith(_SAVERS):
-                inputs.append(operation.outputs[0])
-        elif any(tensor.op.name in reached for tensor in operation.inputs):
-            reached.add(operation.name)
-    outputs = _scored(graph, reached)
-    outputs += [
-        tensor
-        for operation in graph.get_operations()
-        if operation.name in reached
-        and operation.type not in _NO_OUTPUT
-        and not operation.type.startswith(_CHANGES)
-        and "Summary" not in operation.type
-        and "/gradients/" not in f"/{operation.name}"
-        and not operation.name.startswith(_SAVERS)
-        for tensor in operation.outputs
-        if not tensor.consumers()
-    ]
-    # A loss is no prediction; it is taken where there is nothing else.
-    outputs = [each for each in outputs if each.shape.rank != 0] or outputs
-    return Signature(
-        "graph",
-        tuple(tensor_of(each.op.name, each.dtype, each.shape, each.name) for each in inputs),
-        tuple(
-            tensor_of(each.op.name, each.dtype, each.shape, each.name)
-            for each in outputs[:_MOST_OFFERED]
-        ),
-    )
-
-
-def _scored(graph: Any, reached: set[str]) -> list[Any]:
-    """The logits that a training graph's loss is computed from: what it predicts."""
-    found: list[Any] = []
-    for operation in graph.get_operations():
-        if operation.type not in _LOSSES or operation.name not in reached:
-            continue
-        tensor = operation.inputs[0]
-        while tensor.op.type in ("Reshape", "Identity") and tensor.op.inputs[0].shape.rank:
-            if tensor.op.type == "Identity" and "Reshape" not in tensor.op.name:
-                break  # somebody gave it a name
-            tensor = tensor.op.inputs[0]
-        if all(tensor is not each for each in found) and tensor.consumers():
-            found.append(tensor)
-    return found
+    return plain(tensor)
