@@ -136,4 +136,8 @@ def decode_event(line: bytes) -> Event:
     if kind is None:
         raise BadDescriptionError(f"there is no event {shown(name)}", where="event")
     event: Event = from_plain(kind, plain, str(name))
+    if isinstance(event, Measurements):
+        rows = event.confusion
+        if any(len(row) != len(rows) or min(row) < 0 for row in rows):
+            raise BadDescriptionError("it is no square of counts", where=f"{name}.confusion")
     return event

@@ -109,6 +109,14 @@ def test_whole_numbers_beyond_64_bits_are_told(number: int) -> None:
         decode_event(line.encode())
 
 
+@pytest.mark.parametrize("rows", [[[1, 2]], [[1], [2]], [[]], [[1, -1], [0, 1]]])
+def test_a_confusion_that_cannot_be_painted_is_told(rows: list[list[int]]) -> None:
+    plain = {"event": "measurements", "checkpoint": "a", "examples": 1}
+    assert decode_event(json.dumps({**plain, "confusion": [[1, 2], [0, 3]]}).encode())
+    with pytest.raises(BadDescriptionError, match="no square of counts"):
+        decode_event(json.dumps({**plain, "confusion": rows}).encode())
+
+
 def test_a_value_too_deep_to_be_shown_is_told() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
