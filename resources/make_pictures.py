@@ -154,7 +154,7 @@ def show_verdict(studio: Studio, demo: Path) -> None:
     view = window.view
     assert isinstance(view, ValidationView)
     studio.settle()
-    view.open_recipe(os.fspath(recipe))
+    view.recipes.open(os.fspath(recipe))
     studio.settle()
     agreeing = QTimer(studio, interval=100)
     agreeing.timeout.connect(agree)
