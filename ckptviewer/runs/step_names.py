@@ -58,7 +58,7 @@ def facts_of_names(names: Iterable[str]) -> dict[str, NameFacts]:
 
     `/` separates directories from what lies in them. Linear in the length of the names.
     """
-    groups: defaultdict[str, list[tuple[str, list[_Number]]]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], list[tuple[str, list[_Number]]]] = defaultdict(list)
     for name in names:
         numbers, template = _taken_apart(name)
         groups[template].append((name, numbers))
@@ -139,8 +139,8 @@ def _is_version(number: _Number) -> bool:
     return number.label.lower() in ("v", "version")
 
 
-def _taken_apart(name: str) -> tuple[list[_Number], str]:
-    """The numbers in a name with their labels, and the name without them."""
+def _taken_apart(name: str) -> tuple[list[_Number], tuple[str, ...]]:
+    """The numbers in a name with their labels, and what stands before, between and behind them."""
     text = _TRIPLE.sub(r"\1-\2", _EXTENSIONS.sub("", name[-_LONGEST_NAME:]))
     numbers: list[_Number] = []
     template: list[str] = []
@@ -165,7 +165,7 @@ def _taken_apart(name: str) -> tuple[list[_Number], str]:
     template.append(text[position:])
     if numbers and any(map(str.isalpha, template[-1])):
         numbers[-1] = numbers[-1]._replace(ends=False)
-    return numbers, "#".join(template) + "\0" + name[len(text) :]
+    return numbers, (*template, name[len(text) :])
 
 
 def _tidy(label: str, within: str) -> str:

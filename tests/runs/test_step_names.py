@@ -69,3 +69,9 @@ def test_no_name_is_too_odd(names: list[str]) -> None:
     assert set(facts) == set(names)
     for each in facts.values():
         assert each.step is None or each.step >= 0
+
+
+def test_a_sign_in_a_name_is_taken_for_no_number() -> None:
+    """Found by fuzzing: the two were taken for names that differ only in their numbers."""
+    facts = facts_of_names(["ckpt-4-0", "ckpt-4-#", "ckpt-5-#"])
+    assert [each.step for each in facts.values()] == [4, 4, 5]
