@@ -115,7 +115,7 @@ def run(data: bytes) -> None:
     from ckptviewer.runs.step_names import facts_of_names
 
     names, state = split_parts(data, 2)
-    lines = names.decode("utf-8", "replace").split("\n")[:40]
+    lines = names.decode("utf-8", "replace").split("\n")[:16]
     facts_of_names(lines)
     if zlib.crc32(data) % 8:
         return
