@@ -39,8 +39,10 @@ _MOST = 2_000_000_000
 class SetupFields(QWidget):
     """All fields, empty; asks for files, and leaves it to others what comes of what was chosen."""
 
-    def __init__(self, checkpoint: str, appearance: Appearance) -> None:
-        super().__init__()
+    def __init__(
+        self, checkpoint: str, appearance: Appearance, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
         self._checkpoint = checkpoint
         self._several: tuple[str, ...] = ()
         self.model = PathBox("Model", "SavedModel, .keras, .h5, .meta, or file.py:function")
@@ -106,7 +108,11 @@ class SetupFields(QWidget):
     # How it is made.
 
     def _lay_out(self) -> None:
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
         page = QWidget()
+        outer.addWidget(scrolled(page, "Set-up"), 1)
         column = QVBoxLayout(page)
         column.setContentsMargins(18, 14, 18, 14)
         column.setSpacing(16)
@@ -124,10 +130,6 @@ class SetupFields(QWidget):
         row = QHBoxLayout(foot)
         row.setContentsMargins(18, 10, 18, 10)
         row.addWidget(self.run, 1)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
-        outer.addWidget(scrolled(page, "Set-up"), 1)
         outer.addWidget(foot)
         self._show_against("")
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.likely_files import LikelyFiles, is_for_validation
@@ -46,8 +46,10 @@ class ValidationSetup(SetupFields):
     run_wanted = Signal()
     ready = Signal(bool)
 
-    def __init__(self, checkpoint: str, appearance: Appearance) -> None:
-        super().__init__(checkpoint, appearance)
+    def __init__(
+        self, checkpoint: str, appearance: Appearance, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(checkpoint, appearance, parent)
         self._base: Recipe | None = None
         self._looked: Looked | None = None
         self._seen: SeenData | None = None

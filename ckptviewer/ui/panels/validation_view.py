@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QWidget
 
@@ -40,6 +40,7 @@ _TITLES = {
     Aim.INSPECT: "Looking into the model",
     Aim.IMPACT: "Measuring the impact",
 }
+_PAGES_AFTER_MS = 150
 _FOOT = (
     "The model runs in a process of its own: whatever becomes of it, this window goes on, and "
     "Cancel ends it within a second."
@@ -65,6 +66,7 @@ class ValidationView(ValidationPage):
         self._jobs = jobs
         self._settings = settings
         self._finished: Finished | None = None
+        self._showing: Finished | None = None
         self._log: tuple[str, str] = ("", "")
         self._last: Task | None = None
         self.validating = Validating(jobs)
@@ -75,6 +77,7 @@ class ValidationView(ValidationPage):
         self._tools = [self.recipes.button()]
         self._connect()
         self._look_around()
+        QTimer.singleShot(_PAGES_AFTER_MS, self, self._make_pages)
 
     # As a view.
 
@@ -113,6 +116,7 @@ class ValidationView(ValidationPage):
         self.run()
 
     def leave(self) -> None:
+        self._showing = None
         self.validating.stop()
         self.stages.finish()
 
@@ -209,6 +213,7 @@ class ValidationView(ValidationPage):
 
     def _begin(self, task: Task) -> None:
         self.problem.hide()
+        self._showing = None
         self.setup.setEnabled(False)
         self.stages.begin(_TITLES[task.aim], _FOOT)
         self._stack.setCurrentWidget(self.stages)
@@ -220,10 +225,20 @@ class ValidationView(ValidationPage):
 
     def _show_finished(self, finished: Finished) -> None:
         self._end()
-        self._finished = finished
+        self._finished = self._showing = finished
+        self._note_log(finished.report.outcome)
+        self._go_on(finished, self.tabs.steps_to_show(finished))
+
+    def _go_on(self, finished: Finished, steps: Iterator[Callable[[], None]]) -> None:
+        """Show the next of a result, and the rest after other events."""
+        if finished is not self._showing:
+            return
+        step = next(steps, None)
+        if step is not None:
+            step()
+            QTimer.singleShot(0, self, lambda: self._go_on(finished, steps))
+            return
         outcome = finished.report.outcome
-        self._note_log(outcome)
-        self.tabs.show_finished(finished)
         if outcome.model is not None:
             self._show_info(outcome.model, outcome.restored.get("a"))
         self.told.emit(self.tabs.overview.head.text())
@@ -317,6 +332,11 @@ class ValidationView(ValidationPage):
         self.setup.propose(likely)
         self.enter_if_shown()
 
+    def _make_pages(self) -> None:
+        """Make the pages of results one by one, while nothing else is done."""
+        if self.tabs.make_next():
+            QTimer.singleShot(_PAGES_AFTER_MS, self, self._make_pages)
+
     def enter_if_shown(self) -> None:
         """Take the focus where nothing else of the page has it."""
         focused = self.focusWidget()
@@ -343,7 +363,7 @@ class ValidationView(ValidationPage):
         setup.model_chosen.connect(self._look)
         setup.data_chosen.connect(self._see)
         setup.python_chosen.connect(self._take_python)
-        setup.against.chosen.connect(lambda path: self.tabs.impact.offer_other(bool(path)))
+        setup.against.chosen.connect(lambda path: self.tabs.offer_other(bool(path)))
         setup.inspect_wanted.connect(self.inspect)
         setup.run_wanted.connect(self.run)
         work.looked.connect(self._show_looked)
@@ -361,9 +381,9 @@ class ValidationView(ValidationPage):
         self.stages.cancel_wanted.connect(work.cancel)
         self.problem.log_wanted.connect(self.show_log)
         self.problem.again_wanted.connect(self._start_last)
-        self.tabs.overview.log_wanted.connect(self.show_log)
-        self.tabs.impact.measure_wanted.connect(self.measure_impact)
-        self.tabs.impact.essential.connect(self.export_wanted)
+        self.tabs.log_wanted.connect(self.show_log)
+        self.tabs.measure_wanted.connect(self.measure_impact)
+        self.tabs.essential.connect(self.export_wanted)
         self.tabs.told.connect(self.told)
         self.recipes.opened.connect(self._take_recipe)
         self.recipes.told.connect(self.told)
