@@ -31,22 +31,16 @@ class RenamePreview:
     rows: the keys that change, in the order given.
     problems: for each rule as typed what is wrong with it, "" for nothing; a bad rule does
     nothing. unused: places of good rules that change no key.
-    found: how many changed keys are in B. gained, lost: keys that are in B only after, or only
-    before, the rules. collisions: new key to the keys that would become it.
+    found: how many changed keys are in B. lost: how many keys of B a changed key bore before, and
+    none does after. collisions: new key to the keys that would become it.
     """
 
     rows: tuple[PreviewRow, ...]
     problems: tuple[str, ...]
     unused: tuple[int, ...]
     found: int
-    gained: int
     lost: int
     collisions: dict[str, list[str]]
-
-    @property
-    def usable(self) -> bool:
-        """Whether every rule can be used, and no two variables would get one key."""
-        return not any(self.problems) and not self.collisions
 
 
 def parse_rules(texts: Iterable[str]) -> tuple[list[RenameRule | None], list[str]]:
@@ -110,7 +104,6 @@ def preview(
         problems=tuple(problems),
         unused=tuple(place for place, _ in good if place not in busy),
         found=sum(row.found for row in rows),
-        gained=len(after - set(keys_a)),
         lost=len(before - after),
         collisions=collided,
     )

@@ -279,6 +279,8 @@ def test_rules_are_previewed_and_used(qtbot: QtBot, compare: Compare, tmp_path: 
     item = dialog.listing.topLevelItem(0)
     assert item is not None
     assert [item.text(column) for column in range(3)] == ["net/alpha", "net/gamma_y", "in B"]
+    dialog.edit.setPlainText("alpha$=gamma_y\nnone=such")
+    qtbot.waitUntil(lambda: "changes nothing: line 2" in dialog.note.text(), timeout=TIMEOUT_MS)
     dialog.edit.setPlainText("alpha(=x")
     dialog.accept()
     assert dialog.isVisible()

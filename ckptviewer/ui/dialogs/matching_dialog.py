@@ -138,8 +138,13 @@ class RulesDialog(QDialog):
         problem = next(filter(None, found.problems), "")
         told = f"{plural(len(found.rows), 'key')} renamed, "
         told += f"{count_text(found.found)} of them into keys of B"
+        if found.lost:
+            told += f", {count_text(found.lost)} away from keys of B"
         if found.collisions:
             told += f"; {plural(len(found.collisions), 'collision')}"
+        if found.unused:
+            lines = ", ".join(str(place + 1) for place in found.unused)
+            told += f"; what changes nothing: line {lines}"
         self.note.setText(problem or f"{told}.")
 
 
