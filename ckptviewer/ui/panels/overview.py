@@ -237,12 +237,9 @@ class _RoleBreakdown(QWidget):
             sizes[variable.role] += variable.stored_bytes
             counts[variable.role] += 1
         total = max(1, sum(sizes.values()))
-        theme = self._appearance.theme
         in_order = sorted(sizes, key=lambda role: (role not in MODEL_ROLES, -sizes[role]))
         colours = {role: self._colour(role) for role in in_order}
-        self._bar.show_shares(
-            [(sizes[role] / total, colours[role]) for role in in_order], QColor(theme.base)
-        )
+        self._bar.show_shares([(sizes[role] / total, colours[role]) for role in in_order])
         self._bar.setToolTip(exact_size_text(sum(sizes.values())))
         clear_layout(self._lines)
         grid_widget = QWidget()

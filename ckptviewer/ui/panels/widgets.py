@@ -153,12 +153,11 @@ class StackedBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._shares: Sequence[tuple[float, QColor]] = ()
-        self._ground = QColor()
         self.setFixedHeight(14)
 
-    def show_shares(self, shares: Sequence[tuple[float, QColor]], ground: QColor) -> None:
-        """Show fractions of the width, each in its colour; `ground` parts them."""
-        self._shares, self._ground = shares, ground
+    def show_shares(self, shares: Sequence[tuple[float, QColor]]) -> None:
+        """Show fractions of the width, each in its colour."""
+        self._shares = shares
         self.update()
 
     def sizeHint(self) -> QSize:

@@ -35,7 +35,6 @@ class Feeder:
         self.class_names = source.class_names
         self.count = source.count
         self.target = source.target
-        self.has_truth = bool(source.target)
         first = next(iter(source.batches()), None)
         if first is None or not len(next(iter(first.values()))):
             raise DataProblem("the data has no examples")
