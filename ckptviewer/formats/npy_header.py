@@ -116,7 +116,10 @@ def parse_header(data: bytes) -> NpyHeader:
 @lru_cache(maxsize=1024)  # the arrays of an archive share a few dtypes and shapes
 def _parse(data: bytes) -> NpyHeader:
     end = len(data)
-    text = data[10 if data[6] == 1 else 12 : end].decode("utf-8" if data[6] == 3 else "latin1")
+    try:
+        text = data[10 if data[6] == 1 else 12 : end].decode("utf-8" if data[6] == 3 else "latin1")
+    except UnicodeDecodeError as error:
+        raise DamagedFileError("its header is no text") from error
     fields = _fields("".join(text.split()).replace('"', "'"))
     descr, fortran, sizes = fields["descr"], fields["fortran"] == "True", fields["shape"]
     numbers = [number.rstrip("L") for number in sizes.split(",") if number]
