@@ -81,7 +81,9 @@ def decode(data: bytes, mark: str = "") -> Statistics | None:
             return None
         statistics, _ = _put_together(head, raw, 4 + length)
         return statistics
-    except (zlib.error, struct.error, ValueError, KeyError, TypeError, AttributeError):
+    except (zlib.error, struct.error, ValueError, OverflowError, RecursionError):
+        return None
+    except (KeyError, TypeError, AttributeError):
         return None
 
 

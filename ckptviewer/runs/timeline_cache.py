@@ -80,7 +80,7 @@ class TimelineCache:
             stored = self._stored(found)
             rows = len(stored.points) if stored else 0
             pairs = _array(found[pair], rows, PAIR_FIELDS) if stored and pair in found else None
-        except (zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None, None
         return stored, pairs
 

@@ -32,6 +32,7 @@ _SAMPLE_BYTES = 4 << 20
 _SMALL_SAMPLE_BYTES = 4 << 10
 _PIECE_BYTES = 1 << 20
 _MOST_FILES = 10_000
+_LATEST = 1e11  # the year 5138
 _SCHEMA = Schema(
     version=SCHEMA,
     tables=("validation",),
@@ -75,7 +76,11 @@ class Earlier:
     def metrics(self) -> dict[str, float | None]:
         """The metrics of checkpoint A."""
         found = self.document.get("metrics")
-        return dict(found) if isinstance(found, dict) else {}
+        return {
+            name: None if value is None else float(value)
+            for name, value in (found.items() if isinstance(found, dict) else ())
+            if value is None or isinstance(value, (int, float))
+        }
 
 
 def default_path() -> Path:
@@ -190,7 +195,7 @@ class History(Database):
             ).fetchall()
             return tuple(
                 Earlier(
-                    at=float(at),
+                    at=_time(at),
                     verdict=str(verdict),
                     checkpoint_path=str(checkpoint_path),
                     against_path=str(against_path),
@@ -207,10 +212,17 @@ class History(Database):
         self.ask(lambda connection: connection.execute("DELETE FROM validation"))
 
 
+def _time(value: object) -> float:
+    """Seconds of which a date can be made."""
+    if not isinstance(value, (int, float)) or not 0 <= value < _LATEST:
+        raise Damaged("a time in it is no time")
+    return float(value)
+
+
 def _document(text: object) -> dict[str, Any]:
     try:
         found = json.loads(str(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Damaged("a report in it is no JSON") from error
     if not isinstance(found, dict):
         raise Damaged("a report in it is no object")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 
 from ckptviewer.analysis import remembered
-from ckptviewer.analysis.remembered import Remembered, encode
+from ckptviewer.analysis.remembered import Remembered, decode, encode
 from ckptviewer.analysis.statistics import statistics_of
 from ckptviewer.storage import cache as cache_module
 from ckptviewer.storage.cache import Cache
@@ -83,3 +86,16 @@ def test_what_has_just_been_written_is_not_kept(tmp_path: Path, cache: Cache) ->
     memory = Remembered(checkpoint, cache)
     memory.keep({"x": statistics_of(checkpoint, checkpoint["x"])})
     assert memory.known(["x"]) == {}
+
+
+@pytest.mark.parametrize("field", ["count", "exponent", "state", "range", "mark"])
+def test_what_is_no_statistics_is_not_there(field: str) -> None:
+    checkpoint = MemoryCheckpoint({"x": np.arange(5.0)})
+    raw = zlib.decompress(encode(statistics_of(checkpoint, checkpoint["x"])))
+    (length,) = struct.unpack_from("<I", raw)
+    head = json.loads(raw[4 : 4 + length])
+    assert decode(zlib.compress(raw)) is not None
+    head[field] = {"state": ["0x1p99999"] * 7, "range": ["0x1p99999"] * 2}.get(field, float("inf"))
+    text = json.dumps(head).encode() if field != "mark" else b"[" * 100_000
+    again = struct.pack("<I", len(text)) + text + raw[4 + length :]
+    assert decode(zlib.compress(again)) is None

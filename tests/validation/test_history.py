@@ -78,9 +78,15 @@ def test_a_damaged_file_is_dropped(content: bytes, path: Path) -> None:
 def test_a_damaged_row_drops_the_file(path: Path) -> None:
     with History(path) as history:
         history.add(WHAT, document())
-    for text in ("no json", "[1]"):
+    for column, value in (
+        ("document", "no json"),
+        ("document", "[1]"),
+        ("document", "[" * 100_000),
+        ("at", "no time"),
+        ("at", 1e300),
+    ):
         connection = sqlite3.connect(path)
-        connection.execute("UPDATE validation SET document = ?", (text,))
+        connection.execute(f"UPDATE validation SET {column} = ?", (value,))
         connection.commit()
         connection.close()
         with History(path) as history:
@@ -88,6 +94,14 @@ def test_a_damaged_row_drops_the_file(path: Path) -> None:
             assert "in it is no" in history.trouble
             history.add(WHAT, document())
             assert len(history.earlier(WHAT)) == 1
+
+
+def test_metrics_that_are_no_numbers_are_left_out(path: Path) -> None:
+    odd = {"accuracy": 0.5, "loss": None, "text": "x", "list": [1], "count": 3}
+    with History(path) as history:
+        history.add(WHAT, document(metrics=odd))
+        (earlier,) = history.earlier(WHAT)
+    assert earlier.metrics == {"accuracy": 0.5, "loss": None, "count": 3.0}
 
 
 def test_a_later_version_is_begun_anew(path: Path) -> None:
