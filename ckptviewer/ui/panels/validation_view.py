@@ -227,7 +227,8 @@ class ValidationView(ValidationPage):
         self._end()
         self._finished = self._showing = finished
         self._note_log(finished.report.outcome)
-        self._go_on(finished, self.tabs.steps_to_show(finished))
+        steps = self.tabs.steps_to_show(finished)
+        QTimer.singleShot(0, self, lambda: self._go_on(finished, steps))
 
     def _go_on(self, finished: Finished, steps: Iterator[Callable[[], None]]) -> None:
         """Show the next of a result, and the rest after other events."""
