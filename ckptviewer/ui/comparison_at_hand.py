@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QFileDialog
-
 from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.ui.choosing import ask_for_file
 from ckptviewer.ui.jobs import Report
 
 if TYPE_CHECKING:
@@ -16,16 +15,12 @@ if TYPE_CHECKING:
 SAVED = ".comparison.json"
 
 
-def choose_other(window: MainWindow, patterns: str) -> None:
+def choose_other(window: MainWindow) -> None:
     """Ask for a second checkpoint, or a saved comparison, and compare."""
     if window.session is None:
         return
-    path, _ = QFileDialog.getOpenFileName(
-        window,
-        "Compare with a second checkpoint (B)",
-        window.start_directory(),
-        f"{patterns};;Saved comparisons (*{SAVED});;All files (*)",
-    )
+    title = "Compare with a second checkpoint (B)"
+    path = ask_for_file(window, window.settings, title, f"Saved comparisons (*{SAVED})")
     if path:
         compare_with(window, path)
 

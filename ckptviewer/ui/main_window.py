@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from PySide6.QtCore import QByteArray, QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
@@ -16,7 +16,6 @@ from PySide6.QtGui import (
     QKeyEvent,
 )
 from PySide6.QtWidgets import (
-    QFileDialog,
     QLineEdit,
     QMainWindow,
     QStackedWidget,
@@ -24,10 +23,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ckptviewer.checkpoint.tree import ViewBy
 from ckptviewer.ui import comparison_at_hand
 from ckptviewer.ui.actions import Actions
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.choosing import ask_for_directory, ask_for_file
 from ckptviewer.ui.dropping import Dropping
 from ckptviewer.ui.export_at_hand import show_export
 from ckptviewer.ui.jobs import Job, Jobs, error_text
@@ -41,12 +40,8 @@ from ckptviewer.ui.run_offer import RunOffer
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
 from ckptviewer.ui.watching import FileWatch
+from ckptviewer.ui.window_memory import remember_window, restore_window
 
-DEFAULT_SIZE = (1280, 800)
-_PATTERNS = (
-    "Checkpoints (*.index *.data-* *.meta *.ckpt* checkpoint *.pb *.keras *.h5 *.hdf5 "
-    "*.safetensors *.npz *.npy)"
-)
 LONG_EVENTS = frozenset((QEvent.Type.UpdateRequest, QEvent.Type.LayoutRequest))
 """What paints or lays out all that is in a window: background work steps aside for it."""
 
@@ -102,7 +97,8 @@ class MainWindow(QMainWindow):
         for edit in self.findChildren(QLineEdit):
             edit.setAcceptDrops(False)  # a file that is dropped there is to be opened, too
         self._connect()
-        self._restore()
+        self.browser.measuring.reads_unasked = settings.get("reads_unasked", "some")
+        restore_window(self)
         self.show_welcome()
 
     # Opening.
@@ -190,20 +186,13 @@ class MainWindow(QMainWindow):
 
     def choose_file(self) -> None:
         """Ask for a file, and open it."""
-        path, _ = QFileDialog.getOpenFileName(
-            self,
-            "Open a checkpoint",
-            self.start_directory(),
-            f"{_PATTERNS};;All files (*)",
-        )
+        path = ask_for_file(self, self.settings, "Open a checkpoint")
         if path:
             self.open_path(path)
 
     def choose_directory(self) -> None:
         """Ask for a directory, and open the checkpoint in it."""
-        path = QFileDialog.getExistingDirectory(
-            self, "Open a directory of checkpoints", self.start_directory()
-        )
+        path = ask_for_directory(self, self.settings)
         if path:
             self.open_path(path)
 
@@ -220,7 +209,7 @@ class MainWindow(QMainWindow):
 
     def choose_other(self) -> None:
         """Ask for a second checkpoint, and compare with it."""
-        comparison_at_hand.choose_other(self, _PATTERNS)
+        comparison_at_hand.choose_other(self)
 
     def compare_with(self, path: str) -> None:
         """Compare the open checkpoint (A) with another (B), or as a saved comparison says."""
@@ -334,11 +323,6 @@ class MainWindow(QMainWindow):
         elif self.view is not None:
             self.view.enter()
 
-    def start_directory(self) -> str:
-        """Where a dialog that asks for a file begins."""
-        recent = self.settings.recent_files
-        return os.path.dirname(recent[0]) if recent else os.getcwd()
-
     # Wiring.
 
     def _connect(self) -> None:
@@ -398,7 +382,7 @@ class MainWindow(QMainWindow):
         self.dropping.drop(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        self._remember()
+        remember_window(self)
         for view in self._views:
             view.leave()
         self.watch.stop()
@@ -409,31 +393,10 @@ class MainWindow(QMainWindow):
         self.closed.emit(self)
         super().closeEvent(event)
 
-    # Memory.
-
     def apply_settings(self) -> None:
         """Do as the settings say now."""
         self.appearance.choose(self.settings.get("theme", "system"))
         self.browser.measuring.reads_unasked = self.settings.get("reads_unasked", "some")
-
-    def _restore(self) -> None:
-        self.browser.measuring.reads_unasked = self.settings.get("reads_unasked", "some")
-        self.resize(*DEFAULT_SIZE)
-        geometry = self.settings.get("window_geometry", "")
-        if geometry:
-            self.restoreGeometry(QByteArray.fromBase64(geometry.encode()))
-        sizes = self.settings.get("splitter", [])
-        if len(sizes) == 2 and all(isinstance(size, int) for size in sizes):
-            self.browser.splitter.setSizes(sizes)
-        view_by = self.settings.get("view_by", str(ViewBy.NAME))
-        if view_by in set(ViewBy):
-            self.browser.choose_view(ViewBy(view_by))
-
-    def _remember(self) -> None:
-        self.settings.set("window_geometry", self.window().saveGeometry().toBase64().toStdString())
-        self.settings.set("splitter", self.browser.splitter.sizes())
-        self.settings.set("view_by", str(self.browser.view_by))
-        self.settings.save()
 
 
 def _title(path: str) -> str:

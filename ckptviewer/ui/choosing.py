@@ -1,0 +1,31 @@
+"""Asking for the file, or the directory, of a checkpoint."""
+
+from __future__ import annotations
+
+import os
+
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from ckptviewer.ui.settings import Settings
+
+_CHECKPOINTS = (
+    "Checkpoints (*.index *.data-* *.meta *.ckpt* checkpoint *.pb *.keras *.h5 *.hdf5 "
+    "*.safetensors *.npz *.npy)"
+)
+
+
+def ask_for_file(parent: QWidget, settings: Settings, title: str, *more: str) -> str:
+    """The file that is chosen; "" for none. more: other kinds of files, as Qt names them."""
+    kinds = ";;".join((_CHECKPOINTS, *more, "All files (*)"))
+    return QFileDialog.getOpenFileName(parent, title, _start(settings), kinds)[0]
+
+
+def ask_for_directory(parent: QWidget, settings: Settings) -> str:
+    """The directory that is chosen; "" for none."""
+    title = "Open a directory of checkpoints"
+    return QFileDialog.getExistingDirectory(parent, title, _start(settings))
+
+
+def _start(settings: Settings) -> str:
+    recent = settings.recent_files
+    return os.path.dirname(recent[0]) if recent else os.getcwd()
