@@ -50,8 +50,8 @@ class Features(QWidget):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(4)
         self._grid.setVerticalSpacing(4)
-        for column, stretch in enumerate((4, 7, 5)):
-            self._grid.setColumnStretch(column, stretch)
+        for number, stretch in enumerate((4, 7, 5)):
+            self._grid.setColumnStretch(number, stretch)
         self.reset = flat_button("As found", "Take what the first record and the model tell")
         self.reset.clicked.connect(lambda _=False: self._take_known())
         column = QVBoxLayout(self)
