@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
 
 from ckptviewer import __version__
 from ckptviewer.checkpoint.text import elide_middle
+from ckptviewer.ui.comparison_at_hand import choose_other
 from ckptviewer.ui.models_at_hand import choose_model, show_validation
 from ckptviewer.ui.panels.view import View
 
@@ -36,7 +37,9 @@ class Actions(QObject):
         self.recent_menu.aboutToShow.connect(self._fill_recent)
         self._add(file_menu, "Open the de&mo", window.open_demo)
         file_menu.addSeparator()
-        self.compare = self._add(file_menu, "Com&pare with\u2026", window.choose_other, "Ctrl+D")
+        self.compare = self._add(
+            file_menu, "Com&pare with\u2026", partial(choose_other, window), "Ctrl+D"
+        )
         self.export = self._add(file_menu, "&Export\u2026", window.export, "Ctrl+E")
         self.validate = self._add(
             file_menu, "&Validate\u2026", partial(show_validation, window), "Ctrl+Shift+V"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.progress import CancelToken
@@ -43,7 +44,7 @@ def _show_comparison(window: MainWindow, path: str, saved: SavedComparison | Non
     )
     if saved is not None:
         view.take_saved(saved)
-    view.choose_wanted.connect(window.choose_other)
+    view.choose_wanted.connect(partial(choose_other, window))
     view.complete.connect(window.compared)
     view.failed.connect(window.failed)
     window.show_view(view)

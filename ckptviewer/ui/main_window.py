@@ -207,10 +207,6 @@ class MainWindow(QMainWindow):
 
     # What can be done with it.
 
-    def choose_other(self) -> None:
-        """Ask for a second checkpoint, and compare with it."""
-        comparison_at_hand.choose_other(self)
-
     def compare_with(self, path: str) -> None:
         """Compare the open checkpoint (A) with another (B), or as a saved comparison says."""
         comparison_at_hand.compare_with(self, path)
