@@ -1093,3 +1093,12 @@ def test_names_can_be_told_apart_in_a_narrow_window(opened: Open) -> None:
     assert table.columnWidth(0) > LEAST_NAME
     window.resize(700, 500)
     assert table.columnWidth(0) >= LEAST_NAME
+
+
+def test_what_is_shown_is_selected_alone_whatever_key_is_down(opened: Open, qtbot: QtBot) -> None:
+    window = opened()
+    qtbot.keyPress(window, Qt.Key.Key_Control, Qt.KeyboardModifier.ControlModifier)
+    for key in ("digits/norm/gamma", "digits/hidden/bias"):
+        select(window, key)
+        assert len(window.browser.table.selected_items()) == 1
+    qtbot.keyRelease(window, Qt.Key.Key_Control)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView
 
@@ -76,8 +76,9 @@ class RunTable(QTableView):
         """Select a checkpoint, and bring it into sight."""
         row = self._rows.row_of(name)
         if row is not None:
-            self.selectRow(row)
-            self.scrollTo(self._rows.index(row, 0))
+            index, flags = self._rows.index(row, 0), QItemSelectionModel.SelectionFlag
+            self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+            self.scrollTo(index)
 
     def selected(self) -> list[CheckpointEntry]:
         """The checkpoints that are selected, by step."""

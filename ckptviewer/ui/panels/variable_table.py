@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from PySide6.QtCore import QItemSelection, QModelIndex, Qt, Signal
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, Signal
 from PySide6.QtGui import (
     QAction,
     QContextMenuEvent,
@@ -153,8 +153,8 @@ class VariableTable(QTableView):
         model = self.rows_model()
         row = model.row_of_item(item) if model else None
         if model is not None and row is not None:
+            self._go_to(row)
             index = model.index(row, Column.NAME)
-            self.setCurrentIndex(index)
             self.scrollTo(index, QAbstractItemView.ScrollHint.EnsureVisible)
 
     def enter(self) -> None:
@@ -288,7 +288,11 @@ class VariableTable(QTableView):
     def _go_to(self, row: int) -> None:
         model = self.rows_model()
         if model is not None and 0 <= row < model.rowCount():
-            self.setCurrentIndex(model.index(row, Column.NAME))
+            # Alone, even while a key that extends selections is still down from a shortcut.
+            flags = QItemSelectionModel.SelectionFlag
+            self.selectionModel().setCurrentIndex(
+                model.index(row, Column.NAME), flags.ClearAndSelect | flags.Rows
+            )
 
     def _tell_selection(self, _new: QItemSelection, _old: QItemSelection) -> None:
         self.selection_changed.emit(self.selected_items())
