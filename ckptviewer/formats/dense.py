@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -26,8 +27,7 @@ Box = tuple[tuple[int, int], ...]
 
 LARGEST_RANK = 64  # NumPy's own limit
 _MOST_CORNERS = 1 << 21
-_MOST_SPARE = 4
-_spare: list[NDArray[np.uint8]] = []
+_MOST_SPARE = 2
 
 
 def box_of(region: Region | None, shape: tuple[int, ...]) -> Box:
@@ -175,6 +175,16 @@ def dense_chunks(
             yield part.view(dtype), part.data
 
 
+class _Spare(threading.local):
+    """Buffers at hand, each thread its own: another core's would have to come from there first."""
+
+    def __init__(self) -> None:
+        self.buffers: list[NDArray[np.uint8]] = []
+
+
+_spare = _Spare()
+
+
 @contextmanager
 def spare_buffer(length: int) -> Iterator[NDArray[np.uint8]]:
     """`length` bytes to read into, for the time of the block; their content is arbitrary.
@@ -187,15 +197,13 @@ def spare_buffer(length: int) -> Iterator[NDArray[np.uint8]]:
     if not CHUNK_BYTES // 4 < length <= CHUNK_BYTES:
         yield np.empty(length, np.uint8)
         return
-    try:
-        buffer = _spare.pop()
-    except IndexError:
-        buffer = np.empty(CHUNK_BYTES, np.uint8)
+    spare = _spare.buffers
+    buffer = spare.pop() if spare else np.empty(CHUNK_BYTES, np.uint8)
     try:
         yield buffer[:length]
     finally:
-        if len(_spare) < _MOST_SPARE:
-            _spare.append(buffer)
+        if len(spare) < _MOST_SPARE:
+            spare.append(buffer)
 
 
 def _is_one_run(box: Box, shape: tuple[int, ...]) -> bool:
