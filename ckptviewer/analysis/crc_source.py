@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from ckptviewer.analysis.crc_arithmetic import combined_crc
 from ckptviewer.analysis.kernel_compiled import BLOCK
 
 _plain = njit(error_model="numpy")
@@ -36,26 +37,8 @@ def _instruction(bits: int) -> Any:
 
 
 def _behind(length: int) -> np.ndarray:
-    """Four tables by which a crc32c is brought behind `length` zero bytes, by its bytes.
-
-    It is linear: what a bit becomes is found by doubling the distance, as zlib's crc32_combine
-    does it.
-    """
-    one_bit = [0x82F63B78, *(1 << n for n in range(31))]  # what one zero bit makes of each bit
-
-    def applied(matrix: list[int], crc: int) -> int:
-        found = 0
-        for n in range(32):
-            if crc >> n & 1:
-                found ^= matrix[n]
-        return found
-
-    matrix, distance = one_bit, 1
-    while distance < 8 * length:
-        matrix = [applied(matrix, column) for column in matrix]
-        distance *= 2
-    assert distance == 8 * length, "a power of two"
-    tables = [[applied(matrix, byte << 8 * n) for byte in range(256)] for n in range(4)]
+    """Four tables by which a crc32c is brought behind `length` zero bytes, by its bytes."""
+    tables = [[combined_crc(byte << 8 * n, 0, length) for byte in range(256)] for n in range(4)]
     return np.array(tables, np.uint32)
 
 

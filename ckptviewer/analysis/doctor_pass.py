@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.analysis.backlog import BATCH_BYTES, BATCH_VARIABLES
 from ckptviewer.analysis.chunks import PART_ELEMENTS
+from ckptviewer.analysis.crc_arithmetic import combined_crc
 from ckptviewer.analysis.statistics import part_regions, statistics_of, statistics_of_part
 from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
@@ -35,7 +36,6 @@ _ALWAYS_READ_BYTES = 64 << 20
 """No compression makes more of what is stored; what claims more is not read, unless it is small."""
 
 _POLL_SECONDS = 0.02
-_POLYNOMIAL = 0x82F63B78  # of crc32c, its bits in reverse
 
 Report = Callable[[Progress], None]
 
@@ -115,30 +115,6 @@ def readings(
                 progress(Progress(done=done, total=total, label="reading all values"))
     finally:
         stop.cancel()
-
-
-def combined_crc(first: int, second: int, second_bytes: int) -> int:
-    """The crc32c of two runs of bytes one behind the other, from that of each.
-
-    A checksum is a polynomial's remainder: the first's is moved up by the bits of the second.
-    """
-    power, square = 0x80000000, 0x00800000  # 1 and x**8
-    while second_bytes:
-        if second_bytes & 1:
-            power = _product(power, square)
-        square = _product(square, square)
-        second_bytes >>= 1
-    return _product(power, first) ^ second
-
-
-def _product(a: int, b: int) -> int:
-    """The product of two remainders; bit 31 is the coefficient of x**0."""
-    product = 0
-    for bit in range(31, -1, -1):
-        if a >> bit & 1:
-            product ^= b
-        b = (b >> 1) ^ (_POLYNOMIAL if b & 1 else 0)
-    return product
 
 
 def _pieces(

@@ -223,7 +223,8 @@ def code_path(*more: str) -> Path:
 
     digest = hashlib.blake2b(digest_size=12)
     here = Path(__file__)
-    for name in ("kernel_source.py", "crc_source.py", "moments.py", here.name, *more):
+    shared = ("kernel_source.py", "crc_source.py", "crc_arithmetic.py", "moments.py", here.name)
+    for name in (*shared, *more):
         digest.update(here.with_name(name).read_bytes())
     features = llvm.get_host_cpu_features().flatten()
     parts = (llvm.get_host_cpu_name(), features, version("llvmlite"), version("numba"), sys.version)

@@ -2,23 +2,21 @@
 
 A tensor of zeros or ones is found in any checkpoint, so that its checksum says nothing. Whether a
 tensor is constant shows without reading it: the checksum of one element repeated follows from the
-checksum of the element. Source of the combination: CRCs are linear over GF(2); appending zeros is
-a multiplication by a power of x, so that the CRC of a text twice follows from that of it once.
+checksum of the element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
+from ckptviewer.analysis.crc_arithmetic import crc_of_repeated
 from ckptviewer.analysis.pairing import Pairing, Reason, class_of
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, kind_of
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.formats.sstable import mask
 
-_POLYNOMIAL = 0x82F63B78
-_MASK_DELTA = 0xA282EAD8
 _PEEK = 16
 
 Content = tuple[int, str, tuple[int, ...], str]
@@ -112,8 +110,8 @@ def is_constant(checkpoint: Checkpoint, variable: Variable) -> bool:
         return True
     stored = checkpoint.checksum(variable)
     return stored is None or stored in (
-        masked(crc_of_repeated(first, count)),
-        masked(crc_of_repeated(first[::-1], count)),  # a big-endian bundle
+        mask(crc_of_repeated(first, count)),
+        mask(crc_of_repeated(first[::-1], count)),  # a big-endian bundle
     )
 
 
@@ -127,53 +125,3 @@ def peek_region(shape: tuple[int, ...], elements: int) -> tuple[slice, ...]:
             break
         elements //= max(1, size)
     return tuple(region)
-
-
-def masked(crc: int) -> int:
-    """As tables and bundles store a crc32c. Source: tsl/lib/hash/crc32c.h."""
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
-
-
-@lru_cache(maxsize=1 << 12)
-def crc_of_repeated(pattern: bytes, count: int) -> int:
-    """The crc32c of `pattern` repeated `count` times, in O(log count) steps."""
-    from crc32c import crc32c
-
-    whole, length = 0, 0  # of what is done so far: nothing
-    power, power_length = crc32c(pattern), len(pattern)
-    while count:
-        if count & 1:
-            whole = combined(power, whole, length)
-            length += power_length
-        count >>= 1
-        if count:
-            power = combined(power, power, power_length)
-            power_length *= 2
-    return whole
-
-
-def combined(crc_first: int, crc_second: int, second_bytes: int) -> int:
-    """The crc32c of two texts on end, from the crc32c of each and the length of the second."""
-    return _multiplied(_power_of_x(8 * second_bytes), crc_first) ^ crc_second
-
-
-def _multiplied(a: int, b: int) -> int:
-    """The product of two polynomials modulo the CRC's; the top bit is the constant term."""
-    product = 0
-    for position in range(31, -1, -1):
-        if a >> position & 1:
-            product ^= b
-        b = b >> 1 ^ (_POLYNOMIAL if b & 1 else 0)
-    return product
-
-
-@lru_cache(maxsize=1 << 12)
-def _power_of_x(exponent: int) -> int:
-    """The power of x with that exponent, modulo the CRC's polynomial."""
-    result, square = 1 << 31, 1 << 30
-    while exponent:
-        if exponent & 1:
-            result = _multiplied(square, result)
-        square = _multiplied(square, square)
-        exponent >>= 1
-    return result

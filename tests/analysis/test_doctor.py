@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptviewer.analysis import chunks, doctor_pass, statistics
+from ckptviewer.analysis.crc_arithmetic import combined_crc
 from ckptviewer.analysis.doctor import examine, is_healthy
-from ckptviewer.analysis.doctor_pass import combined_crc, readings
+from ckptviewer.analysis.doctor_pass import readings
 from ckptviewer.analysis.summary import Statistics
 from ckptviewer.checkpoint.errors import (
     Cancelled,

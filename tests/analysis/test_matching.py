@@ -11,14 +11,10 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ckptviewer.analysis.crc_arithmetic import combined_crc, crc_of_repeated
 from ckptviewer.analysis.known_renames import canonical, list_rank, renumbered
 from ckptviewer.analysis.matching import Match, Reason, match_variables
-from ckptviewer.analysis.matching_checksums import (
-    combined,
-    crc_of_repeated,
-    is_constant,
-    peek_region,
-)
+from ckptviewer.analysis.matching_checksums import is_constant, peek_region
 from ckptviewer.checkpoint.checkpoint import Checkpoint
 from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.checkpoint.renaming import parse_rule
@@ -521,7 +517,7 @@ def test_the_checksum_of_a_repeated_pattern_is_that_of_the_text(pattern: bytes, 
 
 @given(st.binary(max_size=50), st.binary(max_size=50))
 def test_checksums_of_parts_combine(first: bytes, second: bytes) -> None:
-    assert combined(crc32c(first), crc32c(second), len(second)) == crc32c(first + second)
+    assert combined_crc(crc32c(first), crc32c(second), len(second)) == crc32c(first + second)
 
 
 @given(st.lists(st.integers(1, 9), max_size=4).map(tuple), st.integers(1, 64))
