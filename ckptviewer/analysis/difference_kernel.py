@@ -54,10 +54,5 @@ def prepare(timeout_seconds: float = 120.0) -> str:
     return _choice.prepare(timeout_seconds)
 
 
-def name() -> str:
-    """See `Choice.name`."""
-    return _choice.name()
-
-
 def _single(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, _SINGLE)

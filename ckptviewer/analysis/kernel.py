@@ -87,11 +87,6 @@ def prepare(timeout_seconds: float = 120.0) -> str:
     return _choice.prepare(timeout_seconds)
 
 
-def name() -> str:
-    """See `Choice.name`."""
-    return _choice.name()
-
-
 def why_not() -> str:
     """See `Choice.why_not`."""
     return _choice.why_not()

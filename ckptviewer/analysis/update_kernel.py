@@ -23,8 +23,3 @@ def compiled_for(count: int) -> CompiledUpdates | None:
 def prepare(timeout_seconds: float = 120.0) -> str:
     """See `Choice.prepare`."""
     return _choice.prepare(timeout_seconds)
-
-
-def name() -> str:
-    """See `Choice.name`."""
-    return _choice.name()

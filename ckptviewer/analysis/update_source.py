@@ -35,36 +35,31 @@ def _sums(values, pivot):  # type: ignore[no-untyped-def]
     return s1, s2
 
 
-@_vector
-def _sums_beside(values, before, pivot):  # type: ignore[no-untyped-def]
-    s1 = 0.0
-    s2 = 0.0
-    square = 0.0
-    for i in range(values.size):
-        x = np.float64(values[i])
-        d = x - pivot
-        s1 += d
-        s2 += d * d
-        change = x - np.float64(before[i])
-        square += change * change
-    return s1, s2, square
+def _beside(replaces: bool) -> Any:
+    """Sums of values, and of their differences from those before, which they may replace."""
+
+    @_vector
+    def sums(values, before, pivot):  # type: ignore[no-untyped-def]
+        s1 = 0.0
+        s2 = 0.0
+        square = 0.0
+        for i in range(values.size):
+            value = values[i]
+            x = np.float64(value)
+            d = x - pivot
+            s1 += d
+            s2 += d * d
+            change = x - np.float64(before[i])
+            square += change * change
+            if replaces:
+                before[i] = value
+        return s1, s2, square
+
+    return sums
 
 
-@_vector
-def _sums_replacing(values, before, pivot):  # type: ignore[no-untyped-def]
-    s1 = 0.0
-    s2 = 0.0
-    square = 0.0
-    for i in range(values.size):
-        value = values[i]
-        x = np.float64(value)
-        d = x - pivot
-        s1 += d
-        s2 += d * d
-        change = x - np.float64(before[i])
-        square += change * change
-        before[i] = value
-    return s1, s2, square
+_sums_beside = _beside(replaces=False)
+_sums_replacing = _beside(replaces=True)
 
 
 @_plain

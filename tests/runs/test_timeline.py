@@ -81,6 +81,12 @@ def follow(entries: Sequence[CheckpointEntry], **options: object) -> TimelineTab
     return table
 
 
+def assert_same(one: TimelineTable, other: TimelineTable) -> None:
+    """To the last bit."""
+    for series in Series:
+        assert np.array_equal(one.matrix(series), other.matrix(series), equal_nan=True)
+
+
 def expected(series: Series, values: np.ndarray, before: np.ndarray | None) -> float:
     """What a script in float64 finds; NaN where there is nothing to say."""
     wide = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64).reshape(-1)
@@ -149,8 +155,7 @@ def test_large_variables_are_streamed(
     whole = follow(run)
     monkeypatch.setattr(lanes, "WHOLE_BYTES", 100)
     streamed = follow(run)
-    for series in Series:
-        assert np.array_equal(whole.matrix(series), streamed.matrix(series), equal_nan=True)
+    assert_same(whole, streamed)
 
 
 def test_shared_out_among_workers(
@@ -159,8 +164,7 @@ def test_shared_out_among_workers(
     alone = follow(run)
     monkeypatch.setattr(timeline, "SHARED_BYTES", 0)
     shared = follow(run)
-    for series in Series:
-        assert np.array_equal(alone.matrix(series), shared.matrix(series), equal_nan=True)
+    assert_same(alone, shared)
 
 
 def test_partitioned_variables(tmp_path: Path) -> None:
@@ -223,8 +227,7 @@ def test_what_was_measured_is_remembered(
             second = follow(find_run(tmp_path).checkpoints, **options)
         assert not reads
         assert second.variables == first.variables
-        for series in Series:
-            assert np.array_equal(first.matrix(series), second.matrix(series), equal_nan=True)
+        assert_same(first, second)
         add(3)
         third = follow(find_run(tmp_path).checkpoints, **options)
         assert set(reads) == {"ckpt-2:w", "ckpt-3:w"}
