@@ -9,20 +9,17 @@ import json
 import os
 import shutil
 import sys
-import time
 import venv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
-from ckptviewer.checkpoint.errors import Cancelled
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.export.measuring import with_timings
 from ckptviewer.resources import demo_checkpoint
@@ -41,16 +38,14 @@ from ckptviewer.validation.protocol import (
     Missing,
     ModelInfo,
     ModelKind,
-    Outcome,
     ReadBack,
-    Request,
     Restored,
     StageProgress,
     VariableInfo,
     VariableReadBack,
 )
-from ckptviewer.validation.results import Gathered
 from tests.ui.conftest import TIMEOUT_MS, Open, idle
+from tests.ui.fake_worker import FakeWorker
 
 NAMES = ("conv/kernel", "digit/kernel")
 SHAPE = (3, 3)
@@ -102,41 +97,10 @@ def events(bound: tuple[str, ...] = NAMES) -> list[Event]:
     ]
 
 
-class PlayedWorker:
-    """Stands in the place of `launcher.run`. waits: until it is cancelled, after the events."""
-
-    def __init__(self) -> None:
-        self.events = events()
-        self.waits = False
-        self.requests: list[Request] = []
-        self.pythons: list[str | None] = []
-
-    def __call__(
-        self,
-        request: Request,
-        *,
-        python: str | None = None,
-        cancel: Any = None,
-        on_event: Any = None,
-        **_: object,
-    ) -> Outcome:
-        self.requests.append(request)
-        self.pythons.append(python)
-        gathered = Gathered(log_path="", hello=None)
-        for event in self.events:
-            gathered.take(event)
-            on_event(event)
-        while self.waits:
-            if cancel.cancelled:
-                raise Cancelled
-            time.sleep(0.005)
-        return gathered.outcome()
-
-
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> PlayedWorker:
+def worker(monkeypatch: pytest.MonkeyPatch) -> FakeWorker:
     """No process is started: events are played."""
-    worker = PlayedWorker()
+    worker = FakeWorker(events())
     monkeypatch.setattr(launcher, "run", worker)
     monkeypatch.setattr(
         interpreters, "ask_interpreter", lambda path, *_, **__: Interpreter(path=path, origin="")
@@ -205,7 +169,7 @@ def test_the_real_tensorflow_restores_it_and_the_receipt_says_so(
 
 
 def test_nothing_runs_before_somebody_agreed(
-    qtbot: QtBot, exported: Export, worker: PlayedWorker
+    qtbot: QtBot, exported: Export, worker: FakeWorker
 ) -> None:
     check = exported().result.check
     with qtbot.waitSignal(check.checking.consent_wanted, timeout=TIMEOUT_MS):
@@ -223,7 +187,7 @@ def test_nothing_runs_before_somebody_agreed(
 
 
 def test_what_was_not_restored_is_told_and_stays(
-    qtbot: QtBot, exported: Export, worker: PlayedWorker, tmp_path: Path
+    qtbot: QtBot, exported: Export, worker: FakeWorker, tmp_path: Path
 ) -> None:
     worker.events = events(bound=NAMES[:1])
     view = exported()
@@ -262,7 +226,7 @@ def test_what_was_not_restored_is_told_and_stays(
 
 
 def test_what_restores_only_with_a_cast_is_not_restored(
-    qtbot: QtBot, exported: Export, worker: PlayedWorker
+    qtbot: QtBot, exported: Export, worker: FakeWorker
 ) -> None:
     at = next(n for n, event in enumerate(worker.events) if isinstance(event, Restored))
     restored = worker.events[at]
@@ -303,7 +267,7 @@ def test_missing_tensorflow_is_one_sentence_and_another_python_is_offered(
     assert "Traceback" not in check.problem.said
     assert view.result.receipt.restore_check is None  # type: ignore[union-attr]
     assert view.result.title.text().endswith("Written and verified")
-    worker = PlayedWorker()
+    worker = FakeWorker(events())
     monkeypatch.setattr(launcher, "run", worker)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (sys.executable, ""))
     with qtbot.waitSignal(check.checked, timeout=TIMEOUT_MS):
@@ -315,7 +279,7 @@ def test_missing_tensorflow_is_one_sentence_and_another_python_is_offered(
 
 
 @pytest.mark.parametrize("by", ["button", "escape", "leaving"])
-def test_it_is_cancelled(qtbot: QtBot, exported: Export, worker: PlayedWorker, by: str) -> None:
+def test_it_is_cancelled(qtbot: QtBot, exported: Export, worker: FakeWorker, by: str) -> None:
     worker.waits = True
     view = exported()
     check, window = view.result.check, view.window()
@@ -340,7 +304,7 @@ def test_it_is_cancelled(qtbot: QtBot, exported: Export, worker: PlayedWorker, b
 
 
 def test_without_a_model_there_is_nothing_to_check(
-    qtbot: QtBot, exported: Export, worker: PlayedWorker, tmp_path: Path
+    qtbot: QtBot, exported: Export, worker: FakeWorker, tmp_path: Path
 ) -> None:
     view = exported(with_model=False)
     check, window = view.result.check, view.window()

@@ -24,7 +24,6 @@ from PySide6.QtWidgets import QDialog, QLabel
 from pytestqt.qtbot import QtBot
 
 from ckptviewer.analysis.restore import simulate_restore
-from ckptviewer.checkpoint.errors import Cancelled
 from ckptviewer.checkpoint.text import number_text
 from ckptviewer.cli import validate as cli_validate
 from ckptviewer.formats.resolve import open_checkpoint
@@ -59,10 +58,8 @@ from ckptviewer.validation.protocol import (
     Missing,
     ModelInfo,
     ModelKind,
-    Outcome,
     OutputAgreement,
     ReadBack,
-    Request,
     Restored,
     SignatureInfo,
     StageProgress,
@@ -72,8 +69,8 @@ from ckptviewer.validation.protocol import (
     VariableReadBack,
 )
 from ckptviewer.validation.recipe import read_recipe
-from ckptviewer.validation.results import Gathered
 from tests.ui.conftest import TIMEOUT_MS, Open, idle
+from tests.ui.fake_worker import FakeWorker
 
 DEMO = demo_checkpoint()
 DIGITS = DEMO.with_name("digits.keras")
@@ -197,44 +194,10 @@ def whole_run(*, accuracy: float = 0.9, against: bool = False) -> list[Event]:
     return [*events, Done(seconds=1.0)]
 
 
-class FakeWorker:
-    """Stands in the place of `launcher.run`. waits: until it is cancelled, after the events."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = whole_run()
-        self.error: WorkerError | None = None
-        self.waits = False
-        self.requests: list[Request] = []
-        self.seconds_to_cancel = 0.0
-
-    def __call__(
-        self,
-        request: Request,
-        *,
-        cancel: Any = None,
-        report: Any = None,
-        on_event: Any = None,
-        **_: object,
-    ) -> Outcome:
-        self.requests.append(request)
-        gathered = Gathered(log_path="", hello=None)
-        for event in self.events:
-            gathered.take(event)
-            on_event(event)
-        while self.waits:
-            if cancel.cancelled:
-                raise Cancelled
-            time.sleep(0.005)
-        if self.error is not None:
-            self.error.outcome = gathered.outcome()
-            raise self.error
-        return gathered.outcome()
-
-
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> FakeWorker:
     """No process is started: events are played."""
-    worker = FakeWorker()
+    worker = FakeWorker(whole_run())
     monkeypatch.setattr(launcher, "run", worker)
     return worker
 
