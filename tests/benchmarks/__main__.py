@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks.registry import BENCHMARKS
 
-_FRAME = {"__init__", "__main__", "registry"}
+_FRAME = {"__init__", "__main__", "registry", "loop_probe"}
 
 
 def main(wanted: list[str]) -> int:

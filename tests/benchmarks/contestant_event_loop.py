@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from itertools import pairwise
 
 
 def main(path: str, other: str | None = None) -> None:
-    from PySide6.QtCore import QEventLoop, Qt, QTimer
+    from PySide6.QtCore import QEventLoop
     from PySide6.QtWidgets import QApplication
 
     from ckptviewer.ui.app import tune_python
@@ -20,6 +19,7 @@ def main(path: str, other: str | None = None) -> None:
     from ckptviewer.ui.main_window import MainWindow
     from ckptviewer.ui.platform import load_binding
     from ckptviewer.ui.settings import Settings
+    from tests.benchmarks.loop_probe import LoopProbe
 
     load_binding()
     app = QApplication([])
@@ -30,11 +30,7 @@ def main(path: str, other: str | None = None) -> None:
     wait = QEventLoop.ProcessEventsFlag.WaitForMoreEvents
     while window.session is None:
         app.processEvents(wait)
-    ticks: list[float] = []
-    probe = QTimer()
-    probe.setTimerType(Qt.TimerType.PreciseTimer)
-    probe.timeout.connect(lambda: ticks.append(time.perf_counter()))
-    probe.start(1)
+    probe = LoopProbe()
     began = time.perf_counter()
     if other is None:
         while any(job.label == "Statistics" for job in window.jobs.running):
@@ -47,20 +43,13 @@ def main(path: str, other: str | None = None) -> None:
             app.processEvents(wait)
     took = time.perf_counter() - began
     collecting.stop()
-    gaps = sorted(b - a for a, b in pairwise(ticks))
     stored = window.session.total_bytes
     print(
         f"{len(window.session.checkpoint.variables):,} variables, {stored / 1e6:,.0f} MB "
-        f"in {took:.2f} s ({stored / took / 1e9:.2f} GB/s); event loop: {len(gaps)} turns, "
-        f"p50 {_share(gaps, 0.5):.1f} ms, p99 {_share(gaps, 0.99):.1f} ms, "
-        f"worst {gaps[-1] * 1e3:.1f} ms"
+        f"in {took:.2f} s ({stored / took / 1e9:.2f} GB/s); {probe.turns()}"
     )
     sys.stdout.flush()
     os._exit(0)
-
-
-def _share(gaps: list[float], share: float) -> float:
-    return gaps[int(share * (len(gaps) - 1))] * 1e3
 
 
 if __name__ == "__main__":

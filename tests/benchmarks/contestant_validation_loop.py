@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
-from itertools import pairwise
 
 
 def main() -> None:
-    from PySide6.QtCore import QEventLoop, Qt, QTimer
+    from PySide6.QtCore import QEventLoop, QTimer
     from PySide6.QtWidgets import QApplication
 
     from ckptviewer.resources import demo_checkpoint
@@ -25,6 +23,7 @@ def main() -> None:
     from ckptviewer.ui.panels.validation_view import ValidationView
     from ckptviewer.ui.platform import load_binding
     from ckptviewer.ui.settings import Settings
+    from tests.benchmarks.loop_probe import LoopProbe
 
     load_binding()
     app = QApplication([])
@@ -40,23 +39,13 @@ def main() -> None:
             app.processEvents(wait)
 
     go_on_until(lambda: window.session is not None and not window.jobs.running)
-    ticks: list[tuple[float, float]] = []
-    probe = QTimer()
-    probe.setTimerType(Qt.TimerType.PreciseTimer)
-    probe.timeout.connect(lambda: ticks.append((time.perf_counter(), time.thread_time())))
-    probe.start(1)
+    probe = LoopProbe()
+    ticks = probe.ticks
 
     def tell(what: str) -> None:
         took = ticks[-1][0] - ticks[0][0]
-        gaps = sorted(b[0] - a[0] for a, b in pairwise(ticks))
-        busy = sorted(b[1] - a[1] for a, b in pairwise(ticks))
-        print(
-            f"{what:24} {took:6.2f} s; event loop: {len(gaps)} turns, "
-            f"p50 {_share(gaps, 0.5):.1f} ms, p99 {_share(gaps, 0.99):.1f} ms, "
-            f"worst {gaps[-1] * 1e3:.1f} ms; of these computing: p99 {_share(busy, 0.99):.1f} ms, "
-            f"worst {busy[-1] * 1e3:.1f} ms",
-            flush=True,
-        )
+        told = f"{what:24} {took:6.2f} s; {probe.turns()}; of these computing: {probe.computing()}"
+        print(told, flush=True)
         ticks.clear()
 
     go_on_until(lambda: len(ticks) > 50)
@@ -86,10 +75,6 @@ def main() -> None:
         tell(what)
     collecting.stop()
     os._exit(0)
-
-
-def _share(gaps: list[float], share: float) -> float:
-    return gaps[int(share * (len(gaps) - 1))] * 1e3
 
 
 if __name__ == "__main__":
