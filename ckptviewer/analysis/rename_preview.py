@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ckptviewer.checkpoint.errors import BadRuleError
 from ckptviewer.checkpoint.renaming import RenameRule, collisions, parse_rule
+from ckptviewer.checkpoint.text import capitalised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def preview(
 
 
 def _told(error: BadRuleError) -> str:
-    return f"{error.what[:1].upper()}{error.what[1:]}. {error.remedy}"
+    return f"{capitalised(error.what)}. {error.remedy}"
 
 
 def _changing(key: str, rules: Sequence[tuple[int, RenameRule]]) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from PySide6.QtCore import SIGNAL, QObject, Qt, Signal, SignalInstance
 
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
+from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.collecting import retire
 
 LONGEST_WAIT_SECONDS = 0.1
@@ -248,4 +249,4 @@ def error_text(error: BaseException) -> tuple[str, str, str]:
 def failure_text(error: BaseException) -> str:
     """The same as a text for the place where the thing would have been, below each other."""
     what, where, remedy = error_text(error)
-    return f"{what[:1].upper()}{what[1:]}.\n{where}\n\n{remedy}"
+    return f"{capitalised(what)}.\n{where}\n\n{remedy}"

@@ -10,6 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
 from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.jobs import Jobs, Report, error_text
 from ckptviewer.ui.open_comparison import OpenComparison
 
@@ -90,7 +91,7 @@ class Reporting(QObject):
         box = QMessageBox(
             QMessageBox.Icon.Warning,
             "Report",
-            f"{what[:1].upper()}{what[1:]}.",
+            f"{capitalised(what)}.",
             parent=self._parent,
         )
         box.setInformativeText("\n".join(filter(None, (where, remedy))))

@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from ckptviewer.checkpoint.progress import CancelToken
-from ckptviewer.checkpoint.text import plural, size_text
+from ckptviewer.checkpoint.text import capitalised, plural, size_text
 from ckptviewer.ui.jobs import Jobs, Report, error_text
 from ckptviewer.ui.session import Session
 
@@ -65,7 +65,7 @@ class Rescuing(QObject):
 
     def _tell_failure(self, error: BaseException) -> None:
         what, where, remedy = error_text(error)
-        self._warn(f"{what[:1].upper()}{what[1:]}.", "\n".join(filter(None, (where, remedy))))
+        self._warn(f"{capitalised(what)}.", "\n".join(filter(None, (where, remedy))))
 
     def _warn(self, text: str, more: str) -> None:
         self.told.emit(text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.jobs import Report
 from ckptviewer.ui.restore_words import Told, told_by_files, told_by_worker
 
@@ -227,4 +228,4 @@ def ask_worker(
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
+    return capitalised(text).rstrip(".") + "."

@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import Qt
 
 from ckptviewer.analysis.comparison import Basis, Status, VariableDelta
-from ckptviewer.checkpoint.text import count_text, number_text, plural, shape_text
+from ckptviewer.checkpoint.text import capitalised, count_text, number_text, plural, shape_text
 from ckptviewer.checkpoint.tree import Group, Item
 from ckptviewer.ui.models.variable_rows import Index, VariableRowsModel
 from ckptviewer.ui.open_comparison import MEASURES, NOT_TRAINED, OpenComparison, rows_below
@@ -162,7 +162,7 @@ class DeltaRowsModel(VariableRowsModel):
         column = DeltaColumn(section)
         if role == Qt.ItemDataRole.DisplayRole:
             if column is DeltaColumn.CHANGE:
-                return self.measure_name[:1].upper() + self.measure_name[1:]
+                return capitalised(self.measure_name)
             return TITLES[column]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if column is DeltaColumn.SHAPE else _LEFT

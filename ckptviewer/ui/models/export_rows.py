@@ -8,7 +8,14 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 
-from ckptviewer.checkpoint.text import count_text, exact_size_text, plural, shape_text, size_text
+from ckptviewer.checkpoint.text import (
+    capitalised,
+    count_text,
+    exact_size_text,
+    plural,
+    shape_text,
+    size_text,
+)
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
 from ckptviewer.export.plan import Kept
 from ckptviewer.ui.models.variable_rows import Index, VariableRowsModel
@@ -264,7 +271,7 @@ class ExportRowsModel(VariableRowsModel):
             return f"{exact_size_text(kept.written_bytes)} are written; {stored}"
         if column is ExportColumn.WHY:
             state = _WORDS[self.state(item)]
-            return f"{state[:1].upper()}{state[1:]}: {self.outcome_text(item)}\n{variable.role}"
+            return f"{capitalised(state)}: {self.outcome_text(item)}\n{variable.role}"
         if column is not ExportColumn.NAME:
             return self.text(item, column)
         lines = [variable.key] if variable.key == variable.name else [variable.name, variable.key]

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, Progress
-from ckptviewer.checkpoint.text import plural, size_text
+from ckptviewer.checkpoint.text import capitalised, plural, size_text
 from ckptviewer.export.choices import Choices
 from ckptviewer.export.plan import bytes_of
 from ckptviewer.ui.appearance import Appearance
@@ -290,7 +290,7 @@ class ExportTarget(QWidget):
 def problem_text(error: BaseException) -> str:
     """What, where and the remedy, in one paragraph."""
     what, where, remedy = error_text(error)
-    sentence = what[:1].upper() + what[1:]
+    sentence = capitalised(what)
     sentence += "" if sentence.endswith((".", "!", "?")) else "."
     if isinstance(error, CkptviewerError) and where:
         sentence = f"{sentence[:-1]} ({where})."

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from ckptviewer.checkpoint.progress import Progress
-from ckptviewer.checkpoint.text import elide_middle
+from ckptviewer.checkpoint.text import capitalised, elide_middle
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.panels.widgets import clear_layout, section_label, wrapped_label
 from ckptviewer.ui.plain_text import as_plain
@@ -162,7 +162,7 @@ class ProblemPage(QWidget):
 
     def show_problem(self, what: str, where: str, remedy: str) -> None:
         """Show what happened, where, and what to do about it."""
-        sentence = what[:1].upper() + what[1:]
+        sentence = capitalised(what)
         sentence += "" if sentence.endswith((".", "!", "?")) else "."
         self._text = " ".join(
             part for part in (f"{where}:" if where else "", sentence, remedy) if part

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import error_text
 from ckptviewer.ui.panels.widgets import clear_layout, flat_button, wrapped_label
@@ -56,7 +57,7 @@ class ProblemCard(QWidget):
     def show_error(self, error: BaseException) -> None:
         """Show what went wrong."""
         what, where, remedy = error_text(error)
-        sentence = f"{what[:1].upper()}{what[1:]}"
+        sentence = capitalised(what)
         sentence += "" if sentence.endswith((".", "!", "?")) else "."
         self._show(sentence, where, remedy, bad=True)
         self.log.setVisible(bool(getattr(error, "log_path", "") or getattr(error, "log_tail", "")))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from ckptviewer.checkpoint.errors import CkptviewerError
+from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.panels.setup_parts import FieldNote, Fold
 from ckptviewer.ui.panels.setup_pictures import Pictures
 from ckptviewer.ui.panels.setup_records import Features
@@ -99,7 +100,7 @@ class DataReading(QWidget):
         try:
             self.applied(self._seen.spec)
         except CkptviewerError as error:
-            text = f"{error.what[:1].upper()}{error.what[1:]}. {error.remedy}".strip()
+            text = f"{capitalised(error.what)}. {error.remedy}".strip()
             self.note.say(problem=text)
             return text
         self.note.say()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QGridLayout, QLabel, QPlainTextEdit, QWidget
 
 from ckptviewer.checkpoint.errors import InvalidSettingError
-from ckptviewer.checkpoint.text import plural
+from ckptviewer.checkpoint.text import capitalised, plural
 from ckptviewer.ui.panels.setup_parts import Choice, FieldNote, Number
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Pictures(QWidget):
         try:
             self.image_size  # noqa: B018 - raises
         except InvalidSettingError as error:
-            wrong.append(f"{error.what[:1].upper()}{error.what[1:]}.")
+            wrong.append(f"{capitalised(error.what)}.")
         self.note.say(problem=" ".join(wrong))
         return " ".join(wrong)
 

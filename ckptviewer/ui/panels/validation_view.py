@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.likely_files import LikelyFiles, likely_files
@@ -393,5 +394,5 @@ class ValidationView(ValidationPage):
 
 def _line(error: BaseException) -> str:
     what, where, remedy = error_text(error)
-    sentence = f"{what[:1].upper()}{what[1:]}".rstrip(".") + "."
+    sentence = capitalised(what).rstrip(".") + "."
     return " ".join(filter(None, (sentence, remedy if remedy else where)))
