@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from functools import cache
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ _NEAR = 4096.0
 """A mean so much smaller than the root of the mean square (squared) counts as zero."""
 
 _ONE = np.uint32(1)
+_HALF = np.uint32(16)
 _BLAS_ROW = 4096
 """Dot products are taken in rows so short that BLAS starts no threads for them."""
 
@@ -35,6 +35,7 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.floats = np.empty(SEGMENT_ELEMENTS)
         self.more_floats = np.empty(SEGMENT_ELEMENTS)
+        self.patterns = np.empty(SEGMENT_ELEMENTS, np.uint32)
         self.keys = np.empty(SEGMENT_ELEMENTS, np.intp)
         self.more_keys = np.empty(SEGMENT_ELEMENTS, np.intp)
 
@@ -126,8 +127,11 @@ def powers(values: NDArray[np.float64]) -> State:
 def _count_float32(values: NDArray[np.float32], sums: Sums) -> None:
     """Add finite values to the table, zeros and denormals to their own counts, too."""
     small = _count_small_patterns(sums.table, 1 << 7)
-    upper_halves = values.view(np.uint16)[1 if sys.byteorder == "little" else 0 :: 2]
-    count_patterns(upper_halves, sums.table)
+    for start in range(0, values.size, SEGMENT_ELEMENTS):
+        patterns = values[start : start + SEGMENT_ELEMENTS].view(np.uint32)
+        upper_halves = _scratch().patterns[: patterns.size]
+        np.right_shift(patterns, _HALF, out=upper_halves)
+        _count_segment(upper_halves, sums.table)
     if _count_small_patterns(sums.table, 1 << 7) > small:
         _count_small(values, sums)
 
@@ -169,7 +173,15 @@ def _count_small(values: np.ndarray, sums: Sums) -> None:
 
 def count_patterns(patterns: NDArray[np.uint16], table: NDArray[np.uint32]) -> None:
     """Add to `table` how often each pattern of 16 bits comes."""
-    np.add.at(table, patterns, _ONE)
+    for start in range(0, patterns.size, SEGMENT_ELEMENTS):
+        _count_segment(patterns[start : start + SEGMENT_ELEMENTS], table)
+
+
+def _count_segment(buckets: NDArray[np.unsignedinteger], table: NDArray[np.uint32]) -> None:
+    """Add up to a segment of 16-bit numbers to the table that counts them."""
+    keys = _scratch().keys[: buckets.size]
+    np.copyto(keys, buckets, casting="unsafe")  # what add.at would do, and more slowly
+    np.add.at(table, keys, _ONE)
 
 
 def _finite(values: np.ndarray, sums: Sums) -> np.ndarray:
@@ -182,8 +194,6 @@ def _finite(values: np.ndarray, sums: Sums) -> np.ndarray:
 
 def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     whole = a.size // _BLAS_ROW * _BLAS_ROW
-    total = float(np.vecdot(a[whole:], b[whole:]))
-    if whole:
-        rows = np.vecdot(a[:whole].reshape(-1, _BLAS_ROW), b[:whole].reshape(-1, _BLAS_ROW))
-        total += float(rows.sum())
-    return total
+    rest = float(np.vecdot(a[whole:], b[whole:])) if whole < a.size else 0.0
+    rows = np.vecdot(a[:whole].reshape(-1, _BLAS_ROW), b[:whole].reshape(-1, _BLAS_ROW))
+    return rest + float(rows.sum())
