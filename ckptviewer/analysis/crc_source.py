@@ -13,6 +13,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ckptviewer.analysis.crc_arithmetic import combined_crc
+from ckptviewer.analysis.eight_source import word
 from ckptviewer.analysis.kernel_compiled import BLOCK
 
 _plain = njit(error_model="numpy")
@@ -48,11 +49,6 @@ _BEHIND_HALF = _behind(BLOCK // 2 * 4)
 
 
 @_plain
-def word(low, high):  # type: ignore[no-untyped-def]
-    return np.uint64(low) | (np.uint64(high) << np.uint64(32))
-
-
-@_plain
 def joined(first, second):  # type: ignore[no-untyped-def]
     """The crc32c of a block of which the halves have these."""
     found = np.uint32(second)
@@ -68,12 +64,12 @@ def crc_of_words(patterns, crc):  # type: ignore[no-untyped-def]
         half = BLOCK // 2
         second = np.uint64(0)
         for i in range(0, half, 2):
-            crc = crc_of_8_bytes(crc, word(patterns[i], patterns[i + 1]))
-            second = crc_of_8_bytes(second, word(patterns[half + i], patterns[half + i + 1]))
+            crc = crc_of_8_bytes(crc, word(patterns, i))
+            second = crc_of_8_bytes(second, word(patterns, half + i))
         return joined(crc, second)
     even = patterns.size // 2 * 2
     for i in range(0, even, 2):
-        crc = crc_of_8_bytes(crc, word(patterns[i], patterns[i + 1]))
+        crc = crc_of_8_bytes(crc, word(patterns, i))
     if even < patterns.size:
         crc = np.uint64(crc_of_4_bytes(np.uint32(crc), patterns[even]))
     return crc

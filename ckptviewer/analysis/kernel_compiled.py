@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.kernel import Sums
 
 BLOCK = 4096
+"""Elements to a block; divides SEGMENT_ELEMENTS, so that blocks never depend on the chunks."""
 
 HAS_CRC = platform.machine() in ("x86_64", "AMD64")
 """Whether the loops take the crc32c along: these processors have an instruction for it."""
-
-"""Elements to a block; divides SEGMENT_ELEMENTS, so that blocks never depend on the chunks."""
 
 MODULE = "ckptviewer.analysis.kernel_source"
 _LARGEST_BYTES = 16 << 20
@@ -60,9 +59,7 @@ class _Room:
         self.state = np.empty(7)
         self.crc = np.empty(1, np.uint64)
         kept = self.kept.ctypes.data
-        self.before = (
-            kept, kept, kept, self.limits.ctypes.data, 16 if signed.itemsize == 4 else 44,
-        )  # fmt: skip
+        self.before = (kept, kept, kept, self.limits.ctypes.data)
         self.behind = tuple(array.ctypes.data for array in (self.facts, self.extremes, self.state))
 
 
@@ -89,15 +86,15 @@ class Compiled:
         self._accumulate = {
             np.dtype(name): self._function(
                 names[name], pointer, pointer, pointer, size, pointer, pointer, pointer, pointer,
-                shift, pointer, size, pointer, pointer, pointer,
+                pointer, size, pointer, pointer, pointer,
             )
-            for name, shift in (("float32", ctypes.c_uint32), ("float64", ctypes.c_uint64))
+            for name in ("float32", "float64")
         }  # fmt: skip
         self._checking: Any = None
         if HAS_CRC:
             self._checking = self._function(
                 names["checking"], pointer, pointer, pointer, size, pointer, pointer, pointer,
-                pointer, ctypes.c_uint32, pointer, size, pointer, pointer, pointer, pointer,
+                pointer, pointer, size, pointer, pointer, pointer, pointer,
             )  # fmt: skip
         self._scratch = _Scratch()
 
@@ -223,7 +220,10 @@ def code_path(*more: str) -> Path:
 
     digest = hashlib.blake2b(digest_size=12)
     here = Path(__file__)
-    shared = ("kernel_source.py", "crc_source.py", "crc_arithmetic.py", "moments.py", here.name)
+    shared = (
+        "kernel_source.py", "bucket_source.py", "eight_source.py", "crc_source.py",
+        "crc_arithmetic.py", "moments.py", here.name,
+    )  # fmt: skip
     for name in (*shared, *more):
         digest.update(here.with_name(name).read_bytes())
     features = llvm.get_host_cpu_features().flatten()

@@ -1,8 +1,8 @@
 """The inner loops as Numba compiles them, and how they become a file of machine code.
 
-A block that stays in the first cache is gone over three times: extremes by integer comparisons of
-the bits, sums of powers about the mean of the block before, buckets. Where that mean turns out to
-be too far off, the sums are taken again about the right one.
+A block that stays in the first cache is gone over twice: extremes by integer comparisons of the
+bits; then buckets and, in the same loop, sums of powers about the mean of the block before. Where
+that mean turns out to be too far off, the sums are taken again about the right one.
 
 Run as a module it writes the machine code to the path that it is given. Only then is Numba
 imported: the code needs no Numba, see `kernel_compiled`.
@@ -20,8 +20,9 @@ import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from ckptviewer.analysis import moments
+from ckptviewer.analysis.bucket_source import count_16_bits, count_buckets, powers_and_buckets
 from ckptviewer.analysis.chunks import SEGMENT_ELEMENTS
-from ckptviewer.analysis.crc_source import crc_of_8_bytes, crc_of_words, joined, word
+from ckptviewer.analysis.crc_source import crc_of_words
 from ckptviewer.analysis.kernel_compiled import BLOCK, HAS_CRC, Compiled, store
 
 FAR = 16.0
@@ -121,35 +122,13 @@ def _keep_finite(values, bits, mask, infinity, facts, kept):  # type: ignore[no-
     return count
 
 
-@_plain
-def _count_buckets(patterns, shift, table, times):  # type: ignore[no-untyped-def]
-    if times:  # all alike
-        table[patterns[0] >> shift] += np.uint32(patterns.size)
-        return
-    for i in range(patterns.size):
-        table[patterns[i] >> shift] += np.uint32(1)
-
-
-@_plain
-def _count_buckets_and_crc(patterns, shift, table, crc):  # type: ignore[no-untyped-def]
-    """Count a whole block; its crc32c comes for nothing, as counting waits for its stores."""
-    half = BLOCK // 2
-    second = np.uint64(0)
-    for i in range(0, half, 2):
-        a, b = patterns[i], patterns[i + 1]
-        c, d = patterns[half + i], patterns[half + i + 1]
-        crc = crc_of_8_bytes(crc, word(a, b))
-        second = crc_of_8_bytes(second, word(c, d))
-        table[a >> shift] += np.uint32(1)
-        table[b >> shift] += np.uint32(1)
-        table[c >> shift] += np.uint32(1)
-        table[d >> shift] += np.uint32(1)
-    return joined(crc, second)
+_powers_and_buckets = powers_and_buckets(with_crc=False)
+_powers_buckets_and_crc = powers_and_buckets(with_crc=True)
 
 
 @_plain
 def _accumulate(  # type: ignore[no-untyped-def]
-    values, bits, patterns, kept, kept_bits, kept_patterns, limits, shift, table, facts, extremes,
+    values, bits, patterns, kept, kept_bits, kept_patterns, limits, table, facts, extremes,
     state, crc,
 ):  # fmt: skip
     """Add all of `values` to table, facts, extremes (in the order of the bits) and state.
@@ -170,9 +149,8 @@ def _accumulate(  # type: ignore[no-untyped-def]
         b = bits[start : start + BLOCK]
         p = patterns[start : start + BLOCK]
         low, high, small, large = _scan(b, mask)
-        together = False
-        if crc is not None:
-            together = x.size == BLOCK and large < infinity and low != high
+        together = x.size == BLOCK and large < infinity and low != high
+        if crc is not None:  # noqa: SIM102 (Numba leaves it out where crc is always None)
             if not together:
                 crc[0] = crc_of_words(p, crc[0])
         if large >= infinity:
@@ -194,11 +172,20 @@ def _accumulate(  # type: ignore[no-untyped-def]
             pivot = np.float64(x[0])
             fresh = False
         if low == high:
+            count_buckets(p, table, True)
             pivot = np.float64(x[0])
             product, error = two_product(n, pivot)
             block = (n, product, error, 0.0, 0.0, 0.0, n * abs(pivot))
         else:
-            s1, s2, s3, s4, absolute = _powers(x, pivot)
+            if not together:
+                s1, s2, s3, s4, absolute = _powers(x, pivot)
+                count_buckets(p, table, False)
+            elif crc is None:
+                s1, s2, s3, s4, absolute, _ = _powers_and_buckets(x, p, pivot, table, None)
+            else:
+                s1, s2, s3, s4, absolute, crc[0] = _powers_buckets_and_crc(
+                    x, p, pivot, table, crc[0]
+                )
             off = s1 / n
             if n * off * off > FAR * (s2 - n * off * off):
                 pivot += off
@@ -207,41 +194,20 @@ def _accumulate(  # type: ignore[no-untyped-def]
             block = _piece(n, pivot, s1, s2, s3, s4, absolute)
             pivot += off
         done = _combine(done, block)
-        if crc is not None:  # noqa: SIM102 (Numba leaves it out where crc is always None)
-            if together:
-                crc[0] = _count_buckets_and_crc(p, shift, table, crc[0])
-                continue
-        _count_buckets(p, shift, table, low == high)
     for i in range(7):
         state[i] = done[i]
-
-
-@_plain
-def _count_16_bits(words, table):  # type: ignore[no-untyped-def]
-    """Count patterns of 16 bits, four to a word."""
-    mask = np.uint64(0xFFFF)
-    for i in range(words.size):
-        word = words[i]
-        first = word & mask
-        if word == first * np.uint64(0x0001_0001_0001_0001):  # each would wait for the one before
-            table[first] += np.uint32(4)
-            continue
-        table[first] += np.uint32(1)
-        table[(word >> np.uint64(16)) & mask] += np.uint32(1)
-        table[(word >> np.uint64(32)) & mask] += np.uint32(1)
-        table[word >> np.uint64(48)] += np.uint32(1)
 
 
 def _checking_entry() -> Any:
     """`_accumulate` for float32 with the crc32c of the bytes, as a C function."""
 
     def entry(  # type: ignore[no-untyped-def]
-        values, bits, patterns, n, kept, kept_bits, kept_patterns, limits, shift, table, buckets,
+        values, bits, patterns, n, kept, kept_bits, kept_patterns, limits, table, buckets,
         facts, extremes, state, crc,
     ):  # fmt: skip
         _accumulate(
             carray(values, n), carray(bits, n), carray(patterns, n), carray(kept, BLOCK),
-            carray(kept_bits, BLOCK), carray(kept_patterns, BLOCK), carray(limits, 5), shift,
+            carray(kept_bits, BLOCK), carray(kept_patterns, BLOCK), carray(limits, 5),
             carray(table, buckets), carray(facts, 5), carray(extremes, 2), carray(state, 7),
             carray(crc, 1),
         )  # fmt: skip
@@ -250,7 +216,7 @@ def _checking_entry() -> Any:
     return cfunc(
         types.void(
             to(real), to(signed), to(unsigned), types.intp, to(real), to(signed), to(unsigned),
-            to(signed), unsigned, to(types.uint32), types.intp, to(types.int64), to(signed),
+            to(signed), to(types.uint32), types.intp, to(types.int64), to(signed),
             to(types.float64), to(types.uint64),
         ),
         error_model="numpy",
@@ -261,12 +227,12 @@ def _accumulate_entry(real: Any, signed: Any, unsigned: Any) -> Any:
     """`_accumulate` for one width, as a C function of pointers and lengths."""
 
     def entry(  # type: ignore[no-untyped-def]
-        values, bits, patterns, n, kept, kept_bits, kept_patterns, limits, shift, table, buckets,
+        values, bits, patterns, n, kept, kept_bits, kept_patterns, limits, table, buckets,
         facts, extremes, state,
     ):  # fmt: skip
         _accumulate(
             carray(values, n), carray(bits, n), carray(patterns, n), carray(kept, BLOCK),
-            carray(kept_bits, BLOCK), carray(kept_patterns, BLOCK), carray(limits, 5), shift,
+            carray(kept_bits, BLOCK), carray(kept_patterns, BLOCK), carray(limits, 5),
             carray(table, buckets), carray(facts, 5), carray(extremes, 2), carray(state, 7), None,
         )  # fmt: skip
 
@@ -274,7 +240,7 @@ def _accumulate_entry(real: Any, signed: Any, unsigned: Any) -> Any:
     return cfunc(
         types.void(
             to(real), to(signed), to(unsigned), types.intp, to(real), to(signed), to(unsigned),
-            to(signed), unsigned, to(types.uint32), types.intp, to(types.int64), to(signed),
+            to(signed), to(types.uint32), types.intp, to(types.int64), to(signed),
             to(types.float64),
         ),
         error_model="numpy",
@@ -283,7 +249,7 @@ def _accumulate_entry(real: Any, signed: Any, unsigned: Any) -> Any:
 
 def _count_entry() -> Any:
     def entry(words, n, table):  # type: ignore[no-untyped-def]
-        _count_16_bits(carray(words, n), carray(table, 1 << 16))
+        count_16_bits(carray(words, n), carray(table, 1 << 16))
 
     to = types.CPointer
     return cfunc(
