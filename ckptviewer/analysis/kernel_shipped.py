@@ -16,11 +16,14 @@ from ckptviewer.analysis.update_compiled import CompiledUpdates
 from ckptviewer.resources import MissingResourceError, resource
 
 PREFIX = "ckptviewer_"
-_NEEDS = {"x86-64-v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"}}
+_THIRD = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"}
+_NEEDS = {
+    "x86-64-v4": _THIRD | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+    "x86-64-v3": _THIRD,
+}
 """Kinds of processor, the best first, and what Linux says of one that is of that kind.
 
-From the levels of the x86-64 psABI. The fourth, with AVX-512, was no faster when it was tried; on
-what is older than the third NumPy does the work.
+From the levels of the x86-64 psABI; on what is older than the third NumPy does the work.
 """
 KINDS = tuple(_NEEDS) if platform.machine() in ("x86_64", "AMD64") else ()
 

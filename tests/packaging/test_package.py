@@ -188,11 +188,15 @@ def test_scripts_of_the_trial_are_sound() -> None:
 
 
 def test_kind_of_processor_is_chosen_by_what_it_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_shipped, "KINDS", ("x86-64-v3",))
-    needed = kernel_shipped._NEEDS["x86-64-v3"]
-    assert kernel_shipped.usable(needed | {"more"}) == ["x86-64-v3"]
-    for missing in needed:
-        assert kernel_shipped.usable(needed - {missing}) == []
+    fourth, third = "x86-64-v4", "x86-64-v3"
+    monkeypatch.setattr(kernel_shipped, "KINDS", (fourth, third))
+    all_of, enough = kernel_shipped._NEEDS[fourth], kernel_shipped._NEEDS[third]
+    assert kernel_shipped.usable(all_of | {"more"}) == [fourth, third]
+    assert kernel_shipped.usable(enough | {"more"}) == [third]
+    for missing in all_of:
+        assert kernel_shipped.usable(all_of - {missing}) == (
+            [third] if missing not in enough else []
+        )
     assert kernel_shipped.usable(set()) == []
 
 
@@ -215,12 +219,18 @@ def test_shipped_loops_do_what_the_others_do(
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     paths = {path.name: path for path in tmp_path.glob("*.so")}
-    (kind,) = kernel_shipped.usable(kernel_shipped.processor_flags())
-    assert set(paths) == {f"{loops}-{kind}.so" for loops in ("statistics", "comparison", "updates")}
+    loops = ("statistics", "comparison", "updates")
+    assert set(paths) == {f"{each}-{kind}.so" for each in loops for kind in kernel_shipped.KINDS}
     for path in paths.values():
         assert str(path) in done.stdout
         assert path.stat().st_size < 1 << 20
     monkeypatch.setattr(kernel_shipped, "resource", lambda _name: tmp_path)
+    for kind in kernel_shipped.usable(kernel_shipped.processor_flags()):
+        monkeypatch.setattr(kernel_shipped, "KINDS", (kind,))
+        _require_right_loops()
+
+
+def _require_right_loops() -> None:
     shipped, pairs = kernel_shipped.load(), kernel_shipped.load_pairs()
     assert shipped is not None
     assert pairs is not None
