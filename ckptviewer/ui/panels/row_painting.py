@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPen, QPolygonF
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import (
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
 
 from ckptviewer.analysis.sketch import Sketch
 from ckptviewer.checkpoint.findings import Severity
@@ -49,8 +55,22 @@ class RowPainter(QStyledItemDelegate):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         paint_ground(painter, option, self._appearance.theme)
         painter.setFont(self._appearance.text_font)
-        self.paint_cell(painter, option.rect, model, index)
+        if index.column() != Column.NAME:  # names are painted when all grounds are there
+            self.paint_cell(painter, option.rect, model, index)
         painter.restore()
+
+    def paint_names(
+        self, painter: QPainter, table: QTableView, model: VariableRowsModel, rows: range
+    ) -> None:
+        """Paint the names of rows above their other cells: they go on over what is empty there."""
+        columns = columns_from_left(table)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for row in rows:
+            painter.setFont(self._appearance.text_font)
+            index = model.index(row, Column.NAME)
+            cell = table.visualRect(index)
+            cell.setWidth(name_room(model, row, columns, painter.fontMetrics()))
+            self.paint_cell(painter, cell, model, index)
 
     def paint_cell(
         self,
@@ -183,6 +203,33 @@ class RowPainter(QStyledItemDelegate):
             tall = max(1, round(height * room.height())) if height else 0
             left = room.left() + number * step
             painter.drawRect(left, room.bottom() + 1 - tall, max(1, step - 1), tall)
+
+
+def columns_from_left(table: QTableView) -> list[tuple[int, int]]:
+    """The columns as they stand side by side: which it is, and its width; without hidden ones."""
+    header = table.horizontalHeader()
+    columns = [header.logicalIndex(place) for place in range(header.count())]
+    return [(column, width) for column in columns if (width := header.sectionSize(column))]
+
+
+def name_room(
+    model: VariableRowsModel, row: int, columns: Sequence[tuple[int, int]], metrics: QFontMetrics
+) -> int:
+    """How many pixels a name may take: a group's goes on over empty cells, up to the next text.
+
+    A shape stands at the right of its cell, so there is room to its left. columns: as of
+    `columns_from_left`, the name's first.
+    """
+    room = columns[0][1]
+    is_group = isinstance(model.item(row), Group)
+    for column, width in columns[1:]:
+        text = str(model.index(row, column).data() or "")
+        if text and column == Column.SHAPE:
+            room += max(0, width - metrics.horizontalAdvance(text) - 2 * PADDING)
+        if text or not is_group:  # a variable's other cells are empty only until it is read
+            break
+        room += width
+    return room
 
 
 def note_of(model: VariableRowsModel, row: int) -> str:

@@ -13,6 +13,8 @@ from PySide6.QtGui import (
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
+    QPainter,
+    QPaintEvent,
     QResizeEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
@@ -62,7 +64,8 @@ class VariableTable(QTableView):
         super().__init__(parent)
         self.appearance = appearance
         self.setAccessibleName("Variables")
-        self.setItemDelegate(self.make_painter(appearance))
+        self._painter = self.make_painter(appearance)
+        self.setItemDelegate(self._painter)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerItem)
@@ -191,6 +194,16 @@ class VariableTable(QTableView):
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
 
     # Qt's events.
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        model = self.rows_model()
+        first, last = self.rowAt(event.rect().top()), self.rowAt(event.rect().bottom())
+        if model is not None and first >= 0:
+            last = model.rowCount() - 1 if last < 0 else last
+            painter = QPainter(self.viewport())
+            self._painter.paint_names(painter, self, model, range(first, last + 1))
+            painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self.fit_names()
