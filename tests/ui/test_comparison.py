@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QAbstractItemModelTester
-from PySide6.QtWidgets import QMenu
+from PySide6.QtWidgets import QLabel, QMenu, QTreeWidget
 from pytestqt.qtbot import QtBot
 
-from ckptviewer.analysis.comparison import Status
+from ckptviewer.analysis.comparison import ComparisonOptions, Status
+from ckptviewer.analysis.thresholds import Thresholds
 from ckptviewer.cli.main import run as run_cli
 from ckptviewer.resources import demo_checkpoint
+from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.models.delta_rows import DeltaColumn, DeltaRowsModel
+from ckptviewer.ui.open_comparison import compared
+from ckptviewer.ui.panels.comparison_overview import ComparisonOverview
 from ckptviewer.ui.panels.comparison_view import ComparisonView
+from ckptviewer.ui.session import open_session
 from tests.ui.conftest import TIMEOUT_MS, Open
 
 Compare = Callable[[Path, Path], tuple[MainWindow, ComparisonView]]
@@ -104,6 +109,45 @@ def test_each_variable_gets_its_status_and_numbers(
     words = next(row for row in shown if row[0] == "words")
     assert words[1] == "40 × 8 → 42 × 8"
     assert words[5] == "first 40 rows equal, 2 rows added"
+
+
+def test_what_is_still_being_read_does_not_count_as_failed(
+    appearance: Appearance, qtbot: QtBot
+) -> None:
+    overview = ComparisonOverview(appearance)
+    qtbot.addWidget(overview)
+    overview.resize(450, 700)
+    overview.show()
+
+    def headings() -> set[str]:
+        """The titles above the tables that are in sight."""
+        labels = overview.findChildren(QLabel, "section")
+        tables = overview.findChildren(QTreeWidget)
+        seen = {label.text() for label in labels if label.isVisible() and label.text()}
+        assert len(tables) == 2
+        return seen if any(table.isVisible() for table in tables) else set()
+
+    assert headings() == set()  # before anything is known
+    a, b = open_session(str(EARLY)), open_session(str(demo_checkpoint()))
+    known = compared(a, b, ComparisonOptions())
+    overview.show_comparison(known, finished=False)
+    assert "Beyond the thresholds" not in headings()
+    assert overview.check.text() == "Restoration check: reading"
+    assert "What became of each group" in headings()
+    overview.show_comparison(known, finished=True)  # nothing was read: its figures are not known
+    assert "Beyond the thresholds" in headings()
+    a.close()
+    b.close()
+
+
+def test_other_thresholds_are_judged_by_at_once(
+    compare: Compare, pair: tuple[Path, Path], qtbot: QtBot
+) -> None:
+    _, view = compare(*pair)
+    assert view.overview.check.text() == "Restoration check fails"
+    with qtbot.waitSignal(view.comparing.learned, timeout=TIMEOUT_MS):
+        view.set_thresholds(Thresholds(restoration_mean=10.0, restoration_std=10.0))
+    assert view.overview.check.text() == "Restoration check fails"  # some are in one alone
 
 
 def test_model_keeps_qts_rules(compare: Compare, pair: tuple[Path, Path]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
@@ -14,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ckptviewer.analysis.restoration import RestorationCheck
+from ckptviewer.analysis.restoration import RestorationCheck, RestorationFailure
 from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.appearance import Appearance
@@ -65,6 +67,8 @@ class ComparisonOverview(QWidget):
             column.addSpacing(4)
             column.addWidget(title)
             column.addWidget(listing)
+            title.hide()
+            listing.hide()
         column.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -81,13 +85,16 @@ class ComparisonOverview(QWidget):
         self._summary.setText(known.summary)
         self._sides.show_facts([(letter, session.checkpoint.path) for letter, session in (
             ("A", compared.a), ("B", compared.b))])  # fmt: skip
-        self.check.show_check(known.check, pending=bool(pending) and not finished)
-        self._list_failures(compared, known.check)
+        self.check.show_check(known.check, pending=not finished)
+        # What differs by checksum does not fail before it is read; the card says that it is.
+        self._list_failures(compared, known.check.failures if finished else ())
         self._list_groups(compared)
 
-    def _list_failures(self, compared: OpenComparison, check: RestorationCheck) -> None:
+    def _list_failures(
+        self, compared: OpenComparison, failures: Sequence[RestorationFailure]
+    ) -> None:
         items = []
-        for failure in check.failures[:_MOST_LISTED]:
+        for failure in failures[:_MOST_LISTED]:
             numbers = (failure.mean_difference, failure.std_difference)
             texts = [number_text(value, 3) if value is not None else "" for value in numbers]
             row = compared.row_of((failure.key_a, failure.key_b))

@@ -56,6 +56,7 @@ class ComparisonView(View):
         self.options = ComparisonOptions()
         self.thresholds = Thresholds()
         self.compared: OpenComparison | None = None
+        self._finished = False
         self.comparing = Comparing(jobs)
         self._measuring_own, self._measuring_other = measuring, Measuring(jobs)
         self.reporting = Reporting(jobs, self)
@@ -243,26 +244,28 @@ class ComparisonView(View):
         self.tree.show_comparison(compared)
         self._stack.setCurrentWidget(self._splitter)
         self._side.setCurrentWidget(self.overview)
+        self._finished = False
         self.overview.show_comparison(compared, finished=False)
 
     def _learn(self, rows: list[int]) -> None:
         if self.compared is None:
             return
         selected = self.tree.table.selected_items()
-        self._refresh(finished=False)
+        self._refresh()
         if len(selected) == 1 and (not rows or selected[0] in rows):
             self.panel.refresh()
         self.tree.filter_again()
 
     def _finish(self) -> None:
         self.tree.sort_again()
-        self._refresh(finished=True)
+        self._finished = True
+        self._refresh()
         self.complete.emit()
 
-    def _refresh(self, *, finished: bool) -> None:
+    def _refresh(self) -> None:
         if self.compared is not None:
             self.tree.refresh()
-            self.overview.show_comparison(self.compared, finished=finished)
+            self.overview.show_comparison(self.compared, finished=self._finished)
 
     def _show_problem(self, error: BaseException) -> None:
         self._problem.show_problem(*error_text(error))
