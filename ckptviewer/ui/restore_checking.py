@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ckptviewer.validation.protocol import ModelSpec
 
 
+_LABEL = "Restoring with TensorFlow"
+
+
 class RestoreChecking(QObject):
     """Has TensorFlow restore one checkpoint into a model, in a process of its own.
 
@@ -123,7 +126,7 @@ class RestoreChecking(QObject):
 
         self._searching = None
         recipe = Recipe(checkpoint=written, model=model, python=python)
-        self._validating.start(Task(aim=Aim.VALIDATE, recipe=recipe))
+        self._validating.start(Task(aim=Aim.VALIDATE, recipe=recipe, label=_LABEL))
 
     def _give_up(self, error: BaseException | None = None) -> None:
         self._searching = None

@@ -126,7 +126,7 @@ class Validating(QObject):
             return
         task = consent.task
         work = partial(self._perform, consent, remember and not consent.remembered)
-        job: Job[Any] = self._jobs.start(task.aim.value, work)
+        job: Job[Any] = self._jobs.start(task.label or task.aim.value, work)
         self._take(job)
         self.begun.emit(task)
         result = {

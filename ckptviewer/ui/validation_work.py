@@ -39,10 +39,14 @@ class Aim(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is to be run. gain_runs: as of `validate`. impact: what to change, for that aim."""
+    """What is to be run. gain_runs: as of `validate`. impact: what to change, for that aim.
+
+    label: what it is called while it runs; else it is called by its aim.
+    """
 
     aim: Aim
     recipe: Recipe
+    label: str = ""
     gain_runs: int = 0
     impact: ImpactSpec | None = None
 

@@ -186,6 +186,20 @@ def test_nothing_runs_before_somebody_agreed(
     assert len(worker.requests) == 2
 
 
+def test_the_window_says_that_tensorflow_restores_it_while_it_does(
+    qtbot: QtBot, exported: Export, worker: FakeWorker
+) -> None:
+    worker.waits = True
+    check = exported().result.check
+    with qtbot.waitSignal(check.checking.begun, timeout=TIMEOUT_MS):
+        agree(qtbot, check)
+    window = check.window()
+    assert isinstance(window, MainWindow)
+    assert [job.label for job in window.jobs.running] == ["Restoring with TensorFlow"]
+    with qtbot.waitSignal(check.checking.cancelled, timeout=TIMEOUT_MS):
+        check.stages.cancel.click()
+
+
 def test_what_was_not_restored_is_told_and_stays(
     qtbot: QtBot, exported: Export, worker: FakeWorker, tmp_path: Path
 ) -> None:
