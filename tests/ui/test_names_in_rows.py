@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QImage
@@ -22,7 +20,7 @@ LONG = "layer_normalization_gamma_of_the_block"
 
 
 @pytest.fixture
-def table(qtbot: QtBot, appearance: Appearance) -> Iterator[VariableTable]:
+def table(qtbot: QtBot, appearance: Appearance) -> VariableTable:
     """A narrow tree: a group with a long name, and two variables below it."""
     variables = [
         Variable(f"{GROUP}/{leaf}", f"{GROUP}/{leaf}", "float32", shape, 64, Role.WEIGHT)
@@ -41,7 +39,7 @@ def table(qtbot: QtBot, appearance: Appearance) -> Iterator[VariableTable]:
     table.show()
     qtbot.waitExposed(table)
     assert table.columnWidth(Column.NAME) == LEAST_NAME
-    yield table
+    return table
 
 
 def rows_of(table: VariableTable) -> VariableRowsModel:
