@@ -7,6 +7,7 @@ hand here, since an index may hold a million of them and this is the hot path of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from ckptviewer.checkpoint.dtypes import BY_NUMBER
@@ -101,9 +102,16 @@ class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
     def __getitem__(self, key: Key) -> BundleEntry:
         row = self._rows[key]
         dtype, shape = self.descriptions[row]
-        shard, offset, size, checksum = (int(column[row]) for column in self.numbers)
-        slices = self._sliced.get(row, ())
-        return BundleEntry(dtype, shape, shard, offset, size, checksum, slices)
+        shards, offsets, sizes, checksums = self.numbers
+        return BundleEntry(
+            dtype,
+            shape,
+            shards.item(row),
+            offsets.item(row),
+            sizes.item(row),
+            checksums.item(row),
+            self._sliced.get(row, ()),
+        )
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._rows)
@@ -116,6 +124,12 @@ class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
         keys = list(self._rows) if self._sliced else []
         return ((row, keys[row], self[keys[row]]) for row in self._sliced)
 
+    def with_checksums(self, checksums: np.ndarray) -> EntryTable[Key]:
+        """The same entries with other checksums; all else is shared."""
+        table = copy(self)
+        table.numbers = self.numbers._replace(checksums=checksums)
+        return table
+
     def arranged(self, keys: Sequence[NewKey], rows: Sequence[int]) -> EntryTable[NewKey]:
         """A table of some rows, in the order of `rows`, under the names `keys`."""
         place = {row: number for number, row in enumerate(rows)} if self._sliced else {}
@@ -124,8 +138,20 @@ class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
         return EntryTable(keys, descriptions, Numbers(*(c[rows] for c in self.numbers)), sliced)
 
 
+class Parsed(NamedTuple):
+    """The entries of an index, and for each whether its record ends with its checksum."""
+
+    table: EntryTable[bytes]
+    end_in_checksum: np.ndarray
+
+
 def parse_entries(pairs: Sequence[Entry]) -> EntryTable[bytes]:
-    """The entries for the values of `pairs`, by their keys. Raises DamagedFileError.
+    """The entries for the values of `pairs`, by their keys. Raises DamagedFileError."""
+    return parse_records(pairs).table
+
+
+def parse_records(pairs: Sequence[Entry]) -> Parsed:
+    """As `parse_entries`, with what is to be known of the records themselves.
 
     An entry begins with dtype and shape, and few pairs of these occur in a checkpoint: those bytes
     are looked up. The numbers behind them are taken apart for all entries at once. What does not
@@ -142,7 +168,9 @@ def parse_entries(pairs: Sequence[Entry]) -> EntryTable[bytes]:
     shape_bytes = data[starts + 3].astype(np.int64)
     usual = (data[starts] == 0x08) & (data[starts + 2] == 0x12)
     usual &= (data[starts + 1] < 0x80) & (shape_bytes < 0x80) & (lengths >= 4 + shape_bytes)
-    numbers, position = _parse_numbers(data, np.minimum(starts + 4 + shape_bytes, ends), ends)
+    numbers, position, summed = _parse_numbers(
+        data, np.minimum(starts + 4 + shape_bytes, ends), ends
+    )
     usual &= position == ends
 
     described = _Described({b"": ("", ())})
@@ -162,7 +190,7 @@ def parse_entries(pairs: Sequence[Entry]) -> EntryTable[bytes]:
             column[row] = number
         if entry.slices:
             sliced[row] = entry.slices
-    return EntryTable(keys, descriptions, numbers, sliced)
+    return Parsed(EntryTable(keys, descriptions, numbers, sliced), usual & summed)
 
 
 class _Described(dict[bytes, Described]):
@@ -176,8 +204,8 @@ class _Described(dict[bytes, Described]):
 
 def _parse_numbers(
     data: np.ndarray, position: np.ndarray, ends: np.ndarray
-) -> tuple[Numbers, np.ndarray]:
-    """Shard, offset, size and checksum of all entries, and where each ended.
+) -> tuple[Numbers, np.ndarray, np.ndarray]:
+    """Shard, offset, size and checksum of all entries, where each ended, and which have the last.
 
     Only fields that stand in ascending order are taken; a position short of its end says that there
     is something else. Numbers of more than 8 bytes stop the parse, too: no file is that large.
@@ -199,14 +227,15 @@ def _parse_numbers(
             position[rows[done]] = at[done]
             rows, at = rows[~done], at[~done]
         columns.append(column)
-    rows = np.flatnonzero((position + 5 <= ends) & (data[position] == 0x35))
+    summed = (position + 5 <= ends) & (data[position] == 0x35)
+    rows = np.flatnonzero(summed)
     checksum = np.zeros(len(position), np.int64)
     for byte_number in range(4):
         byte = data[position[rows] + 1 + byte_number].astype(np.int64)
         checksum[rows] |= byte << (8 * byte_number)
     position[rows] += 5
     shards, offsets, sizes = columns
-    return Numbers(shards, offsets, sizes, checksum), position
+    return Numbers(shards, offsets, sizes, checksum), position, summed
 
 
 def _named(key: bytes, value: bytes) -> BundleEntry:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.collector import collection_paused
@@ -15,12 +14,11 @@ from ckptviewer.checkpoint.errors import (
     PathNotFoundError,
 )
 from ckptviewer.checkpoint.findings import Finding, Severity
-from ckptviewer.checkpoint.roles import Columns
-from ckptviewer.checkpoint.text import natural_keys, plural, size_text
-from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.checkpoint.text import plural, size_text
 from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint, BundleContents, shard_path
 from ckptviewer.formats.bundle_description import describe_bundle
-from ckptviewer.formats.bundle_index import Header, parse_entries, parse_header
+from ckptviewer.formats.bundle_index import Header, parse_header
+from ckptviewer.formats.bundle_layout import BundleLayout, read_records
 from ckptviewer.formats.ordered_code import encode_slice_key
 from ckptviewer.formats.sstable import Entry, Table
 from ckptviewer.storage.byte_source import LocalFile
@@ -41,11 +39,11 @@ def open_bundle(index: str) -> BundleCheckpoint:
         findings: list[Finding] = []
         source = LocalFile(index)
         try:
-            contents = _read_index(source, findings)
+            contents, layout = _read_index(source, findings)
         finally:
             source.release()
-        sources = _check_data(contents, findings)
-        described, facts, written_by = describe_bundle(contents, findings)
+        sources = _check_data(contents, layout, findings)
+        variables, facts, written_by = describe_bundle(contents, layout, sources, findings)
         data_bytes = sum(each.size for each in sources.values())
         facts["Data files"] = f"{contents.header.shards}, {size_text(data_bytes)}"
         facts["Index"] = size_text(source.size)
@@ -53,7 +51,7 @@ def open_bundle(index: str) -> BundleCheckpoint:
             facts["Byte order"] = "big-endian"
         return BundleCheckpoint(
             contents,
-            variables=_variables(contents, described),
+            variables=variables,
             written_by=written_by,
             findings=findings,
             facts=facts,
@@ -61,7 +59,7 @@ def open_bundle(index: str) -> BundleCheckpoint:
         )
 
 
-def _read_index(source: LocalFile, findings: list[Finding]) -> BundleContents:
+def _read_index(source: LocalFile, findings: list[Finding]) -> tuple[BundleContents, BundleLayout]:
     prefix = source.name.removesuffix(".index")
     pairs = _read_pairs(Table(source), findings)
     try:
@@ -70,20 +68,11 @@ def _read_index(source: LocalFile, findings: list[Finding]) -> BundleContents:
         else:
             header = _guess_header(prefix, findings, source)
             pairs = [pair for pair in pairs if pair[0]]
-        parsed = parse_entries(pairs)
+        layout, checksums = read_records(pairs)
+        entries, slices = layout.entries(checksums), layout.slices(checksums)
     except DamagedFileError as error:
         raise DamagedFileError(error.what, where=source.name, remedy=COPY_CHECKPOINT) from error
-    raw = list(parsed)
-    slice_rows = [row for row, key in enumerate(raw) if key[:1] == b"\0"]
-    slices = parsed.arranged([raw[row] for row in slice_rows], slice_rows)
-    # Slices come first, since their keys begin with a zero byte. Keys are bytes to TensorFlow: what
-    # is no UTF-8 must survive the way there and back.
-    first = len(slice_rows)
-    keys = [key.decode("utf-8", "surrogateescape") for key in raw[first:]]
-    sortable = natural_keys(keys)
-    order = sorted(range(len(keys)), key=sortable.__getitem__)
-    entries = parsed.arranged([keys[row] for row in order], [row + first for row in order])
-    return BundleContents(prefix=prefix, header=header, entries=entries, slices=slices)
+    return BundleContents(prefix=prefix, header=header, entries=entries, slices=slices), layout
 
 
 def _read_pairs(table: Table, findings: list[Finding]) -> list[Entry]:
@@ -129,15 +118,16 @@ def _guess_header(prefix: str, findings: list[Finding], source: LocalFile) -> He
     return Header(shards=max(counts, default=1), big_endian=False, version=0)
 
 
-def _check_data(contents: BundleContents, findings: list[Finding]) -> dict[int, LocalFile]:
+def _check_data(
+    contents: BundleContents, layout: BundleLayout, findings: list[Finding]
+) -> dict[int, LocalFile]:
     """The data files that are there, closed again; findings for what is missing or cut short.
 
     They are remembered as they were on opening, so that what another save replaces is noticed.
     """
     sources: dict[int, LocalFile] = {}
     problems: dict[int, _Problem] = {}
-    stored = _Stored.of(contents)
-    for shard, end in stored.needed_bytes().items():
+    for shard, end in layout.needed_bytes.items():
         path = shard_path(contents.prefix, shard, contents.header.shards)
         name = os.path.basename(path)
         try:
@@ -155,7 +145,7 @@ def _check_data(contents: BundleContents, findings: list[Finding]) -> dict[int, 
             what = f"data file {name} ends at byte {source.size:,}, and the index needs {end:,}"
             problems[shard] = _Problem("truncated-shard", what, source.size)
     if problems:
-        _report(problems, _lost_variables(contents, stored, problems), findings)
+        _report(problems, _lost_variables(contents, problems), findings)
     return sources
 
 
@@ -185,23 +175,14 @@ class _Stored(NamedTuple):
         shards[[row for row, _, _ in contents.entries.sliced()]] = -1
         return cls(shards, np.concatenate([each.offsets + each.sizes for each in numbers]))
 
-    def needed_bytes(self) -> dict[int, int]:
-        """How long each data file has to be."""
-        import numpy as np
-
-        shards, places = np.unique(self.shards, return_inverse=True)
-        ends = np.zeros(len(shards), np.int64)
-        np.maximum.at(ends, places, self.ends)
-        found = zip(shards.tolist(), ends.tolist(), strict=True)
-        return {shard: end for shard, end in found if shard >= 0}
-
 
 def _lost_variables(
-    contents: BundleContents, stored: _Stored, problems: dict[int, _Problem]
+    contents: BundleContents, problems: dict[int, _Problem]
 ) -> dict[str, list[int]]:
     """The variables that need bytes that cannot be read, and the data files to blame."""
     import numpy as np
 
+    stored = _Stored.of(contents)
     numbers = np.array(sorted(problems), np.int64)
     readable = np.array([problems[number].readable_bytes for number in numbers.tolist()], np.int64)
     at = np.minimum(np.searchsorted(numbers, stored.shards), len(numbers) - 1)
@@ -252,18 +233,3 @@ def _report(
                 variable=key,
             )
         )
-
-
-def _variables(contents: BundleContents, described: Columns) -> list[Variable]:
-    table = contents.entries
-    sizes, shards = table.numbers.sizes.tolist(), table.numbers.shards.tolist()
-    for row, key, entry in table.sliced():
-        parts = (contents.slices.get(encode_slice_key(key, extents)) for extents in entry.slices)
-        sizes[row], shards[row] = sum(part.size for part in parts if part), -1
-    if not table:
-        return []
-    dtypes, shapes = zip(*table.descriptions, strict=True)
-    names, roles, owners, slots, trainable, paths = described
-    columns = (table, names, dtypes, shapes, sizes, roles, owners, slots, trainable, paths, shards)
-    # Made from the tuples of columns directly: a call a variable would take four times as long.
-    return list(map(partial(tuple.__new__, Variable), zip(*columns, strict=True)))

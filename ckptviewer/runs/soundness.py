@@ -74,6 +74,7 @@ def _judge_bundle(index: str) -> Judgement:
     """An index that ends as a table does, and data files as long as it says."""
     from ckptviewer.formats.bundle_checkpoint import shard_path
     from ckptviewer.formats.bundle_index import parse_header
+    from ckptviewer.formats.bundle_layout import read_records
     from ckptviewer.formats.sstable import Table
     from ckptviewer.formats.tf_bundle import TensorBundleFormat
 
@@ -96,7 +97,7 @@ def _judge_bundle(index: str) -> Judgement:
         if source.size <= LARGEST_INDEX_BYTES:
             for handle in handles[1:]:
                 pairs += table.entries(handle)
-            needed = _needed_bytes(pairs[1:])
+            needed = read_records(pairs[1:]).layout.needed_bytes
         else:
             needed = dict.fromkeys(range(shards), 0)
     except CkptviewerError as error:
@@ -115,21 +116,6 @@ def _judge_bundle(index: str) -> Judgement:
             what = f"its data file {os.path.basename(path)} ends at byte {size:,} of {end:,}"
             return Judgement(name, Condition.DAMAGED, what)
     return Judgement(name, Condition.SOUND)
-
-
-def _needed_bytes(pairs: list[tuple[bytes, bytes]]) -> dict[int, int]:
-    """How long each data file has to be. Raises DamagedFileError."""
-    import numpy as np
-
-    from ckptviewer.formats.bundle_index import parse_entries
-
-    numbers = parse_entries(pairs).numbers
-    shards, places = np.unique(numbers.shards, return_inverse=True)
-    ends = np.zeros(len(shards), np.int64)
-    np.maximum.at(ends, places, numbers.offsets + numbers.sizes)
-    # What is stored in slices has no bytes of its own, and names the first data file, empty.
-    found = zip(shards.tolist(), ends.tolist(), strict=True)
-    return {shard: end for shard, end in found if end > 0}
 
 
 def _judge_map(path: str, name: str) -> Judgement:
