@@ -45,16 +45,29 @@ def _behind(length: int) -> np.ndarray:
 
 crc_of_8_bytes = _instruction(64)
 crc_of_4_bytes = _instruction(32)
-_BEHIND_HALF = _behind(BLOCK // 2 * 4)
+_BEHIND_HALF, _BEHIND_QUARTER = _behind(BLOCK // 2 * 4), _behind(BLOCK // 4 * 4)
+
+
+@_plain
+def _moved(crc, behind):  # type: ignore[no-untyped-def]
+    found = np.uint32(0)
+    for n in range(4):
+        found ^= behind[n, (crc >> np.uint64(8 * n)) & np.uint64(0xFF)]
+    return np.uint64(found)
 
 
 @_plain
 def joined(first, second):  # type: ignore[no-untyped-def]
     """The crc32c of a block of which the halves have these."""
-    found = np.uint32(second)
-    for n in range(4):
-        found ^= _BEHIND_HALF[n, (first >> np.uint64(8 * n)) & np.uint64(0xFF)]
-    return np.uint64(found)
+    return _moved(first, _BEHIND_HALF) ^ second
+
+
+@_plain
+def joined_quarters(first, second, third, fourth):  # type: ignore[no-untyped-def]
+    """The crc32c of a block of which the quarters have these."""
+    second ^= _moved(first, _BEHIND_QUARTER)
+    third ^= _moved(second, _BEHIND_QUARTER)
+    return _moved(third, _BEHIND_QUARTER) ^ fourth
 
 
 @_plain

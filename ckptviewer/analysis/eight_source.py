@@ -36,12 +36,17 @@ class _EightModel(models.PrimitiveModel):
         super().__init__(manager, kind, _VECTOR)
 
 
+def _place(context: Any, builder: Any, array: Any, value: Any, start: Any, kind: Any) -> Any:
+    """The pointer to an element of a contiguous array, as one to a `kind`."""
+    data = make_array(array)(context, builder, value).data
+    return builder.bitcast(builder.gep(data, [start]), kind.as_pointer())
+
+
 def _loaded(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
     """Memory from an element of an array on as `kind`, aligned as the element is and no more."""
-    of = signature.args[0]
-    data = make_array(of)(context, builder, arguments[0]).data
-    place = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
-    return builder.load(place, align=of.dtype.bitwidth // 8)
+    array = signature.args[0]
+    place = _place(context, builder, array, arguments[0], arguments[1], kind)
+    return builder.load(place, align=array.dtype.bitwidth // 8)
 
 
 @intrinsic
@@ -54,6 +59,23 @@ def eight(_typing: Any, values: Any, _start: Any) -> Any:
         return loaded if kind == _VECTOR else builder.fpext(loaded, _VECTOR)
 
     return _eight(values, types.intp), make
+
+
+@intrinsic
+def put_eight(_typing: Any, target: Any, source: Any, _start: Any) -> Any:
+    """Eight of one array, from `start` on, put into another of its dtype as they are."""
+
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.VectorType(context.get_data_type(source.dtype), EIGHT)
+        align = source.dtype.bitwidth // 8
+        to, of = (
+            _place(context, builder, array, value, arguments[2], kind)
+            for array, value in zip(signature.args, arguments[:2], strict=False)
+        )
+        builder.store(builder.load(of, align=align), to, align=align)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.intp), make
 
 
 @intrinsic
@@ -133,3 +155,18 @@ def total(_typing: Any, _numbers: Any) -> Any:
         return left[0]
 
     return types.float64(_eight), make
+
+
+def at_address(kind: Any) -> Any:
+    """What makes a pointer to a `kind` of an address."""
+
+    @intrinsic
+    def pointer(_typing: Any, _address: Any) -> Any:
+        to = types.CPointer(kind)
+
+        def make(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(to))
+
+        return to(types.intp), make
+
+    return pointer

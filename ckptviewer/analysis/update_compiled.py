@@ -9,10 +9,15 @@ import ctypes
 import math
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from crc32c import crc32c
 
-from ckptviewer.analysis.kernel_compiled import Compiled, agree
+from ckptviewer.analysis.kernel_compiled import HAS_CRC, Compiled, agree
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLOCK = 4096
 """Values to a block."""
@@ -46,6 +51,26 @@ class UpdateSums:
         self.count = together
 
 
+MANY = np.dtype(
+    [
+        ("added", np.int64),
+        ("zero", np.int64),
+        ("earlier", np.int64),
+        ("low", np.float32),
+        ("high", np.float32),
+        ("mean", np.float64),
+        ("spread", np.float64),
+        ("square", np.float64),
+        ("crc", np.uint64),
+    ]
+)
+"""What is added of each of many variables, as in UpdateSums.
+
+added: how many values from the front; fewer than there are where NaN or an infinity follows.
+earlier: none. crc: crc32c of all bytes, as far as they were added.
+"""
+
+
 class _Room(threading.local):
     """What a call needs beside the values, each thread its own."""
 
@@ -66,6 +91,9 @@ class CompiledUpdates(Compiled):
         self._load(code)
         pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
         self._add = self._function(names["updates"], *[pointer] * 3, size, size, *[pointer] * 4)
+        self._replace: Any = None
+        if HAS_CRC:
+            self._replace = self._function(names["replacing"], size, *[pointer] * 3)
         self._room = _Room()
 
     def prove(self) -> None:
@@ -82,6 +110,8 @@ class CompiledUpdates(Compiled):
         right = (wide.mean(), ((wide - wide.mean()) ** 2).sum(), ((wide - earlier) ** 2).sum())
         agree((found.mean, found.spread, found.square), right, 1e-9)
         agree(before, values)
+        if self.takes_many:
+            self._prove_many(values, earlier.astype(np.float32))
         values[BLOCK + 5] = np.inf
         agree(self.add(values, None, UpdateSums()), BLOCK)
 
@@ -114,3 +144,40 @@ class CompiledUpdates(Compiled):
             sums.low, sums.high = min(sums.low, low), max(sums.high, high)
             sums.mean, sums.spread, sums.square = room.sums.tolist()
         return int(done)
+
+    def _prove_many(self, values: np.ndarray, before: np.ndarray) -> None:
+        parts, others = (np.split(each, (3, 3 + BLOCK)) for each in (values, before))
+        places, befores = (np.array([each.ctypes.data for each in one]) for one in (parts, others))
+        right = [UpdateSums() for _ in parts]
+        for part, other, one in zip(parts, others, right, strict=True):
+            self.add(part, other, one)
+        found = self.replace_many(places, befores, np.array([part.size for part in parts]))
+        for row, one in enumerate(right):
+            told = found[row]
+            agree((told["added"], told["zero"]), (one.count, one.zero))
+            agree((told["low"], told["high"]), (one.low, one.high))
+            sums = (told["mean"], told["spread"], told["square"])
+            agree(sums, (one.mean, one.spread, one.square), 1e-9)
+        agree(found["crc"], [crc32c(part.data) for part in parts])
+        agree(before, values)
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether there is `replace_many`: with it goes the processor's own crc32c."""
+        return self._replace is not None
+
+    def replace_many(
+        self, places: NDArray[np.intp], befores: NDArray[np.intp], sizes: NDArray[np.intp]
+    ) -> NDArray[Any]:
+        """`add` with `replace` for many float32 variables at once, and their crc32c: MANY's rows.
+
+        places, befores: addresses of the values, and of those that they replace. sizes: how many
+        values each has. Whoever calls keeps that memory alive.
+        """
+        given = np.array((places, befores, sizes), np.intp)
+        found = np.zeros(len(sizes), MANY)
+        limits = self._room.pointers[0]
+        self._replace(len(sizes), given.ctypes.data, limits, found.ctypes.data)
+        extremes = found.view(np.int32).reshape(len(sizes), -1)[:, 6:8]
+        extremes ^= (extremes >> 31) & 0x7FFFFFFF
+        return found

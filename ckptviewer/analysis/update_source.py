@@ -16,11 +16,29 @@ import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 
 from ckptviewer.analysis import kernel_source
-from ckptviewer.analysis.kernel_compiled import store
+from ckptviewer.analysis.crc_source import crc_of_8_bytes, crc_of_words, joined_quarters
+from ckptviewer.analysis.eight_source import (
+    EIGHT,
+    all_eight,
+    at_address,
+    eight,
+    minus,
+    plus,
+    put_eight,
+    times_plus,
+    total,
+    word,
+)
+from ckptviewer.analysis.kernel_compiled import HAS_CRC, store
 from ckptviewer.analysis.kernel_source import FAR, _count_below, _ordered, _scan
-from ckptviewer.analysis.update_compiled import BLOCK, CompiledUpdates
+from ckptviewer.analysis.update_compiled import BLOCK, MANY, CompiledUpdates
 
 _plain = njit(error_model="numpy")
+_floats_at, _signed_at, _unsigned_at = map(at_address, (types.float32, types.int32, types.uint32))
+_counts_at, _doubles_at, _words_at = map(at_address, (types.int64, types.float64, types.uint64))
+_fields: Any = MANY.fields
+_COUNTS, _EXTREMES, _SUMS, _CRC = (_fields[name][1] for name in ("added", "low", "mean", "crc"))
+_ROW_BYTES = MANY.itemsize
 _vector = njit(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 
 
@@ -63,13 +81,51 @@ _sums_replacing = _beside(replaces=True)
 
 
 @_plain
-def _add(values, bits, before, mode, limits, counts, extremes, sums):  # type: ignore[no-untyped-def]
+def _add_eight(sums, values, before, start, pivot):  # type: ignore[no-untyped-def]
+    s1, s2, square = sums
+    x = eight(values, start)
+    change = minus(x, eight(before, start))
+    put_eight(before, values, start)
+    d = minus(x, pivot)
+    return plus(s1, d), times_plus(d, d, s2), times_plus(change, change, square)
+
+
+@_plain
+def _replacing_and_crc(values, patterns, before, pivot, crc):  # type: ignore[no-untyped-def]
+    """The sums of a whole block that takes the place of that before, and its crc32c gone on.
+
+    Each step, of a sum as of the checksum, waits for the one before: so several go side by side.
+    """
+    quarter = values.size // 4
+    about, zero = all_eight(pivot), all_eight(0.0)
+    sums = (zero, zero, zero)
+    others = (zero, zero, zero)
+    second, third, fourth = np.uint64(0), np.uint64(0), np.uint64(0)
+    for start in range(0, quarter, EIGHT):
+        for i in range(start, start + EIGHT, 2):
+            crc = crc_of_8_bytes(crc, word(patterns, i))
+            second = crc_of_8_bytes(second, word(patterns, quarter + i))
+            third = crc_of_8_bytes(third, word(patterns, 2 * quarter + i))
+            fourth = crc_of_8_bytes(fourth, word(patterns, 3 * quarter + i))
+        for i in (start, quarter + start):
+            sums = _add_eight(sums, values, before, i, about)
+            others = _add_eight(others, values, before, 2 * quarter + i, about)
+    crc = joined_quarters(crc, second, third, fourth)
+    s1, s2, square = plus(sums[0], others[0]), plus(sums[1], others[1]), plus(sums[2], others[2])
+    return total(s1), total(s2), total(square), crc
+
+
+@_plain
+def _add(  # type: ignore[no-untyped-def]
+    values, bits, patterns, before, mode, limits, counts, extremes, sums, crc
+):
     """Add blocks up to the first that has NaN or an infinity.
 
-    bits: the values' memory as signed integers. mode: 0 without `before`, 1 with it, 2 to put the
-    values in its place. limits: mask of the magnitude, infinity, shift of the sign. Fills counts
-    (done, zeros; the third is how many went before) and extremes (in the order of the bits), and
-    adds to sums (mean, squares about it, squares of the differences).
+    bits, patterns: the values' memory as signed and as unsigned integers. mode: 0 without `before`,
+    1 with it, 2 to put the values in its place. limits: mask of the magnitude, infinity, shift of
+    the sign. Fills counts (done, zeros; the third is how many went before) and extremes (in the
+    order of the bits), and adds to sums (mean, squares about it, squares of the differences). crc:
+    the crc32c of what is added goes on there, as the processor keeps it, in mode 2; or None.
     """
     mask, infinity, sign = limits[0], limits[1], limits[2]
     done, zeros, earlier = 0, 0, counts[2]
@@ -90,7 +146,14 @@ def _add(values, bits, before, mode, limits, counts, extremes, sums):  # type: i
         m = np.float64(earlier + done)
         pivot = mean if earlier + done else np.float64(x[0])
         square = 0.0
-        if mode == 2:
+        if crc is not None:
+            p = patterns[start : start + BLOCK]
+            if x.size == BLOCK:
+                s1, s2, square, crc[0] = _replacing_and_crc(x, p, y, pivot, crc[0])
+            else:
+                s1, s2, square = _sums_replacing(x, y, pivot)
+                crc[0] = crc_of_words(p, crc[0])
+        elif mode == 2:
             s1, s2, square = _sums_replacing(x, y, pivot)
         elif mode == 1:
             s1, s2, square = _sums_beside(x, y, pivot)
@@ -112,13 +175,33 @@ def _add(values, bits, before, mode, limits, counts, extremes, sums):  # type: i
     sums[0], sums[1], sums[2] = mean, spread, squares
 
 
+@_plain
+def _replace_many(given, limits, found):  # type: ignore[no-untyped-def]
+    """`_add` in mode 2 for many variables.
+
+    given: addresses of the values, of those that they replace, and how many there are. found: the
+    address of rows as `MANY` has them, to be filled.
+    """
+    for k in range(given.shape[1]):
+        place, size, row = given[0, k], given[2, k], found + k * _ROW_BYTES
+        crc = carray(_words_at(row + _CRC), 1)
+        crc[0] = np.uint64(0xFFFFFFFF)
+        _add(
+            carray(_floats_at(place), size), carray(_signed_at(place), size),
+            carray(_unsigned_at(place), size), carray(_floats_at(given[1, k]), size), 2, limits,
+            carray(_counts_at(row + _COUNTS), 3), carray(_signed_at(row + _EXTREMES), 2),
+            carray(_doubles_at(row + _SUMS), 3), crc,
+        )  # fmt: skip
+        crc[0] ^= np.uint64(0xFFFFFFFF)
+
+
 def _entry() -> Any:
     def entry(  # type: ignore[no-untyped-def]
         values, bits, before, n, mode, limits, counts, extremes, sums
     ):
         _add(
-            carray(values, n), carray(bits, n), carray(before, n), mode, carray(limits, 3),
-            carray(counts, 3), carray(extremes, 2), carray(sums, 3),
+            carray(values, n), carray(bits, n), None, carray(before, n), mode, carray(limits, 3),
+            carray(counts, 3), carray(extremes, 2), carray(sums, 3), None,
         )  # fmt: skip
 
     to = types.CPointer
@@ -131,9 +214,21 @@ def _entry() -> Any:
     )(entry)  # fmt: skip
 
 
+def _entry_of_many() -> Any:
+    def entry(n, given, limits, found):  # type: ignore[no-untyped-def]
+        _replace_many(carray(given, (3, n)), carray(limits, 3), found)
+
+    to = types.CPointer
+    return cfunc(
+        types.void(types.intp, to(types.intp), to(types.int32), types.intp), error_model="numpy"
+    )(entry)
+
+
 def entries() -> dict[str, Any]:
     """The entry points by their short names."""
-    return {"updates": _entry()}
+    return (
+        {"updates": _entry(), "replacing": _entry_of_many()} if HAS_CRC else {"updates": _entry()}
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ckptviewer.checkpoint.errors import UnknownVariableError
 from ckptviewer.checkpoint.findings import Finding
@@ -13,6 +13,7 @@ from ckptviewer.checkpoint.variable import Variable
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 Region = tuple[slice, ...]
 """A box inside a tensor: a slice with step 1 for each axis, leading axes first; missing trailing
@@ -20,6 +21,21 @@ axes mean all of them."""
 
 CHUNK_BYTES = 4 << 20
 """Reading in pieces of this size is as fast as memory allows, and keeps memory bounded."""
+
+
+class Stretch(NamedTuple):
+    """Variables that were read at once, in a row for each.
+
+    numbers: which they are among those that were asked for. data: bytes; valid until the next
+    stretch is asked for. starts, sizes: in bytes, where in it the values begin, aligned for their
+    dtype, and how long they are. crcs: the crc32c that they ought to have: nothing is verified.
+    """
+
+    numbers: NDArray[np.int64]
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    crcs: NDArray[np.int64]
 
 
 class Checkpoint(ABC):
@@ -100,6 +116,15 @@ class Checkpoint(ABC):
         damaged. None where the reader verifies by itself, or cannot.
         """
         return None
+
+    def stretches(self, variables: Sequence[Variable]) -> Iterator[Stretch]:
+        """The values of variables that lie together, for who verifies and measures many at once.
+
+        Only what is stored plainly, in this machine's byte order and in no more than CHUNK_BYTES,
+        is among them; the others have to be asked for singly. Raises as `read` does, without
+        telling which variable it is.
+        """
+        return iter(())
 
     def checksum(self, variable: Variable) -> int | None:
         """A checksum of the stored values that is in the file already; None where there is none.

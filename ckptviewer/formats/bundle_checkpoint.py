@@ -12,7 +12,7 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region
+from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region, Stretch
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, kind_of, numpy_dtype
 from ckptviewer.checkpoint.errors import (
     COPY_CHECKPOINT,
@@ -140,6 +140,13 @@ class BundleCheckpoint(Checkpoint):
             self._source(entry.shard), entry.offset, prod(entry.shape), native, chunk_bytes
         )
         return (values for values, _ in pieces), partial(self._verify, variable, entry)
+
+    def stretches(self, variables: Sequence[Variable]) -> Iterator[Stretch]:
+        if self._contents.header.big_endian:
+            return iter(())
+        from ckptviewer.formats.bundle_stretches import stretches
+
+        return stretches(self._contents.entries, variables, self._source)
 
     def checksum(self, variable: Variable) -> int | None:
         """The masked crc32c in the index; None for partitioned variables, which have several."""

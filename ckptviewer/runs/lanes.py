@@ -25,6 +25,7 @@ from ckptviewer.runs.measuring import (
     unchanged,
 )
 from ckptviewer.runs.timeline_cache import Listed
+from ckptviewer.runs.together import Measured, measure_together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -171,9 +172,9 @@ class Held:
         self._values: dict[str, np.ndarray] = {}
         self._column: Column | None = None
 
-    def take(self, column: Column | None, key: str) -> np.ndarray | None:
-        """Give away what is held of a variable, if it is of this column."""
-        return self._values.pop(key, None) if column is self._column else None
+    def of(self, column: Column | None) -> dict[str, np.ndarray]:
+        """What is held of this column, by key."""
+        return self._values if column is self._column else {}
 
     def replace(self, column: Column, values: dict[str, np.ndarray]) -> None:
         """Hold these, of this column, and nothing else."""
@@ -186,12 +187,20 @@ def perform(task: LaneTask) -> list[Cells]:
     for work in task.works:
         errors: dict[str, CkptviewerError] = {}
         new: dict[str, np.ndarray] = {}
+        held = task.held.of(work.column.before)
+        together = Measured()
+        if task.pairs:
+            together = measure_together(work.column, work.rows, held, task.cancel)
         for row in work.rows:
             task.cancel.raise_if_cancelled()
             key = work.column.listed.variables[row].key
+            values = held.pop(key, None)
+            if row in together.done and values is not None:
+                new[key] = values
+                continue
             try:
-                held = task.held.take(work.column.before, key)
-                values = _measure(work.column, row, held, task)
+                unspoiled = None if row in together.spoiled else values
+                values = _measure(work.column, row, unspoiled, task)
                 if values is not None:
                     new[key] = values
             except Cancelled:
