@@ -7,6 +7,7 @@ can be moved as a whole. What is left out has its default.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -126,7 +127,10 @@ def _parsed(content: bytes, file: Path) -> dict[str, Any]:
         if len(content) > _MAX_BYTES:
             raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
         text = content.decode("utf-8")
-        plain = json.loads(text) if text.lstrip()[:1] == "{" else tomllib.loads(text)
+        if text.lstrip()[:1] == "{":
+            plain = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        else:
+            plain = tomllib.loads(text, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BadDescriptionError(
             f"it is no recipe: {error}", where=str(file), remedy="Recipes are TOML or JSON."
@@ -134,6 +138,14 @@ def _parsed(content: bytes, file: Path) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise BadDescriptionError("it is no recipe", where=str(file))
     return plain
+
+
+def _finite(text: str) -> float:
+    """The number in `text`: beyond an infinite threshold everything is well, or nothing is."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(text)} is no finite number")
+    return number
 
 
 def _with_paths(recipe: Recipe, change: Callable[[str], str]) -> Recipe:

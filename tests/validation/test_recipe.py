@@ -137,6 +137,18 @@ def test_a_number_beyond_all_floats_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [f"statistics_threshold = {word}\n{GOOD}" for word in ("inf", "-inf", "nan", "1e999")]
+    + [f'{{"time_limit_seconds": {word}}}' for word in ("Infinity", "NaN", "1e999", "-1e999")],
+)
+def test_a_number_that_is_not_finite_is_refused(text: str, tmp_path: Path) -> None:
+    """Within a threshold without end all is well; and JSON's words for it are not TOML's."""
+    (tmp_path / "recipe").write_text(text)
+    with pytest.raises(BadDescriptionError, match="no finite number"):
+        read_recipe(tmp_path / "recipe")
+
+
+@pytest.mark.parametrize(
     "where",
     [
         "version",
