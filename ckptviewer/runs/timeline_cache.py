@@ -34,6 +34,8 @@ SETTLE_SECONDS = 2.0
 
 POINT_FIELDS, PAIR_FIELDS = len(Point._fields), len(Pair._fields)
 _LEVEL = 1
+_FEW_BYTES = 16 << 10
+_VARIABLES = f"timeline-variables {VERSION}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,8 @@ class TimelineCache:
     def __init__(self, cache: Cache | None, settle_seconds: float = SETTLE_SECONDS) -> None:
         self._cache = cache
         self._settle_seconds = settle_seconds
+        self._encoded: tuple[tuple[Variable, ...], str, bytes] | None = None
+        self._decoded: tuple[str, tuple[Variable, ...]] | None = None
 
     def get(
         self, entry: CheckpointEntry, before: CheckpointEntry | None
@@ -99,9 +103,14 @@ class TimelineCache:
         return Stored(Listed.of(variables, checksums), points)
 
     def _variables(self, digest: str) -> tuple[Variable, ...] | None:
+        """The table of variables of that digest; mostly that of the checkpoint before."""
         assert self._cache is not None
-        data = self._cache.get_many(f"timeline-variables {VERSION}", (digest,)).get(digest)
-        return None if data is None else _decoded(data)
+        if self._decoded is None or self._decoded[0] != digest:
+            data = self._cache.get_many(_VARIABLES, (digest,)).get(digest)
+            if data is None:
+                return None
+            self._decoded = digest, _decoded(data)
+        return self._decoded[1]
 
     def keep(
         self,
@@ -114,17 +123,20 @@ class TimelineCache:
         """Remember what was measured; not where the files were, or are just being, changed."""
         if self._cache is None or not self._is_settled(entry):
             return
-        table = _encoded(listed.variables)
-        digest = hashlib.blake2b(table, digest_size=20).hexdigest()
+        digest, table = self._table_of(listed.variables)
         head = digest.encode() + listed.checksums.astype("<i8").tobytes()
-        values = {
-            "head": zlib.compress(head, _LEVEL),
-            "points": zlib.compress(points.astype("<f8").tobytes(), _LEVEL),
-        }
+        values = {"head": _packed(head), "points": _packed(points.astype("<f8").tobytes())}
         if pairs is not None:
-            values[_pair_key(before)] = zlib.compress(pairs.astype("<f8").tobytes(), _LEVEL)
-        self._cache.put_many(f"timeline-variables {VERSION}", {digest: table})
-        self._cache.put_many(_identity(entry), values)
+            values[_pair_key(before)] = _packed(pairs.astype("<f8").tobytes())
+        self._cache.put_all({_VARIABLES: {digest: table}, _identity(entry): values})
+
+    def _table_of(self, variables: tuple[Variable, ...]) -> tuple[str, bytes]:
+        """Digest and bytes of a table of variables; mostly that of the checkpoint before."""
+        if self._encoded is None or self._encoded[0] != variables:
+            table = _encoded(variables)
+            digest = hashlib.blake2b(table, digest_size=20).hexdigest()
+            self._encoded = variables, digest, table
+        return self._encoded[1:]
 
     def _is_settled(self, entry: CheckpointEntry) -> bool:
         newest = max((max(s.modified_ns, s.changed_ns) for s in entry.files), default=0) / 1e9
@@ -142,6 +154,11 @@ def _identity(entry: CheckpointEntry) -> str:
 
 def _pair_key(before: CheckpointEntry | None) -> str:
     return f"pair {before.signature}" if before else "alone"
+
+
+def _packed(data: bytes) -> bytes:
+    """Deflated, where that saves more than it costs."""
+    return zlib.compress(data, _LEVEL if len(data) > _FEW_BYTES else 0)
 
 
 def _array(data: bytes, rows: int, columns: int) -> NDArray[np.float64]:

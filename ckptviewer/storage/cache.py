@@ -26,6 +26,7 @@ LIMIT_BYTES = 256 << 20
 
 _SETTLE_SECONDS = 2.0
 _KEYS_AT_ONCE = 500
+_MOST_USES = 10_000
 _SHARD = re.compile(r"-[?*\d]+-of-[?*\d]+$")
 _SCHEMA = Schema(
     version=SCHEMA,
@@ -117,20 +118,65 @@ class Cache(Database):
     def __init__(self, path: Path | None = None, *, limit_bytes: int = LIMIT_BYTES) -> None:
         """limit_bytes: of all values together. Never raises; see `trouble`."""
         self._limit = limit_bytes
+        self._used: dict[str, float] = {}
         super().__init__(path or default_path(), _SCHEMA)
 
     def get_many(self, identity: str, keys: Iterable[str]) -> dict[str, bytes]:
         """The values of those keys that there are."""
         wanted = {storable(key): key for key in keys}
-        found = self.ask(lambda connection: _select(connection, identity, list(wanted)))
+        found = self.ask(lambda connection: self._select(connection, identity, list(wanted)))
         return {wanted[key]: value for key, value in (found or {}).items()}
 
     def put_many(self, identity: str, values: Mapping[str, bytes]) -> None:
         """Keep the values; older identities go, if they must, to make room."""
-        size = sum(map(len, values.values()))
-        if not values or size > self._limit:
-            return
-        self.ask(lambda connection: _insert(connection, identity, values, self._limit))
+        self.put_all({identity: values})
+
+    def put_all(self, values: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Keep the values of several identities: all of them or, where that fails, none."""
+        kept = {
+            identity: each
+            for identity, each in values.items()
+            if each and sum(map(len, each.values())) <= self._limit
+        }
+        if kept:
+            self.ask(lambda connection: self._insert(connection, kept))
+
+    def close(self) -> None:
+        """As Database.close; what was used is noted, so that it does not go before other things."""
+        if self._used:
+            self.ask(self._write_uses)
+        super().close()
+
+    def _select(
+        self, connection: sqlite3.Connection, identity: str, keys: list[str]
+    ) -> dict[str, bytes]:
+        found = _select(connection, identity, keys)
+        if found:  # to note it at once would make a writer of each reader
+            self._used[identity] = time.time()
+            if len(self._used) >= _MOST_USES:
+                self._write_uses(connection)
+        return found
+
+    def _write_uses(self, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            self._update_uses(connection)
+
+    def _update_uses(self, connection: sqlite3.Connection) -> None:
+        used, self._used = self._used, {}
+        connection.executemany(
+            "UPDATE owner SET used = max(used, ?) WHERE identity = ?",
+            [(when, identity) for identity, when in used.items()],
+        )
+
+    def _insert(
+        self, connection: sqlite3.Connection, values: Mapping[str, Mapping[str, bytes]]
+    ) -> None:
+        with transaction(connection):
+            if self._used:
+                self._update_uses(connection)
+            changed = [_insert(connection, identity, each) for identity, each in values.items()]
+            if any(changed):
+                _make_room(connection, self._limit)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -138,51 +184,56 @@ class Cache(Database):
 
 
 def _select(connection: sqlite3.Connection, identity: str, keys: list[str]) -> dict[str, bytes]:
-    owner = connection.execute("SELECT id FROM owner WHERE identity = ?", (identity,)).fetchone()
     found: dict[str, bytes] = {}
-    if owner is None:
-        return found
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         part = keys[start : start + _KEYS_AT_ONCE]
         marks = ",".join("?" * len(part))
         rows = connection.execute(
-            f"SELECT key, value, crc FROM entry WHERE owner = ? AND key IN ({marks})",
-            (owner[0], *part),
+            "SELECT key, value, crc FROM entry "
+            f"WHERE owner = (SELECT id FROM owner WHERE identity = ?) AND key IN ({marks})",
+            (identity, *part),
         )
         for key, value, crc in rows.fetchall():
             if not isinstance(value, bytes) or zlib.crc32(value) != crc:
                 raise Damaged("a value does not match its checksum")
             found[key] = value
-    connection.execute("UPDATE owner SET used = ? WHERE id = ?", (time.time(), owner[0]))
     return found
 
 
-def _insert(
-    connection: sqlite3.Connection, identity: str, values: Mapping[str, bytes], limit: int
-) -> None:
-    with transaction(connection):
-        connection.execute(
-            "INSERT INTO owner (identity, used) VALUES (?, ?) "
-            "ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
-            (identity, time.time()),
-        )
-        (owner,) = connection.execute(
-            "SELECT id FROM owner WHERE identity = ?", (identity,)
-        ).fetchone()
-        connection.executemany(
-            "INSERT OR REPLACE INTO entry (owner, key, value, crc) VALUES (?, ?, ?, ?)",
-            [(owner, storable(key), value, zlib.crc32(value)) for key, value in values.items()],
-        )
-        connection.execute(
-            "UPDATE owner SET bytes = (SELECT coalesce(sum(length(value)), 0) FROM entry "
-            "WHERE entry.owner = owner.id) WHERE id = ?",
-            (owner,),
-        )
-        _make_room(connection, limit)
+def _insert(connection: sqlite3.Connection, identity: str, values: Mapping[str, bytes]) -> bool:
+    """Whether any of the values was not there already."""
+    owner = _owner(connection, identity)
+    written = connection.executemany(
+        "INSERT INTO entry (owner, key, value, crc) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (owner, key) DO UPDATE SET value = excluded.value, crc = excluded.crc "
+        "WHERE value != excluded.value OR crc != excluded.crc",
+        [(owner, storable(key), value, zlib.crc32(value)) for key, value in values.items()],
+    )
+    if not written.rowcount:
+        return False
+    connection.execute(
+        "UPDATE owner SET bytes = (SELECT coalesce(sum(length(value)), 0) FROM entry "
+        "WHERE entry.owner = owner.id) WHERE id = ?",
+        (owner,),
+    )
+    return True
+
+
+def _owner(connection: sqlite3.Connection, identity: str) -> int:
+    """The number of an identity, which is used now."""
+    now = time.time()
+    row = connection.execute("SELECT id FROM owner WHERE identity = ?", (identity,)).fetchone()
+    if row is None:
+        sql = "INSERT INTO owner (identity, used) VALUES (?, ?)"
+        return int(connection.execute(sql, (identity, now)).lastrowid or 0)
+    connection.execute("UPDATE owner SET used = ? WHERE id = ?", (now, row[0]))
+    return int(row[0])
 
 
 def _make_room(connection: sqlite3.Connection, limit: int) -> None:
     """Forget the identities used longest ago; the newest, too, where it alone is too much."""
+    if connection.execute("SELECT total(bytes) FROM owner").fetchone()[0] <= limit:
+        return
     rows = connection.execute("SELECT id, bytes FROM owner ORDER BY used DESC, id DESC").fetchall()
     total = 0
     surplus = []

@@ -15,7 +15,7 @@ from ckptviewer.analysis import update_kernel
 from ckptviewer.checkpoint.errors import Cancelled
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.formats import bundle_checkpoint, tf_bundle
-from ckptviewer.runs import lanes, timeline
+from ckptviewer.runs import lanes, timeline, timeline_cache
 from ckptviewer.runs.entry import CheckpointEntry
 from ckptviewer.runs.measuring import UNIT_ELEMENTS, Measuring
 from ckptviewer.runs.run import find_run
@@ -237,6 +237,26 @@ def test_what_was_measured_is_remembered(
         fourth = follow(find_run(tmp_path).checkpoints, **options)
         assert {each.split(":")[0] for each in reads} == {"ckpt-0", "ckpt-1", "ckpt-2"}
         assert not fourth.errors
+
+
+@pytest.mark.parametrize("few_bytes", [0, 1 << 20], ids=["deflated", "stored"])
+def test_variables_of_several_kinds_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_bytes: int
+) -> None:
+    monkeypatch.setattr(timeline_cache, "_FEW_BYTES", few_bytes)
+    for step in range(6):  # two networks that are trained by turns
+        values = {"g/w": [step + 1.0], "g/b": [1.0]} if step % 2 else {"d/w": [[step + 2.0]]}
+        save(tmp_path / f"ckpt-{step}", values)
+    entries = find_run(tmp_path).checkpoints
+    with Cache(tmp_path / "cache.sqlite") as cache:
+        first = follow(entries, cache=cache, settle_seconds=-1.0)
+    with Cache(tmp_path / "cache.sqlite") as cache, monkeypatch.context() as patched:
+        patched.setattr(tf_bundle.TensorBundleFormat, "open", None)
+        second = follow(entries, cache=cache, settle_seconds=-1.0)
+    assert not second.errors
+    assert [variable.key for variable in second.variables] == ["d/w", "g/b", "g/w"]
+    assert second.variables == first.variables
+    assert_same(first, second)
 
 
 def test_what_is_between_is_no_neighbour(tmp_path: Path) -> None:
