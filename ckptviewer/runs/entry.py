@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from ckptviewer.checkpoint.findings import Finding
@@ -43,7 +44,7 @@ class FileState(NamedTuple):
     changed_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # not slotted: it keeps its signature
 class CheckpointEntry:
     """One checkpoint of a run, as it was when the directory was looked at.
 
@@ -74,7 +75,7 @@ class CheckpointEntry:
     trouble: str = ""
     named_latest: bool = False
 
-    @property
+    @cached_property
     def signature(self) -> str:
         """A name for the present content of its files; another one once any has changed."""
         digest = hashlib.blake2b(os.fsencode(os.path.abspath(self.path)), digest_size=20)

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError, PathNotFoundError
 from ckptviewer.checkpoint.progress import CancelToken
@@ -31,8 +30,8 @@ __all__ = [
     "with_steps_inside",
 ]
 
-Judged = dict[str, Judgement | None]
-"""By signature of files: what they were found to be, so that what stays is not opened again."""
+Judged = dict[tuple[str, tuple[FileState, ...]], Judgement | None]
+"""By path and files: what they were found to be, so that what stays is not opened again."""
 
 
 def find_run(path: str | os.PathLike[str], *, cancel: CancelToken | None = None) -> Run:
@@ -76,16 +75,19 @@ def run_of(
 ) -> Run:
     """The run that these members of `directory` make up; `judged` is used and filled."""
     facts = facts_of_names(member.name for member in members)
-    times = _recorded_times(latest)
+    directories = _RealDirectories()
+    times = _recorded_times(latest, directories)
+    meant = _meant_path(latest, directories)
+    judged = {} if judged is None else judged
     entries = []
     for member in members:
         if cancel is not None:
             cancel.raise_if_cancelled()
-        entry = _entry(member, facts[member.name], {} if judged is None else judged)
-        if entry is not None:
-            saved_at = times.get(_absolute(entry.path), entry.saved_at)
-            named = latest.located is not None and _is_meant(latest.located, entry)
-            entries.append(replace(entry, saved_at=saved_at, named_latest=named))
+        found = _judged(member, judged)
+        if found is not None:
+            path, opens_by = map(directories.real_path, (member.path, member.opens_by))
+            named = meant is not None and meant in (path, opens_by)
+            entries.append(_entry(member, facts[member.name], found, times.get(path), named))
     ordered = in_order(entries)
     return Run(
         path=directory,
@@ -150,34 +152,55 @@ def step_inside(entry: CheckpointEntry) -> int | None:
         return training_state(checkpoint).step
 
 
-def _entry(member: Member, facts: NameFacts, judged: Judged) -> CheckpointEntry | None:
-    """What is known of the member; None where it is no checkpoint."""
-    entry = CheckpointEntry(
+def _judged(member: Member, judged: Judged) -> Judgement | None:
+    """What the member's files are; looked up, or found out and put into `judged`."""
+    key = member.path, tuple(member.files)
+    if key not in judged:
+        judged[key] = judge(member)
+    return judged[key]
+
+
+def _entry(
+    member: Member, facts: NameFacts, found: Judgement, saved_at: float | None, named_latest: bool
+) -> CheckpointEntry:
+    """What is known of the member; without a time told, that of the newest of its files."""
+    if saved_at is None:
+        saved_at = max((state.modified_ns for state in member.files), default=0) / 1e9
+    return CheckpointEntry(
         name=member.name,
         path=member.path,
         opens_by=member.opens_by,
-        format="",
+        format=found.format,
         step=facts.step,
         step_source=StepSource.NONE if facts.step is None else StepSource.NAME,
         metrics=facts.metrics,
         size_bytes=sum(state.size_bytes for state in member.files),
-        saved_at=max((state.modified_ns for state in member.files), default=0) / 1e9,
+        saved_at=saved_at,
         files=tuple(member.files),
+        condition=found.condition,
+        trouble=found.trouble,
+        named_latest=named_latest,
     )
-    signature = entry.signature
-    if signature not in judged:
-        judged[signature] = judge(member)
-    found = judged[signature]
-    if found is None:
-        return None
-    return replace(entry, format=found.format, condition=found.condition, trouble=found.trouble)
 
 
-def _recorded_times(latest: Latest) -> Mapping[str, float]:
+class _RealDirectories(dict[str, str]):
+    """Directories without symbolic links on the way, each found out once."""
+
+    def __missing__(self, directory: str) -> str:
+        real = self[directory] = os.path.realpath(directory or os.curdir)
+        return real
+
+    def real_path(self, path: str) -> str:
+        """The path with its directory as it is; a link at its end is left as one."""
+        directory, name = os.path.split(path)
+        return os.path.join(self[directory], name)
+
+
+def _recorded_times(latest: Latest, directories: _RealDirectories) -> Mapping[str, float]:
     """When checkpoints were saved, by absolute path, as the state tells: copying keeps it."""
     if latest.state is None or latest.located is None:
         return {}
-    state, directory = latest.state, os.path.dirname(_absolute(os.fspath(latest.located)))
+    state, directory = latest.state, directories[os.path.dirname(latest.located)]
     if len(state.all_model_checkpoint_timestamps) != len(state.all_model_checkpoint_paths):
         return {}
     pairs = zip(
@@ -190,11 +213,9 @@ def _recorded_times(latest: Latest) -> Mapping[str, float]:
     }
 
 
-def _is_meant(located: Path, entry: CheckpointEntry) -> bool:
-    """Whether what the state names is this entry: a bundle, or a V1 checkpoint of that prefix."""
-    text = re.sub(r"-\?{5,}-of-\d{5,}$", "", os.fspath(located))
-    return _absolute(text) in (_absolute(entry.path), _absolute(entry.opens_by))
-
-
-def _absolute(path: str) -> str:
-    return os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
+def _meant_path(latest: Latest, directories: _RealDirectories) -> str | None:
+    """Where that lies which the state names: a bundle, or a V1 checkpoint of that prefix."""
+    if latest.located is None:
+        return None
+    text = re.sub(r"-\?{5,}-of-\d{5,}$", "", os.fspath(latest.located))
+    return directories.real_path(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -206,3 +207,31 @@ def test_newest_is_not_the_latest(tmp_path: Path) -> None:
     codes = {finding.code for finding in run.findings}
     assert codes == {"latest-is-damaged", "incomplete-checkpoint"}
     assert run.newest is run["ckpt-2"]
+
+
+def test_a_directory_reached_by_links(tmp_path: Path) -> None:
+    """Times and the latest are found although the state spells the directory in another way."""
+    real = tmp_path / "real"
+    real.mkdir()
+    manager = tf.train.CheckpointManager(tf.train.Checkpoint(v=tf.Variable(1.0)), real, 3)
+    saved = [manager.save() for _ in range(2)]
+    (tmp_path / "link").symlink_to(real)
+    (real / "copy.index").symlink_to(f"{saved[0]}.index")  # a link itself is not its target
+    for directory in (real, tmp_path / "link"):
+        run = find_run(directory)
+        assert run.named_latest is not None
+        assert run.named_latest.name == "ckpt-2"
+        state = tf.train.get_checkpoint_state(str(real))
+        for step, seconds in enumerate(state.all_model_checkpoint_timestamps, 1):
+            assert run[f"ckpt-{step}"].saved_at == seconds
+        assert run["copy"].saved_at not in state.all_model_checkpoint_timestamps
+
+
+def test_signature_is_kept_and_told_anew(tmp_path: Path) -> None:
+    save(tmp_path / "m-1", {"a": [1.0]})
+    entry = find_run(tmp_path)["m-1"]
+    assert entry.signature == entry.signature
+    assert entry.signature == find_run(tmp_path)["m-1"].signature
+    save(tmp_path / "m-1", {"a": [1.0]})
+    assert find_run(tmp_path)["m-1"].signature != entry.signature
+    assert replace(entry, files=entry.files[:1]).signature != entry.signature
