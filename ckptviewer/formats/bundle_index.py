@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from ckptviewer.checkpoint.dtypes import BY_NUMBER
@@ -25,6 +26,7 @@ Key = TypeVar("Key", bytes, str)
 NewKey = TypeVar("NewKey", bytes, str)
 
 _LARGEST_NUMBER = 1 << 56
+_USUAL_HEADER_BYTES = 64
 _LARGEST_RANK = 254  # TensorShape::MaxDimensions
 
 
@@ -65,6 +67,11 @@ class Numbers(NamedTuple):
 
 def parse_header(value: bytes) -> Header:
     """The header, which stands under the empty key. Raises DamagedFileError."""
+    # Those of all saves of a training are equal; what is no usual header is not remembered.
+    return _usual_header(value) if len(value) <= _USUAL_HEADER_BYTES else _parse_header(value)
+
+
+def _parse_header(value: bytes) -> Header:
     shards, big_endian, version = 0, False, 0
     for number, field in _fields(value):
         if number == 1 and isinstance(field, int):
@@ -76,6 +83,9 @@ def parse_header(value: bytes) -> Header:
     if not 1 <= shards < 100_000:
         raise DamagedFileError(f"its header says that it has {shards} data files")
     return Header(shards, big_endian, version)
+
+
+_usual_header = lru_cache(maxsize=16)(_parse_header)
 
 
 class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):

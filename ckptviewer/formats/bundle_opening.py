@@ -21,7 +21,7 @@ from ckptviewer.formats.bundle_index import Header, parse_header
 from ckptviewer.formats.bundle_layout import BundleLayout, read_records
 from ckptviewer.formats.ordered_code import encode_slice_key
 from ckptviewer.formats.sstable import Entry, Table
-from ckptviewer.storage.byte_source import LocalFile
+from ckptviewer.storage.byte_source import LocalFile, at_hand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ def open_bundle(index: str) -> BundleCheckpoint:
 
 def _read_index(source: LocalFile, findings: list[Finding]) -> tuple[BundleContents, BundleLayout]:
     prefix = source.name.removesuffix(".index")
-    pairs = _read_pairs(Table(source), findings)
+    pairs = _read_pairs(Table(at_hand(source)), findings)
     try:
         if pairs and pairs[0][0] == b"":
             header = parse_header(pairs.pop(0)[1])

@@ -9,7 +9,7 @@ from ckptviewer.checkpoint.errors import CkptviewerError, PathNotFoundError
 from ckptviewer.formats.bundle_checkpoint import FORMAT_NAME, BundleCheckpoint
 from ckptviewer.formats.registry import Confidence, Format, Match
 from ckptviewer.formats.sstable import Table, is_table
-from ckptviewer.storage.byte_source import LocalFile
+from ckptviewer.storage.byte_source import LocalFile, at_hand
 
 
 class TensorBundleFormat(Format):
@@ -20,7 +20,8 @@ class TensorBundleFormat(Format):
 
     def probe(self, path: Path) -> Match:
         """As Format.probe; Match.path is the index file, which names the bundle without doubt."""
-        for candidate in (path, Path(f"{path}.index")):
+        for suffix in ("", ".index"):
+            candidate = Path(f"{path}{suffix}") if suffix else path
             try:
                 source = LocalFile(candidate)
             except (PathNotFoundError, OSError):
@@ -50,7 +51,7 @@ def _judge(source: LocalFile) -> tuple[Confidence, str]:
         if source.name.endswith(".index"):
             return Confidence.MAYBE, "its name is that of an index, its end is not a table's"
         return Confidence.NO, "it is not a table"
-    table = Table(source)
+    table = Table(at_hand(source))
     handles = table.handles()
     key, value = next(iter(table.entries(handles[0])), (b"-", b"")) if handles else (b"-", b"")
     # A bundle's header begins with its number of shards (08), a V1 file's with a message (0a).

@@ -17,7 +17,7 @@ from ckptviewer.formats.foreign import identify
 from ckptviewer.formats.registry import Confidence
 from ckptviewer.runs.entry import Condition
 from ckptviewer.runs.members import Member
-from ckptviewer.storage.byte_source import LocalFile
+from ckptviewer.storage.byte_source import LocalFile, at_hand
 
 LARGEST_INDEX_BYTES = 8 << 20
 """Of a larger index only its ends are looked at: all else is found when it is opened."""
@@ -86,7 +86,7 @@ def _judge_bundle(index: str) -> Judgement:
     except CkptviewerError as error:
         return Judgement(name, Condition.DAMAGED, error.what)
     try:
-        table = Table(source)
+        table = Table(at_hand(source))
         handles = table.handles()
         pairs = table.entries(handles[0]) if handles else []
         if not pairs or pairs[0][0] != b"":

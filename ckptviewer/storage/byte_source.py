@@ -17,6 +17,7 @@ from ckptviewer.checkpoint.errors import (
 )
 
 _CAN_PREADV = hasattr(os, "preadv")
+_FEW_BYTES = 64 << 10
 
 
 class ByteSource(ABC):
@@ -72,6 +73,10 @@ class MemoryBytes(ByteSource):
         self.require(offset, len(view))
         view[:] = self._data[offset : offset + len(view)]
 
+    def read(self, offset: int, length: int) -> bytes:
+        self.require(offset, length)
+        return self._data[offset : offset + length]
+
 
 class LocalFile(ByteSource):
     """A file of this machine, read with `preadv`.
@@ -84,8 +89,7 @@ class LocalFile(ByteSource):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Raises PathNotFoundError, UnreadableFileError (a directory is unreadable, too)."""
-        self.path = Path(path)
-        self.name = str(path)
+        self.name = os.fspath(path)
         self._lock = threading.Lock()
         self._descriptor = -1
         self._users = 0
@@ -93,6 +97,11 @@ class LocalFile(ByteSource):
         self._identity: tuple[int, ...] | None = None
         self.size = 0
         self._open()
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.name)
 
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
         view = _flat(buffer)
@@ -152,7 +161,7 @@ class LocalFile(ByteSource):
         try:
             # A named pipe must not block the opening of it: it is refused below.
             flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-            descriptor = os.open(self.path, flags)
+            descriptor = os.open(self.name, flags)
         except FileNotFoundError as error:
             if self._identity is not None:
                 raise self._changed("it was deleted since it was opened") from error
@@ -188,6 +197,17 @@ class LocalFile(ByteSource):
         # module `os` may be gone before this.
         if getattr(self, "_descriptor", -1) >= 0:
             close(self._descriptor)
+
+
+def at_hand(source: ByteSource) -> ByteSource:
+    """The same bytes: in memory, as they are now, if they are few.
+
+    Each read of a file sees to it that the file is unchanged; of a few kilobytes one read is much
+    faster than several. Raises as reading does.
+    """
+    if source.size > _FEW_BYTES:
+        return source
+    return MemoryBytes(source.read(0, source.size), source.name)
 
 
 def _flat(buffer: bytearray | memoryview) -> memoryview:

@@ -19,7 +19,7 @@ from ckptviewer.checkpoint.errors import (
     UnreadableFileError,
 )
 from ckptviewer.storage import byte_source
-from ckptviewer.storage.byte_source import ByteSource, LocalFile, MemoryBytes
+from ckptviewer.storage.byte_source import ByteSource, LocalFile, MemoryBytes, at_hand
 
 CONTENT = bytes(range(256)) * 40
 
@@ -265,3 +265,19 @@ def test_never_writes(path: Path) -> None:
         before.st_size,
     )
     assert path.read_bytes() == CONTENT
+
+
+def test_few_bytes_are_at_hand(path: Path) -> None:
+    file = LocalFile(path)
+    small = at_hand(file)
+    rewrite(path, bytes(len(CONTENT)))
+    assert (small.name, small.size) == (file.name, file.size)
+    assert small.read(0, small.size) == CONTENT  # as it was
+    with pytest.raises(ChangedFileError):
+        at_hand(file)
+
+
+def test_many_bytes_are_not_taken_into_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_source, "_FEW_BYTES", len(CONTENT) - 1)
+    file = LocalFile(path)
+    assert at_hand(file) is file
