@@ -8,7 +8,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QLabel,
-    QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -16,6 +15,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.crash import Crash
+from ckptviewer.ui.panels.widgets import code_view
 
 HEADLINE = "Something went wrong that should not have"
 FATAL_HEADLINE = "ckptviewer ended unexpectedly the last time"
@@ -41,12 +41,7 @@ class CrashDialog(QDialog):
         self.lives_on = QLabel(LIVES_ON)
         please = QLabel(PLEASE)
         please.setObjectName("muted")
-        self.report = QPlainTextEdit()
-        self.report.setReadOnly(True)
-        self.report.setFont(appearance.fixed_font)
-        self.report.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.report.setTabChangesFocus(True)
-        self.report.setAccessibleName("Report of the error")
+        self.report = code_view("Report of the error", appearance)
         self.copy = QPushButton("&Copy report")
         self.copy.setAccessibleName("Copy report")
         self.copy.clicked.connect(self._copy)

@@ -9,13 +9,12 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QPlainTextEdit,
     QVBoxLayout,
     QWidget,
 )
 
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.panels.widgets import wrapped_label
+from ckptviewer.ui.panels.widgets import code_view, wrapped_label
 
 MOST_BYTES = 1 << 20
 
@@ -27,12 +26,7 @@ class LogDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("What the model\u2019s process printed")
-        self.text = QPlainTextEdit(text or "It printed nothing.")
-        self.text.setTabChangesFocus(True)
-        self.text.setReadOnly(True)
-        self.text.setFont(appearance.fixed_font)
-        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.text.setAccessibleName("Log")
+        self.text = code_view("Log", appearance, text or "It printed nothing.")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         copy = buttons.addButton("Copy", QDialogButtonBox.ButtonRole.ActionRole)
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(text))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from ckptviewer.ui.open_comparison import MEASURES
+from ckptviewer.ui.panels.buttons import ChoiceButton, menu_button
 from ckptviewer.ui.panels.status_chips import StatusChips
-from ckptviewer.ui.panels.widgets import ChoiceButton
 
 AS_TREE = "tree"
 _TOLERANCES = ("0", "1e-8", "1e-6", "1e-5", "1e-4", "1e-3", "1e-2")
@@ -46,12 +46,8 @@ class ComparisonBar(QWidget):
             row.addWidget(button)
 
     def _make_options(self) -> QToolButton:
-        button = QToolButton()
-        button.setObjectName("flat")
-        button.setText("Options \u25be")
-        button.setAccessibleName("Options of the comparison")
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(button)
+        button = menu_button("Options", "What is compared, and how it is judged")
+        menu = button.menu()
         for text, name in _SWITCHES:
             action = menu.addAction(text)
             action.setCheckable(True)
@@ -59,5 +55,4 @@ class ComparisonBar(QWidget):
         menu.addSeparator()
         menu.addAction("Rename rules\u2026").triggered.connect(lambda: self.rules_wanted.emit())
         menu.addAction("Thresholds\u2026").triggered.connect(lambda: self.thresholds_wanted.emit())
-        button.setMenu(menu)
         return button

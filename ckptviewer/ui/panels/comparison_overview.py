@@ -21,6 +21,7 @@ from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.open_comparison import OpenComparison
+from ckptviewer.ui.panels.padded_cells import NameCells
 from ckptviewer.ui.panels.widgets import FactList, scrolled, section_label, wrapped_label
 from ckptviewer.ui.plain_text import as_plain
 
@@ -186,7 +187,7 @@ def _listing(titles: list[str]) -> QTreeWidget:
     listing.setRootIsDecorated(False)
     listing.setUniformRowHeights(True)
     listing.setFrameShape(QTreeWidget.Shape.NoFrame)
-    listing.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+    listing.setItemDelegateForColumn(0, NameCells(listing))
     listing.header().setStretchLastSection(False)
     listing.header().setSectionResizeMode(0, listing.header().ResizeMode.Stretch)
     for column in range(1, len(titles)):

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from ckptviewer.checkpoint.text import elide_middle
+from ckptviewer.ui.panels.buttons import menu_button
 
 _LONGEST_NAME = 36
 
@@ -27,14 +28,8 @@ class ComparisonTools(QObject):
         swap.setToolTip("Swap A and B (Ctrl+Shift+X)")
         swap.setAccessibleName("Swap A and B")
         swap.clicked.connect(self.swap_wanted)
-        report = QToolButton()
-        report.setObjectName("flat")
-        report.setText("Report \u25be")
-        report.setAccessibleName("Report")
-        report.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(report)
-        fill_report_menu(menu)
-        report.setMenu(menu)
+        report = menu_button("Report", "Save what was found, or copy it")
+        fill_report_menu(report.menu())
         self.widgets: list[QWidget] = [self._names[0], swap, self._names[1], report]
 
     def show_names(self, names: tuple[str, str], paths: tuple[str, str]) -> None:

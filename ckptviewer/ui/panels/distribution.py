@@ -10,8 +10,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
-    QMenu,
     QStackedLayout,
     QToolButton,
     QVBoxLayout,
@@ -23,10 +21,12 @@ from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.text import count_text, number_text
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.buttons import ChoiceButton, menu_button
+from ckptviewer.ui.panels.flow_row import FlowRow
 from ckptviewer.ui.panels.histogram_plot import HistogramPlot
 from ckptviewer.ui.panels.plot_saving import csv_of, png_of, svg_of, write_file
 from ckptviewer.ui.panels.tick_box import TickBox
-from ckptviewer.ui.panels.widgets import ChoiceButton, FactGrid, scrolled, wrapped_label
+from ckptviewer.ui.panels.widgets import FactGrid, scrolled, wrapped_label
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.histogram import Histogram, Scale
@@ -71,9 +71,7 @@ class DistributionPanel(QWidget):
         column.setContentsMargins(20, 10, 20, 16)
         column.setSpacing(12)
         self._controls = QWidget()
-        controls = QHBoxLayout(self._controls)
-        controls.setContentsMargins(0, 0, 0, 0)
-        controls.setSpacing(2)
+        controls = FlowRow(2, self._controls, last_at_right=True)
         self._bins = ChoiceButton("Bins", [str(count) for count in BIN_CHOICES], "64")
         self._x_scale = ChoiceButton("X", ["linear", "log |x|"], "linear")
         self._y_scale = ChoiceButton("Y", ["linear", "log"], "linear")
@@ -82,9 +80,7 @@ class DistributionPanel(QWidget):
         for button in (self._bins, self._x_scale, self._y_scale):
             controls.addWidget(button)
             button.chosen.connect(self._redraw)
-        controls.addSpacing(6)
         controls.addWidget(self._quantiles)
-        controls.addStretch(1)
         controls.addWidget(self._make_save_button())
         self._quantiles.toggled.connect(self._redraw)
         self._plot_place = QVBoxLayout()
@@ -149,17 +145,10 @@ class DistributionPanel(QWidget):
             self.saved.emit(f"Saved the histogram as {path}")
 
     def _make_save_button(self) -> QToolButton:
-        button = QToolButton()
-        button.setObjectName("flat")
-        button.setText("Save as \u25be")
-        button.setAccessibleName("Save the histogram")
-        button.setToolTip("Save the histogram as a picture, or its numbers")
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(button)
-        for kind, text in (("PNG", "PNG, pixels"), ("SVG", "SVG, lines"), ("CSV", "CSV, numbers")):
-            menu.addAction(f"{text}\u2026").triggered.connect(partial(self.ask_where_to_save, kind))
-        button.setMenu(menu)
-        return button
+        kinds = (("PNG", "PNG, pixels"), ("SVG", "SVG, lines"), ("CSV", "CSV, numbers"))
+        ask = self.ask_where_to_save
+        choices = [(f"{text}\u2026", partial(ask, kind)) for kind, text in kinds]
+        return menu_button("Save as", "Save the histogram as a picture, or its numbers", choices)
 
     def _redraw(self) -> None:
         statistics = self._statistics

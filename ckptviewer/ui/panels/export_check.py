@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout
 
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs
+from ckptviewer.ui.panels.buttons import flat_button
 from ckptviewer.ui.panels.export_target import problem_text
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.path_box import PathBox
@@ -19,7 +20,7 @@ from ckptviewer.ui.panels.result_table import ResultTable
 from ckptviewer.ui.panels.setup_parts import Fold, Section, browse_button
 from ckptviewer.ui.panels.stages import Stages
 from ckptviewer.ui.panels.verdict_head import VerdictHead
-from ckptviewer.ui.panels.widgets import flat_button, wrapped_label
+from ckptviewer.ui.panels.widgets import wrapped_label
 from ckptviewer.ui.restore_checking import RestoreChecking, checked
 from ckptviewer.ui.restore_words import HEADINGS
 from ckptviewer.ui.settings import Settings

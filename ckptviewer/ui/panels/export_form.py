@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.panels.widgets import ChoiceButton
+from ckptviewer.ui.panels.buttons import ChoiceButton
 
 
 class Choice(ChoiceButton):

@@ -25,6 +25,7 @@ from ckptviewer.checkpoint.variable import Role
 from ckptviewer.export.choices import CAST_ROLES, CastRule, Choices, Preset
 from ckptviewer.export.writers import FORMATS
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.buttons import chip_button, flat_button, menu_button
 from ckptviewer.ui.panels.cast_prediction import CastPrediction
 from ckptviewer.ui.panels.export_form import (
     Choice,
@@ -33,16 +34,12 @@ from ckptviewer.ui.panels.export_form import (
     pattern_field,
     rules_edit,
 )
+from ckptviewer.ui.panels.flow_row import FlowRow
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.overview import FORMAT_TITLES
 from ckptviewer.ui.panels.ready_made_rules import ReadyMadeRules
 from ckptviewer.ui.panels.tick_box import TickBox
-from ckptviewer.ui.panels.widgets import (
-    FindingCard,
-    clear_layout,
-    flat_button,
-    section_label,
-)
+from ckptviewer.ui.panels.widgets import FindingCard, clear_layout, section_label
 from ckptviewer.ui.planned import Planned, short_names
 from ckptviewer.ui.proposals import has_object_graph, parse_patterns, roles_in
 
@@ -115,7 +112,7 @@ class ExportOptions(QWidget):
         self.presets = QButtonGroup(self)
         self._preset_note = Note()
         self.ticks = QLabel()
-        self.forget = QToolButton()
+        self.forget = flat_button("Undo them", "Go by the preset and the patterns again")
         self.cards = {place: cards_column() for place in ("", *_PLACES.values())}
         self.confirm = TickBox("Go by role where the file does not say", appearance)
         self.keep_only = pattern_field("Keep only", "all:  encoder/*  role:weight  /layer_[0-3]/")
@@ -305,23 +302,15 @@ class ExportOptions(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 14, 20, 18)
         column.setSpacing(8)
-        row = QHBoxLayout()
-        row.setSpacing(6)
+        presets = FlowRow(6)
         for preset, (title, tip) in _PRESETS.items():
-            button = QToolButton()
-            button.setObjectName("chip")
-            button.setText(title)
-            button.setToolTip(tip)
-            button.setCheckable(True)
+            button = chip_button(title, tip)
             button.clicked.connect(lambda _=False, preset=preset: self.choose_preset(preset))
             self.presets.addButton(button)
-            row.addWidget(button)
-        row.addStretch(1)
-        column.addLayout(row)
+            presets.addWidget(button)
+        column.addLayout(presets)
         column.addWidget(self._preset_note)
         self.ticks.setObjectName("muted")
-        self.forget.setObjectName("flat")
-        self.forget.setText("Undo them")
         row = QHBoxLayout()
         row.addWidget(self.ticks)
         row.addWidget(self.forget)
@@ -366,10 +355,8 @@ class ExportOptions(QWidget):
         column.addLayout(self.cards["rename"])
 
     def _ready_made_button(self) -> QToolButton:
-        button = flat_button("Rules \u25be", "Add ready-made rename rules")
+        button = menu_button("Rules", "Add ready-made rename rules", menu=self.ready_made)
         button.setStyleSheet("padding-left: 0; padding-right: 0;")
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        button.setMenu(self.ready_made)
         self.ready_made.chosen.connect(self._add_rules)
         return button
 

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QLabel,
-    QPlainTextEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -31,6 +30,7 @@ from ckptviewer.ui.panels.widgets import (
     FactList,
     FindingCard,
     clear_layout,
+    code_view,
     scrolled,
     section_label,
     wrapped_label,
@@ -74,12 +74,7 @@ class ExportResult(QWidget):
         self.problem = Note()
         self._cards = QVBoxLayout()
         self._cards.setSpacing(8)
-        self.python = QPlainTextEdit()
-        self.python.setReadOnly(True)
-        self.python.setFont(appearance.fixed_font)
-        self.python.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.python.setTabChangesFocus(True)
-        self.python.setAccessibleName("The Python that restores it")
+        self.python = code_view("The Python that restores it", appearance)
         self.buttons: dict[str, QPushButton] = {}
         page = QWidget()
         outer = QVBoxLayout(self)

@@ -8,11 +8,12 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QStackedLayout, QVBox
 from ckptviewer.export.choices import Choices
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs
+from ckptviewer.ui.panels.buttons import flat_button
 from ckptviewer.ui.panels.export_balance import Balance
 from ckptviewer.ui.panels.export_options import ExportOptions
 from ckptviewer.ui.panels.export_result import ExportResult
 from ckptviewer.ui.panels.export_target import ExportTarget
-from ckptviewer.ui.panels.widgets import ElidedLabel, flat_button, scrolled
+from ckptviewer.ui.panels.widgets import ElidedLabel, scrolled
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
 

@@ -10,8 +10,10 @@ from PySide6.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from ckptviewer.checkpoint.findings import Finding
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.padded_cells import NameCells
 from ckptviewer.ui.panels.widgets import SEVERITY_MARKS, severity_colour
 from ckptviewer.ui.plain_text import as_plain
+from ckptviewer.ui.shortening import shortened_sentence
 
 
 class FindingList(QTreeWidget):
@@ -27,7 +29,7 @@ class FindingList(QTreeWidget):
         self.setColumnCount(2)
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
-        self.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.setItemDelegateForColumn(1, NameCells(self, shortened_sentence))
         self.header().setStretchLastSection(True)
         self.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         self.setColumnWidth(0, 30)

@@ -21,14 +21,9 @@ from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.checkpoint.text import plural, size_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, error_text
+from ckptviewer.ui.panels.buttons import flat_button
 from ckptviewer.ui.panels.finding_list import FindingList
-from ckptviewer.ui.panels.widgets import (
-    SEVERITY_MARKS,
-    FindingCard,
-    clear_layout,
-    flat_button,
-    wrapped_label,
-)
+from ckptviewer.ui.panels.widgets import SEVERITY_MARKS, FindingCard, clear_layout, wrapped_label
 from ckptviewer.ui.session import Session
 
 EXAMINED_UNASKED = 20_000
@@ -70,7 +65,6 @@ class FindingsPanel(QWidget):
         self._filters = {severity: self._filter_button(severity) for severity in Severity}
         self._list = FindingList(appearance)
         self._list.setFrameShape(FindingList.Shape.NoFrame)
-        self._list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._list.chosen.connect(self._choose)
         self._nothing = wrapped_label("", "muted")
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 from ckptviewer.analysis.pictures import Reduction
 from ckptviewer.analysis.slicing import Plane, plane_of
 from ckptviewer.analysis.tiles import Mosaic, folded, kernels
+from ckptviewer.ui.panels.buttons import ChoiceButton, flat_button
 from ckptviewer.ui.panels.slice_picker import SlicePicker
-from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button
 
 PLANE, KERNELS, ROWS, COLUMNS = "plane", "kernels", "rows as tiles", "columns as tiles"
 RANGES = {"max |x|": 1.0, "99.9 %": 0.999, "99 %": 0.99}

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QPainter
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QPushButton,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -22,9 +19,10 @@ from PySide6.QtWidgets import (
 from ckptviewer.checkpoint.text import number_text, plural
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.table_rows import Cell, Heading, Row
+from ckptviewer.ui.panels.buttons import ChoiceButton, flat_button
 from ckptviewer.ui.panels.result_table import ResultTable
-from ckptviewer.ui.panels.tick_box import BOX, paint_box
-from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button, parted, wrapped_label
+from ckptviewer.ui.panels.tick_delegate import TickDelegate
+from ckptviewer.ui.panels.widgets import parted, wrapped_label
 
 if TYPE_CHECKING:
     from ckptviewer.validation.protocol import Impact, ImpactSpec, ModelInfo, VariableInfo
@@ -68,7 +66,7 @@ class ImpactPage(QWidget):
         self.tree = QTreeWidget()
         self.tree.setAccessibleName("Groups to change")
         self.tree.setHeaderHidden(True)
-        self.tree.setItemDelegate(_Boxes(appearance, self.tree))
+        self.tree.setItemDelegate(TickDelegate(appearance, self.tree))
         self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.tree.itemChanged.connect(lambda _item, _column: self._count())
         self._note = wrapped_label("", "muted")
@@ -213,33 +211,6 @@ class ImpactPage(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(splitter)
-
-
-class _Boxes(QStyledItemDelegate):
-    """Paints the boxes as those of the variable tree are painted."""
-
-    def __init__(self, appearance: Appearance, parent: QTreeWidget) -> None:
-        super().__init__(parent)
-        self._appearance, self._tree = appearance, parent
-
-    def paint(
-        self,
-        painter: QPainter,
-        option: QStyleOptionViewItem,
-        index: QModelIndex | QPersistentModelIndex,
-    ) -> None:
-        super().paint(painter, option, index)
-        self.initStyleOption(option, index)
-        where = self._tree.style().subElementRect(
-            QStyle.SubElement.SE_ItemViewItemCheckIndicator, option, self._tree
-        )
-        theme = self._appearance.theme
-        selected = option.state & QStyle.StateFlag.State_Selected
-        painter.fillRect(where, QColor(theme.selected if selected else theme.base))
-        state = Qt.CheckState(index.data(Qt.ItemDataRole.CheckStateRole))
-        box = QRectF(0, 0, BOX, BOX)
-        box.moveCenter(QRectF(where).center())
-        paint_box(painter, box, state, theme)
 
 
 def _fill(

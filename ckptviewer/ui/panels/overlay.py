@@ -11,10 +11,12 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedLayout, QVBoxLayout, 
 from ckptviewer.analysis.comparison import VariableDelta
 from ckptviewer.checkpoint.text import count_text, number_text
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.buttons import ChoiceButton
 from ckptviewer.ui.panels.delta_painting import side_colour
 from ckptviewer.ui.panels.distribution import BIN_CHOICES
+from ckptviewer.ui.panels.flow_row import FlowRow
 from ckptviewer.ui.panels.histogram_plot import HistogramPlot
-from ckptviewer.ui.panels.widgets import ChoiceButton, FactGrid, scrolled, wrapped_label
+from ckptviewer.ui.panels.widgets import FactGrid, scrolled, wrapped_label
 
 if TYPE_CHECKING:
     from ckptviewer.analysis.histogram import Scale
@@ -36,14 +38,11 @@ class OverlayPanel(QWidget):
         self._y_scale = ChoiceButton("Y", ["linear", "log"], "linear")
         self._legend = [_legend_label() for _ in range(4)]
         self._controls = QWidget()
-        row = QHBoxLayout(self._controls)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = FlowRow(2, self._controls, last_at_right=True)
         for button in (self._bins, self._x_scale, self._y_scale):
             row.addWidget(button)
             button.chosen.connect(self._draw)
-        row.addStretch(1)
-        for label in self._legend:
-            row.addWidget(label)
+        row.addWidget(self._make_legend())
         self._plot_place = QVBoxLayout()
         self._note = wrapped_label("", "muted")
         self._facts = FactGrid(4, appearance)
@@ -59,6 +58,14 @@ class OverlayPanel(QWidget):
         outer = QStackedLayout(self)
         outer.addWidget(scrolled(page, "Overlay"))
         appearance.changed.connect(self._draw)
+
+    def _make_legend(self) -> QWidget:
+        legend = QWidget()
+        row = QHBoxLayout(legend)
+        row.setContentsMargins(6, 0, 0, 0)
+        for label in self._legend:
+            row.addWidget(label)
+        return legend
 
     def show_delta(self, delta: VariableDelta) -> None:
         """Show the numbers of a row, as far as they are known."""

@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import error_text
-from ckptviewer.ui.panels.widgets import clear_layout, flat_button, wrapped_label
+from ckptviewer.ui.panels.buttons import flat_button
+from ckptviewer.ui.panels.widgets import clear_layout, wrapped_label
 
 
 class ProblemCard(QWidget):

@@ -15,7 +15,9 @@ from ckptviewer.checkpoint.progress import CancelToken, Progress
 from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report
-from ckptviewer.ui.panels.widgets import ChoiceButton, wrapped_label
+from ckptviewer.ui.panels.buttons import ChoiceButton
+from ckptviewer.ui.panels.padded_cells import NameCells
+from ckptviewer.ui.panels.widgets import wrapped_label
 from ckptviewer.ui.session import Session
 
 MOST_RANKED = 200
@@ -58,7 +60,11 @@ class RankingPanel(QWidget):
         self._list.headerItem().setTextAlignment(
             1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         )
-        self._list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._list.setItemDelegateForColumn(0, NameCells(self._list))
+        header = self._list.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, header.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, header.ResizeMode.ResizeToContents)
         self._list.currentItemChanged.connect(self._tell)
         row = QHBoxLayout()
         row.addWidget(self._by)
@@ -112,7 +118,6 @@ class RankingPanel(QWidget):
             item.setFont(1, self._appearance.text_font)
             item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self._list.addTopLevelItem(item)
-        self._list.setColumnWidth(0, max(120, self._list.width() - 130))
         if self._by.choice == _DEAD and self._looking is not None:
             self._note.setText("Looking for them\u2026")
         elif not ranked:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QToolButton, QWidget
 
+from ckptviewer.ui.panels.buttons import menu_button
 from ckptviewer.ui.validating import Validating
 
 if TYPE_CHECKING:
@@ -45,21 +46,12 @@ class RecipeFiles(QObject):
 
     def button(self) -> QToolButton:
         """For the bar at the top: a menu of what can be done."""
-        button = QToolButton()
-        button.setObjectName("flat")
-        button.setText("Recipe \u25be")
-        button.setAccessibleName("Recipe")
-        button.setToolTip("Save this set-up, take another, or run it elsewhere")
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(button)
-        for text, do in (
+        choices = (
             ("Open a recipe\u2026", self.choose),
             ("Save as recipe\u2026", self.ask_where),
             ("Copy as command line", self.copy_command),
-        ):
-            menu.addAction(text).triggered.connect(lambda _=False, do=do: do())
-        button.setMenu(menu)
-        return button
+        )
+        return menu_button("Recipe", "Save this set-up, take another, or run it elsewhere", choices)
 
     def copy_command(self) -> None:
         """Put the command line of this validation on the clipboard."""

@@ -8,8 +8,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QLabel,
-    QPlainTextEdit,
     QPushButton,
     QTabWidget,
     QToolButton,
@@ -20,13 +18,15 @@ from PySide6.QtWidgets import (
 from ckptviewer.checkpoint.findings import Severity
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.buttons import chip_button, flat_button
 from ckptviewer.ui.panels.result_table import ResultTable
 from ckptviewer.ui.panels.verdict_head import VerdictHead
 from ckptviewer.ui.panels.widgets import (
     FindingCard,
     clear_layout,
-    flat_button,
+    code_view,
     name_tabs,
+    nothing_label,
     parted,
     scrolled,
     wrapped_label,
@@ -60,11 +60,9 @@ class RestorePanel(QWidget):
         self._notes = QVBoxLayout()
         self._notes.setSpacing(6)
         self._fates = {fate: self._fate_button(fate) for fate in Fate}
-        self._needed = QToolButton()
-        self._needed.setObjectName("chip")
-        self._needed.setText("The model\u2019s only")
-        self._needed.setToolTip("Leave out optimizers, counters and metrics")
-        self._needed.setCheckable(True)
+        self._needed = chip_button(
+            "The model\u2019s only", "Leave out optimizers, counters and metrics"
+        )
         self._needed.toggled.connect(self._apply)
         self.table = ResultTable("Variables of both sides", HEADINGS, _WIDTHS, appearance)
         self.table.horizontalHeader().setSectionResizeMode(
@@ -79,17 +77,9 @@ class RestorePanel(QWidget):
         self._copy = flat_button("Copy rows", "Copy the rows that are shown, or selected")
         self._copy.clicked.connect(lambda _=False: self.table.copy_rows())
         self._filler = QWidget()
-        self._nothing = QLabel("No variable matches.")
-        self._nothing.setObjectName("muted")
-        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._nothing.setMinimumHeight(48)
-        self._nothing.hide()
-        self.python = QPlainTextEdit()
-        self.python.setAccessibleName("Python that restores")
-        self.rules = QPlainTextEdit()
-        for text in (self.python, self.rules):
-            text.setTabChangesFocus(True)
-        self.rules.setAccessibleName("Rename rules")
+        self._nothing = nothing_label("No variable matches.")
+        self.python = code_view("Python that restores", appearance)
+        self.rules = code_view("Rename rules", appearance)
         self._statements = QVBoxLayout()
         self.help_ = self._make_help()
         self._lay_out()
@@ -202,10 +192,7 @@ class RestorePanel(QWidget):
     # How it is made.
 
     def _fate_button(self, fate: Fate) -> QToolButton:
-        button = QToolButton()
-        button.setObjectName("chip")
-        button.setCheckable(True)
-        button.setToolTip(f"Show only what is {fate}: {MEANINGS[fate]}")
+        button = chip_button(tool_tip=f"Show only what is {fate}: {MEANINGS[fate]}")
         button.toggled.connect(self._apply)
         return button
 
@@ -217,9 +204,6 @@ class RestorePanel(QWidget):
             (self.python, "Python", self._button("Copy", "Copy the Python", self.copy_python)),
             (self.rules, "Rename rules", self._button("Copy", "Copy the rules", self.copy_rules)),
         ):
-            edit.setReadOnly(True)
-            edit.setFont(self._appearance.fixed_font)
-            edit.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
             page = QWidget()
             row = QHBoxLayout(page)
             row.setContentsMargins(12, 8, 12, 8)

@@ -13,13 +13,13 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLay
 from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.table_rows import Cell, Heading, Row
+from ckptviewer.ui.panels.buttons import flat_button
 from ckptviewer.ui.panels.result_table import ResultTable
 from ckptviewer.ui.panels.verdict_head import VerdictHead
 from ckptviewer.ui.panels.widgets import (
     FactGrid,
     FindingCard,
     clear_layout,
-    flat_button,
     scrolled,
     section_label,
     wrapped_label,

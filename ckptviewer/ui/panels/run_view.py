@@ -24,19 +24,14 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs, error_text
 from ckptviewer.ui.models.run_rows import RunRowsModel
 from ckptviewer.ui.open_run import Known
+from ckptviewer.ui.panels.buttons import ChoiceButton
 from ckptviewer.ui.panels.run_findings import RunFindings
 from ckptviewer.ui.panels.run_heat_map import Cell, RunHeatMap
 from ckptviewer.ui.panels.run_shades import HeatLegend
 from ckptviewer.ui.panels.run_table import RunTable
 from ckptviewer.ui.panels.timeline_panel import HEAT_MEASURE, MEASURES, TimelinePanel
 from ckptviewer.ui.panels.view import View
-from ckptviewer.ui.panels.widgets import (
-    ChoiceButton,
-    ElidedLabel,
-    name_tabs,
-    parted,
-    wrapped_label,
-)
+from ckptviewer.ui.panels.widgets import ElidedLabel, name_tabs, parted, wrapped_label
 from ckptviewer.ui.running import Running
 
 

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.buttons import flat_button
 from ckptviewer.ui.panels.path_box import PathBox
 from ckptviewer.ui.panels.setup_data import DataReading
 from ckptviewer.ui.panels.setup_parts import (
@@ -28,7 +29,7 @@ from ckptviewer.ui.panels.setup_parts import (
     browse_button,
 )
 from ckptviewer.ui.panels.tick_box import TickBox
-from ckptviewer.ui.panels.widgets import flat_button, scrolled
+from ckptviewer.ui.panels.widgets import scrolled
 from ckptviewer.ui.validation_work import RANDOM
 
 _NO_DATA = {RANDOM: "random input, for agreement alone", "": "none: restore and read back only"}

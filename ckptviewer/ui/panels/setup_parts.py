@@ -12,15 +12,15 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QMenu,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from ckptviewer.ui.panels.buttons import flat_button, menu_button
 from ckptviewer.ui.panels.note import Note
-from ckptviewer.ui.panels.widgets import flat_button, section_label
+from ckptviewer.ui.panels.widgets import section_label
 
 if TYPE_CHECKING:
     from ckptviewer.validation.datasets import Dataset
@@ -212,15 +212,10 @@ class Inputs(QWidget):
 
 def browse_button(tip: str, choices: Sequence[tuple[str, Callable[[], None]]]) -> QToolButton:
     """A button that asks for a file, or a directory."""
+    if len(choices) > 1:
+        return menu_button("Browse", tip, choices)
     button = flat_button("Browse\u2026", tip)
-    if len(choices) == 1:
-        button.clicked.connect(lambda _=False: choices[0][1]())
-        return button
-    menu = QMenu(button)
-    for text, do in choices:
-        menu.addAction(text).triggered.connect(lambda _=False, do=do: do())
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    button.setMenu(menu)
+    button.clicked.connect(lambda _=False: choices[0][1]())
     return button
 
 

@@ -11,9 +11,10 @@ from PySide6.QtWidgets import QGridLayout, QLineEdit, QToolButton, QVBoxLayout, 
 
 from ckptviewer.checkpoint.errors import InvalidSettingError
 from ckptviewer.checkpoint.text import printable
+from ckptviewer.ui.panels.buttons import flat_button
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.setup_parts import Choice
-from ckptviewer.ui.panels.widgets import ElidedLabel, flat_button
+from ckptviewer.ui.panels.widgets import ElidedLabel
 
 if TYPE_CHECKING:
     from ckptviewer.validation.protocol import Feature

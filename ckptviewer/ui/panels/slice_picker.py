@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSpinBox, QVBoxLayout, Q
 
 from ckptviewer.analysis.slicing import Plane, plane_of
 from ckptviewer.checkpoint.text import count_text
-from ckptviewer.ui.panels.widgets import ChoiceButton
+from ckptviewer.ui.panels.buttons import ChoiceButton
 
 _A_LINE = 3
 

@@ -13,7 +13,8 @@ from ckptviewer.checkpoint.findings import Finding, Severity
 from ckptviewer.checkpoint.text import count_text, plural, size_text
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs
-from ckptviewer.ui.panels.widgets import SEVERITY_MARKS, flat_button
+from ckptviewer.ui.panels.buttons import flat_button
+from ckptviewer.ui.panels.widgets import SEVERITY_MARKS
 from ckptviewer.ui.session import Session
 
 PATIENCE_MS = 250

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from ckptviewer.analysis.comparison import LETTERS, Status
 from ckptviewer.checkpoint.text import count_text
+from ckptviewer.ui.panels.buttons import chip_button
 
 _ORDER = (
     Status.SAME,
@@ -33,9 +34,7 @@ class StatusChips(QWidget):
         row.setSpacing(2)
         self._buttons: dict[Status, QToolButton] = {}
         for status in _ORDER:
-            button = QToolButton()
-            button.setObjectName("chip")
-            button.setCheckable(True)
+            button = chip_button()
             button.toggled.connect(self._tell)
             self._buttons[status] = button
             row.addWidget(button)

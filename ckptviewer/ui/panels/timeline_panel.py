@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QListView,
-    QMenu,
     QStackedLayout,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -32,9 +31,10 @@ from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Jobs
 from ckptviewer.ui.models.run_rows import SeriesRowsModel
 from ckptviewer.ui.open_run import Followed, Known
+from ckptviewer.ui.panels.buttons import ChoiceButton, flat_button, menu_button
 from ckptviewer.ui.panels.tick_box import TickBox
 from ckptviewer.ui.panels.timeline_plot import MOST_LINES, Line, TimelinePlot, line_colour
-from ckptviewer.ui.panels.widgets import ChoiceButton, flat_button, parted
+from ckptviewer.ui.panels.widgets import parted
 from ckptviewer.ui.running import Running
 
 if TYPE_CHECKING:
@@ -302,12 +302,9 @@ class TimelinePanel(QWidget):
     # How it is made.
 
     def _lay_out(self) -> None:
-        save = flat_button("Save \u25be", "Save the plot, or its numbers")
-        save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(save)
-        for text, kind in (("As a picture (PNG)\u2026", "png"), ("As numbers (CSV)\u2026", "csv")):
-            menu.addAction(text).triggered.connect(lambda _=False, kind=kind: self.save(kind))
-        save.setMenu(menu)
+        kinds = (("PNG, pixels\u2026", "png"), ("CSV, numbers\u2026", "csv"))
+        choices = [(text, partial(self.save, kind)) for text, kind in kinds]
+        save = menu_button("Save as", "Save the plot as a picture, or its numbers", choices)
         fit = flat_button("Fit", "Show all steps (a double click does, too); the wheel zooms")
         fit.clicked.connect(self._fit)
         self._hidden = QLabel()

@@ -36,11 +36,6 @@ if TYPE_CHECKING:
     from ckptviewer.validation.protocol import ImpactSpec, ModelInfo, Outcome, Restored
     from ckptviewer.validation.recipe import Recipe
 
-_TITLES = {
-    Aim.VALIDATE: "Validating",
-    Aim.INSPECT: "Looking into the model",
-    Aim.IMPACT: "Measuring the impact",
-}
 _PAGES_AFTER_MS = 150
 _FOOT = (
     "The model runs in a process of its own: whatever becomes of it, this window goes on, and "
@@ -216,7 +211,7 @@ class ValidationView(ValidationPage):
         self.problem.hide()
         self._showing = None
         self.setup.setEnabled(False)
-        self.stages.begin(_TITLES[task.aim], _FOOT)
+        self.stages.begin(task.aim.value, _FOOT)
         self._stack.setCurrentWidget(self.stages)
 
     def _end(self) -> None:

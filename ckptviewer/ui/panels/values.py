@@ -11,9 +11,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QMenu,
     QStackedLayout,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -28,9 +26,10 @@ from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.jobs import Job, Jobs, Report, failure_text
 from ckptviewer.ui.models.values_model import PAGE, ValuesModel, exact_text
+from ckptviewer.ui.panels.buttons import flat_button, menu_button
 from ckptviewer.ui.panels.slice_picker import SlicePicker
 from ckptviewer.ui.panels.values_table import ValuesTable
-from ckptviewer.ui.panels.widgets import ElidedLabel, MessagePage, flat_button
+from ckptviewer.ui.panels.widgets import ElidedLabel, MessagePage
 from ckptviewer.ui.session import Session
 
 MOST_COPIED = 1_000_000
@@ -74,16 +73,11 @@ class ValuesPanel(QWidget):
         self.go_to.setClearButtonEnabled(True)
         self.go_to.setAcceptDrops(False)  # a file that is dropped here is to be opened
         self.go_to.returnPressed.connect(self._go_to_text)
-        self._jump = QToolButton()
-        self._jump.setObjectName("flat")
-        self._jump.setText("Jump to \u25be")
-        self._jump.setAccessibleName("Jump to a value")
-        self._jump.setToolTip("Look through the whole tensor for a value, and go there")
-        self._jump.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self)
-        for landmark, text in _JUMPS.items():
-            menu.addAction(text).triggered.connect(partial(self.jump_to, landmark))
-        self._jump.setMenu(menu)
+        self._jump = menu_button(
+            "Jump to",
+            "Look through the whole tensor for a value, and go there",
+            [(text, partial(self.jump_to, landmark)) for landmark, text in _JUMPS.items()],
+        )
         self._controls = QWidget()
         self._pager = QWidget()
         self._page_text = QLabel()

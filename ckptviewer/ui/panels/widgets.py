@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import (
     QAction,
-    QActionGroup,
     QColor,
     QGuiApplication,
     QPainter,
@@ -21,26 +19,30 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QMenu,
+    QPlainTextEdit,
     QScrollArea,
     QSizePolicy,
     QSplitter,
     QTabWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from ckptviewer.checkpoint.findings import Finding, Severity
+from ckptviewer.checkpoint.text import THIN_SPACE
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.plain_text import as_plain
+from ckptviewer.ui.shortening import shortened
 from ckptviewer.ui.theme import Theme
+
+_UNBREAKABLE_SPACE = "\u202f"
+"""A narrow one, too."""
 
 SEVERITY_MARKS = {Severity.ERROR: "\u2715", Severity.WARNING: "\u25b2", Severity.INFO: "\u2139"}
 
 
 class ElidedLabel(QLabel):
-    """One line of text that is shortened in its middle where it does not fit."""
+    """One line of text that is shortened where it does not fit."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,7 +71,7 @@ class ElidedLabel(QLabel):
         self.setToolTip(as_plain(self._whole) if shown != self._whole else "")
 
     def _shortened(self, width: int) -> str:
-        return self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, width)
+        return shortened(self._whole, self.fontMetrics(), width)
 
 
 class FactLine(ElidedLabel):
@@ -89,37 +91,72 @@ class FactLine(ElidedLabel):
 
 
 class FactGrid(QWidget):
-    """Labels with values beneath, in columns that stay aligned."""
+    """Labels with values beneath, in columns that stay aligned; fewer where it is narrow."""
 
     def __init__(self, columns: int, appearance: Appearance, parent: QWidget | None = None) -> None:
+        """columns: at the most."""
         super().__init__(parent)
-        self._columns = columns
+        self._most = columns
         self._appearance = appearance
+        self._cells: list[QWidget] = []
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(18)
         self._grid.setVerticalSpacing(10)
-        for column in range(columns):
-            self._grid.setColumnStretch(column, 1)
 
     def show_facts(self, facts: Iterable[tuple[str, str, str]]) -> None:
         """Show label, value and tooltip of each fact."""
         _clear(self._grid)
-        for number, (label, value, tool_tip) in enumerate(facts):
-            cell = QVBoxLayout()
-            cell.setSpacing(1)
-            name = QLabel(label)
-            name.setObjectName("muted")
-            name.setFont(self._appearance.small_font)
-            text = QLabel(value)
-            text.setFont(self._appearance.text_font)
-            text.setTextFormat(Qt.TextFormat.PlainText)
-            text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            text.setToolTip(tool_tip)
-            text.setAccessibleName(f"{label}: {value}")
-            cell.addWidget(name)
-            cell.addWidget(text)
-            self._grid.addLayout(cell, number // self._columns, number % self._columns)
+        self._cells = [self._cell(*fact) for fact in facts]
+        self._arrange(self._fitting())
+
+    def columns(self) -> int:
+        """How many stand beside each other."""
+        places = (self._grid.getItemPosition(at) for at in range(self._grid.count()))
+        return 1 + max((place[1] for place in places), default=0)  # type: ignore[index]
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self._widest(), super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        columns = self._fitting()
+        if self._cells and columns != self.columns():
+            self._arrange(columns)
+
+    def _cell(self, label: str, value: str, tool_tip: str) -> QWidget:
+        cell = QWidget()
+        column = QVBoxLayout(cell)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(1)
+        name = QLabel(label)
+        name.setObjectName("muted")
+        name.setFont(self._appearance.small_font)
+        text = QLabel(value)
+        text.setFont(self._appearance.text_font)
+        text.setTextFormat(Qt.TextFormat.PlainText)
+        text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        text.setToolTip(tool_tip)
+        text.setAccessibleName(f"{label}: {value}")
+        column.addWidget(name)
+        column.addWidget(text)
+        return cell
+
+    def _widest(self) -> int:
+        return max((cell.sizeHint().width() for cell in self._cells), default=0)
+
+    def _fitting(self) -> int:
+        """How many columns there is room for."""
+        gap = self._grid.horizontalSpacing()
+        room = (self.width() + gap) // max(1, self._widest() + gap)
+        return max(1, min(self._most, room, len(self._cells)))
+
+    def _arrange(self, columns: int) -> None:
+        for number, cell in enumerate(self._cells):
+            self._grid.addWidget(cell, number // columns, number % columns)
+        for column in range(self._most):
+            self._grid.setColumnStretch(column, 1 if column < columns else 0)
+        self.updateGeometry()
 
 
 class FactList(QWidget):
@@ -198,41 +235,6 @@ class FindingCard(QFrame):
         row.addLayout(column, 1)
 
 
-class ChoiceButton(QToolButton):
-    """A choice of a few, as a flat button that says what is chosen. chosen: another one was."""
-
-    chosen = Signal(str)
-
-    def __init__(self, name: str, choices: Sequence[str], choice: str) -> None:
-        super().__init__()
-        self.setObjectName("flat")
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._name = name
-        self.choice = choice
-        menu = QMenu(self)
-        group = QActionGroup(self)
-        for text in choices:
-            action = menu.addAction(text)
-            action.setCheckable(True)
-            action.setChecked(text == choice)
-            action.triggered.connect(partial(self.choose, text))
-            group.addAction(action)
-        self.setMenu(menu)
-        self._show_choice()
-
-    def choose(self, choice: str) -> None:
-        """Choose one of the choices."""
-        if choice != self.choice:
-            self.choice = choice
-            self._show_choice()
-            self.chosen.emit(choice)
-
-    def _show_choice(self) -> None:
-        self.setText(f"{self._name} {self.choice} \u25be")
-        self.setAccessibleName(f"{self._name}: {self.choice}")
-        self.setToolTip(self._name)
-
-
 def severity_colour(severity: Severity, theme: Theme) -> str:
     """The colour of the mark of a finding."""
     return {
@@ -242,21 +244,38 @@ def severity_colour(severity: Severity, theme: Theme) -> str:
     }[severity]
 
 
-def wrapped_label(text: str, object_name: str = "") -> QLabel:
-    """A label that wraps long names too, offers to copy its text, and takes nothing for markup.
+class WrappedLabel(QLabel):
+    """Text that wraps, long names too, offers to be copied, and is taken for no markup.
 
-    Its text cannot be selected by mouse: what was copied so would hold the marks where it may wrap.
+    It cannot be selected by mouse: what was copied so would hold the marks where it may wrap.
     """
-    label = QLabel(_breakable(text))
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._whole = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setWordWrap(True)
+        self.setMinimumWidth(60)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        copy = QAction("Copy", self)
+        copy.triggered.connect(lambda: QGuiApplication.clipboard().setText(self._whole))
+        self.addAction(copy)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        self._whole = text
+        self.setAccessibleName(text)
+        super().setText(_breakable(text))
+
+    def text(self) -> str:
+        """The text as it was given."""
+        return self._whole
+
+
+def wrapped_label(text: str, object_name: str = "") -> WrappedLabel:
+    """A label that wraps. object_name: how it looks."""
+    label = WrappedLabel(text)
     label.setObjectName(object_name)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    label.setMinimumWidth(60)
-    label.setAccessibleName(text)
-    label.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-    copy = QAction("Copy", label)
-    copy.triggered.connect(lambda: QGuiApplication.clipboard().setText(text))
-    label.addAction(copy)
     return label
 
 
@@ -300,16 +319,6 @@ class MessagePage(QWidget):
         self.label.setAccessibleName(text)
 
 
-def flat_button(text: str, tool_tip: str) -> QToolButton:
-    """A button without a frame."""
-    button = QToolButton()
-    button.setObjectName("flat")
-    button.setText(text)
-    button.setToolTip(tool_tip)
-    button.setAccessibleName(tool_tip)
-    return button
-
-
 def parted(orientation: Qt.Orientation, *parts: tuple[QWidget, int, int]) -> QSplitter:
     """Widgets beside or below each other, with a line between them that can be moved.
 
@@ -337,6 +346,17 @@ def scrolled(content: QWidget, name: str) -> QScrollArea:
     return area
 
 
+def code_view(name: str, appearance: Appearance, text: str = "") -> QPlainTextEdit:
+    """Lines to read and copy, in a fixed font; Tab leaves it. name: for people who hear it."""
+    view = QPlainTextEdit(text)
+    view.setReadOnly(True)
+    view.setFont(appearance.fixed_font)
+    view.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+    view.setTabChangesFocus(True)
+    view.setAccessibleName(name)
+    return view
+
+
 def name_tabs(tabs: QTabWidget, name: str) -> None:
     """Name tabs for people who hear them; the keyboard is taken by their bar."""
     tabs.setAccessibleName(name)
@@ -359,5 +379,7 @@ def _clear(layout: QGridLayout | QVBoxLayout | QHBoxLayout) -> None:
 
 
 def _breakable(text: str) -> str:
-    """The text with leave to break long names at their separators."""
-    return text.replace("/", "/\u200b").replace("_", "_\u200b")
+    """The text with leave to break long names at their separators, and none to break numbers."""
+    return (
+        text.replace("/", "/\u200b").replace("_", "_\u200b").replace(THIN_SPACE, _UNBREAKABLE_SPACE)
+    )
