@@ -10,9 +10,8 @@ from PySide6.QtCore import Qt
 from ckptviewer.analysis.comparison import Basis, Status, VariableDelta
 from ckptviewer.checkpoint.text import capitalised, count_text, number_text, plural, shape_text
 from ckptviewer.checkpoint.tree import Group, Item
-from ckptviewer.ui.models.variable_rows import Index, VariableRowsModel
+from ckptviewer.ui.models.variable_rows import VariableRowsModel
 from ckptviewer.ui.open_comparison import MEASURES, NOT_TRAINED, OpenComparison, rows_below
-from ckptviewer.ui.plain_text import as_plain
 
 
 class DeltaColumn(IntEnum):
@@ -35,13 +34,15 @@ TITLES = {
     DeltaColumn.VERDICT: "Verdict",
 }
 
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _SHOWN_ALIKE = frozenset((Status.SAME,))
 
 
 class DeltaRowsModel(VariableRowsModel):
     """The merged tree; `show_order` makes a flat list of it, what changed most first."""
+
+    columns = DeltaColumn
+    titles = TITLES
+    at_the_right = frozenset((DeltaColumn.SHAPE,))
 
     def __init__(self, compared: OpenComparison) -> None:
         self.compared = compared
@@ -151,40 +152,13 @@ class DeltaRowsModel(VariableRowsModel):
 
     # Qt's questions.
 
-    def columnCount(self, parent: Index | None = None) -> int:
-        return 0 if parent is not None and parent.isValid() else len(DeltaColumn)
+    def title(self, column: Any) -> str:
+        return capitalised(self.measure_name) if column is DeltaColumn.CHANGE else TITLES[column]
 
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(DeltaColumn):
-            return None
-        column = DeltaColumn(section)
-        if role == Qt.ItemDataRole.DisplayRole:
-            if column is DeltaColumn.CHANGE:
-                return capitalised(self.measure_name)
-            return TITLES[column]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if column is DeltaColumn.SHAPE else _LEFT
-        return None
+    def accessible_name(self, row: int, item: Item) -> str:
+        return f"{self.text(item, DeltaColumn.NAME)}, {self.status(row) or 'mixed'}"
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid() or index.row() >= self.rowCount():
-            return None
-        column, item = DeltaColumn(index.column()), self.item(index.row())
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.text(item, column)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return as_plain(self._tip(item, column))
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if column is DeltaColumn.SHAPE else _LEFT
-        if role == Qt.ItemDataRole.AccessibleTextRole and column is DeltaColumn.NAME:
-            status = self.status(index.row()) or "mixed"
-            return f"{self.text(item, column)}, {status}"
-        return None
-
-    def text(self, item: Item, column: DeltaColumn) -> str:
-        """What stands in a cell, in words."""
+    def text(self, item: Item, column: Any) -> str:
         if isinstance(item, Group):
             return self._group_text(item, column)
         delta = self.compared.deltas[item]
@@ -240,7 +214,7 @@ class DeltaRowsModel(VariableRowsModel):
             return str(state.judgement.verdict)
         return ""
 
-    def _tip(self, item: Item, column: DeltaColumn) -> str:
+    def tool_tip(self, item: Item, column: Any) -> str:
         if isinstance(item, Group):
             return f"{item.path}\n{plural(item.variable_count, 'variable')}"
         delta = self.compared.deltas[item]

@@ -19,7 +19,6 @@ from ckptviewer.checkpoint.text import (
 from ckptviewer.checkpoint.tree import Group, Item, VariableTree
 from ckptviewer.export.plan import Kept
 from ckptviewer.ui.models.variable_rows import Index, VariableRowsModel
-from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.planned import Planned, Tick, rows_of
 
 
@@ -43,9 +42,6 @@ TITLES = {
 MARKED_AT_ONCE = 5_000
 """A tick of up to so many rows shows before its plan is made."""
 
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-_ON_THE_RIGHT = (ExportColumn.SHAPE, ExportColumn.SIZE)
 _WORDS = {
     Qt.CheckState.Checked: "kept",
     Qt.CheckState.Unchecked: "dropped",
@@ -55,6 +51,10 @@ _WORDS = {
 
 class ExportRowsModel(VariableRowsModel):
     """The tree with a tick box for each variable and group. ticked: somebody wants a Tick."""
+
+    columns = ExportColumn
+    titles = TITLES
+    at_the_right = frozenset((ExportColumn.SHAPE, ExportColumn.SIZE))
 
     ticked = Signal(object)
 
@@ -187,9 +187,6 @@ class ExportRowsModel(VariableRowsModel):
 
     # Qt's questions.
 
-    def columnCount(self, parent: Index | None = None) -> int:
-        return 0 if parent is not None and parent.isValid() else len(ExportColumn)
-
     def flags(self, index: Index) -> Qt.ItemFlag:
         flags = super().flags(index)
         if index.isValid() and index.column() == ExportColumn.NAME and not self.is_locked:
@@ -203,36 +200,16 @@ class ExportRowsModel(VariableRowsModel):
         self.tick((self.item(index.row()),), wanted)
         return True
 
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(ExportColumn):
-            return None
-        column = ExportColumn(section)
-        if role == Qt.ItemDataRole.DisplayRole:
-            return TITLES[column]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if column in _ON_THE_RIGHT else _LEFT
-        return None
-
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if not index.isValid() or index.row() >= self.rowCount():
-            return None
-        column, item = ExportColumn(index.column()), self.item(index.row())
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.text(item, column)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return as_plain(self._tip(item, column))
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if column in _ON_THE_RIGHT else _LEFT
-        if column is ExportColumn.NAME and role == Qt.ItemDataRole.CheckStateRole:
-            return self.state(item)
-        if column is ExportColumn.NAME and role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{self._accessible(index.row(), item)}, {_WORDS[self.state(item)]}"
-        return None
+        is_ticked = role == Qt.ItemDataRole.CheckStateRole and index.column() == ExportColumn.NAME
+        if is_ticked and index.isValid() and index.row() < self.rowCount():
+            return self.state(self.item(index.row()))
+        return super().data(index, role)
 
-    def text(self, item: Item, column: ExportColumn) -> str:
-        """What stands in a cell, in words."""
+    def accessible_name(self, row: int, item: Item) -> str:
+        return f"{super().accessible_name(row, item)}, {_WORDS[self.state(item)]}"
+
+    def text(self, item: Item, column: Any) -> str:
         if column is ExportColumn.NAME:
             text = item.name if isinstance(item, Group) else self.tree.label(item)
             return text.replace("/", " / ")
@@ -259,7 +236,7 @@ class ExportRowsModel(VariableRowsModel):
             return f"{count_text(kept)} of {count_text(count)} kept" if kept else "all dropped"
         return ""
 
-    def _tip(self, item: Item, column: ExportColumn) -> str:
+    def tool_tip(self, item: Item, column: Any) -> str:
         if isinstance(item, Group):
             return f"{item.path}\n{plural(item.variable_count, 'variable')}"
         variable = self.tree.variables[item]

@@ -56,7 +56,15 @@ _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class VariableRowsModel(QAbstractTableModel):
-    """Groups and variables that are in sight; expanding and filtering changes which these are."""
+    """Groups and variables that are in sight; expanding and filtering changes which these are.
+
+    Other trees of variables have columns, titles, and which of them stand at the right, of their
+    own; the first column is the name's, the second the shape's.
+    """
+
+    columns: type[IntEnum] = Column
+    titles: Mapping[Any, str] = TITLES
+    at_the_right: frozenset[Any] = frozenset((Column.SHAPE, Column.SIZE))
 
     def __init__(
         self,
@@ -253,36 +261,40 @@ class VariableRowsModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self._items)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(Column)
+        return 0 if parent.isValid() else len(self.columns)
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(Column):
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.columns):
             return None
-        column = Column(section)
         if role == Qt.ItemDataRole.DisplayRole:
-            return TITLES[column]
+            return self.title(self.columns(section))
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if column in (Column.SHAPE, Column.SIZE) else _LEFT
+            return _RIGHT if section in self.at_the_right else _LEFT
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid() or index.row() >= len(self._items):
             return None
-        column = Column(index.column())
+        column = self.columns(index.column())
         item = self._items[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(item, column)
+            return self.text(item, column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return as_plain(self._tool_tip(item, column))
+            return as_plain(self.tool_tip(item, column))
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if column in (Column.SHAPE, Column.SIZE) else _LEFT
-        if role == Qt.ItemDataRole.AccessibleTextRole and column is Column.NAME:
-            return self._accessible(index.row(), item)
+            return _RIGHT if column in self.at_the_right else _LEFT
+        if role == Qt.ItemDataRole.AccessibleTextRole and column == Column.NAME:
+            return self.accessible_name(index.row(), item)
         return None
 
-    def _text(self, item: Item, column: Column) -> str:
+    def title(self, column: Any) -> str:
+        """What stands above a column."""
+        return self.titles[column]
+
+    def text(self, item: Item, column: Any) -> str:
+        """What stands in a cell, in words."""
         if column is Column.NAME:
             text = item.name if isinstance(item, Group) else self.tree.label(item)
             return text.replace("/", " / ")
@@ -306,7 +318,8 @@ class VariableRowsModel(QAbstractTableModel):
             return self.problems[variable.key]
         return sketch.mark.text if sketch and sketch.mark else ""
 
-    def _tool_tip(self, item: Item, column: Column) -> str:
+    def tool_tip(self, item: Item, column: Any) -> str:
+        """What more there is to say of a cell."""
         if isinstance(item, Group):
             return (
                 f"{item.path}\n{plural(item.variable_count, 'variable')}, "
@@ -319,16 +332,17 @@ class VariableRowsModel(QAbstractTableModel):
         if column is Column.SHAPE:
             return f"{variable.shape}, {plural(variable.element_count, 'element')}"
         if column in (Column.HEALTH, Column.DISTRIBUTION):
-            return self._text(item, column)
+            return self.text(item, column)
         names = [variable.key] if variable.key == variable.name else [variable.name, variable.key]
         return "\n".join(names)
 
-    def _accessible(self, row: int, item: Item) -> str:
+    def accessible_name(self, row: int, item: Item) -> str:
+        """The name of a row for people who hear it."""
         state = ""
         if self.is_expandable(row):
             state = ", expanded" if self.is_expanded(row) else ", collapsed"
         level = f"level {self._depths[row] + 1}"
-        return f"{self._text(item, Column.NAME)}, {level}{state}"
+        return f"{self.text(item, Column.NAME)}, {level}{state}"
 
     def _bytes(self, item: Item) -> int:
         if isinstance(item, Group):
