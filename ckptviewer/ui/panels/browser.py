@@ -293,7 +293,7 @@ class Browser(View):
         if matches is not None:
             count = f"{count_text(matches)} of {count}"
         kind = FORMAT_TITLES.get(session.checkpoint.format_name, "")
-        self._facts.show_facts(f"{count}, {total}", kind)
+        self._facts.show_facts(count, total, kind)
 
     # How it is made.
 

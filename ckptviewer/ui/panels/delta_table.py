@@ -18,6 +18,13 @@ _WIDTHS = {
     DeltaColumn.CHANGE: 124,
     DeltaColumn.VERDICT: 142,
 }
+_NARROW_WIDTHS = {
+    DeltaColumn.SHAPE: 96,
+    DeltaColumn.OF_A: 66,
+    DeltaColumn.OF_B: 66,
+    DeltaColumn.CHANGE: 88,
+    DeltaColumn.VERDICT: 104,
+}
 _COPIED = ("max_abs", "mean_abs", "relative_l2", "cosine", "mean_difference", "std_difference")
 
 
@@ -26,6 +33,7 @@ class DeltaTable(VariableTable):
 
     titles = TITLES
     widths = _WIDTHS
+    narrow_widths = _NARROW_WIDTHS
     hidden_until_marked = None
 
     def make_painter(self, appearance: Appearance) -> DeltaPainter:

@@ -28,10 +28,14 @@ _WIDTHS = {
     ExportColumn.SHAPE: 112,
     ExportColumn.DTYPE: 80,
     ExportColumn.SIZE: 110,
-    ExportColumn.WHY: 216,
+    ExportColumn.WHY: 190,
 }
+_NARROW_WIDTHS = {ExportColumn.SHAPE: 84, ExportColumn.SIZE: 76}
 _WIDER_DTYPE = 134
-_WHY_SHARE = 0.26
+_LEFT_TO_OTHERS = 470
+_WHY_SHARE = 0.8
+"""Of what is beyond that: names go on over shapes, but a reason that is cut off is none."""
+
 _WIDEST_WHY = 480
 
 
@@ -40,6 +44,7 @@ class ExportTable(VariableTable):
 
     titles = TITLES
     widths = _WIDTHS
+    narrow_widths = _NARROW_WIDTHS
     hidden_until_marked = None
     _why_width = _WIDTHS[ExportColumn.WHY]
 
@@ -87,7 +92,7 @@ class ExportTable(VariableTable):
     def resizeEvent(self, event: QResizeEvent) -> None:
         header = self.horizontalHeader()
         if header.sectionSize(ExportColumn.WHY) == self._why_width:  # nobody chose another
-            wide = int(self.width() * _WHY_SHARE)
+            wide = int((self.width() - _LEFT_TO_OTHERS) * _WHY_SHARE)
             self._why_width = min(_WIDEST_WHY, max(_WIDTHS[ExportColumn.WHY], wide))
             header.resizeSection(ExportColumn.WHY, self._why_width)
         super().resizeEvent(event)

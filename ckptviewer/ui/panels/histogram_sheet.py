@@ -13,6 +13,7 @@ from ckptviewer.checkpoint.text import shape_text
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.session import Session
+from ckptviewer.ui.shortening import shortened
 
 CELL = QSize(176, 112)
 _MARGIN = 12
@@ -134,7 +135,7 @@ class HistogramSheet(QAbstractScrollArea):
         painter.setFont(self._appearance.small_font)
         metrics = painter.fontMetrics()
         line = metrics.height()
-        name = metrics.elidedText(variable.name, Qt.TextElideMode.ElideMiddle, room.width())
+        name = shortened(variable.name, metrics, room.width())
         painter.setPen(QColor(theme.text))
         painter.drawText(room, Qt.AlignmentFlag.AlignTop, name)
         below = room.adjusted(0, line, 0, 0)

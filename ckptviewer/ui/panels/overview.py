@@ -256,7 +256,7 @@ class _RoleBreakdown(QWidget):
             grid.addWidget(QLabel(str(role)), row, 1)
             for place, text in (
                 (2, size_text(sizes[role])),
-                (3, f"{sizes[role] / total:.1%}"),
+                (3, _share_text(sizes[role] / total)),
                 (4, plural(counts[role], "variable")),
             ):
                 label = QLabel(text)
@@ -273,3 +273,8 @@ class _RoleBreakdown(QWidget):
         theme = self._appearance.theme
         colour, shade = role_colour(theme, role), _SHADES.get(role, 100)
         return colour.darker(shade) if theme.name == "dark" else colour.lighter(shade)
+
+
+def _share_text(share: float) -> str:
+    """A share in percent; what is there is not nothing."""
+    return "< 0.1%" if 0 < share < 0.0005 else f"{share:.1%}"

@@ -21,6 +21,7 @@ from ckptviewer.checkpoint.tree import Group
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.models.variable_rows import Column, VariableRowsModel
 from ckptviewer.ui.panels.widgets import SEVERITY_MARKS
+from ckptviewer.ui.shortening import shortened
 from ckptviewer.ui.theme import Theme, role_colour
 
 INDENT = 15
@@ -35,6 +36,7 @@ class RowPainter(QStyledItemDelegate):
     def __init__(self, appearance: Appearance, parent: QWidget) -> None:
         super().__init__(parent)
         self._appearance = appearance
+        self.row_under_pointer = -1
 
     def sizeHint(
         self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -53,11 +55,21 @@ class RowPainter(QStyledItemDelegate):
             return
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        paint_ground(painter, option, self._appearance.theme)
+        # Qt itself knows of the one cell that is under the pointer only.
+        self._paint_ground(painter, option, index.row() == self.row_under_pointer)
         painter.setFont(self._appearance.text_font)
         if index.column() != Column.NAME:  # names are painted when all grounds are there
             self.paint_cell(painter, option.rect, model, index)
         painter.restore()
+
+    def _paint_ground(
+        self, painter: QPainter, option: QStyleOptionViewItem, is_under_pointer: bool
+    ) -> None:
+        theme = self._appearance.theme
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, QColor(theme.selected))
+        elif is_under_pointer:
+            painter.fillRect(option.rect, QColor(theme.hover))
 
     def paint_names(
         self, painter: QPainter, table: QTableView, model: VariableRowsModel, rows: range
@@ -265,13 +277,6 @@ def row_height(metrics: QFontMetrics) -> int:
     return metrics.height() + 9
 
 
-def paint_ground(painter: QPainter, option: QStyleOptionViewItem, theme: Theme) -> None:
-    if option.state & QStyle.StateFlag.State_Selected:
-        painter.fillRect(option.rect, QColor(theme.selected))
-    elif option.state & QStyle.StateFlag.State_MouseOver:
-        painter.fillRect(option.rect, QColor(theme.hover))
-
-
 def paint_chevron(painter: QPainter, left: int, middle: int, expanded: bool, theme: Theme) -> None:
     x, y = left + 4.0, middle + 0.5
     points = [(-2.0, -4.0), (2.0, 0.0), (-2.0, 4.0)]
@@ -286,8 +291,8 @@ def paint_chevron(painter: QPainter, left: int, middle: int, expanded: bool, the
 
 
 def draw_text(painter: QPainter, rect: QRect, text: str, align: Qt.AlignmentFlag) -> int:
-    """Draw one line, elided in its middle where it does not fit; returns its width."""
+    """Draw one line, shortened where it does not fit; returns its width."""
     metrics = painter.fontMetrics()
-    shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, max(0, rect.width()))
+    shown = shortened(text, metrics, rect.width())
     painter.drawText(rect, align | Qt.AlignmentFlag.AlignVCenter, shown)
     return metrics.horizontalAdvance(shown)

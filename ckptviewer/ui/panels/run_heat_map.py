@@ -22,6 +22,7 @@ from ckptviewer.runs.timeline_table import Series
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.open_run import Known
 from ckptviewer.ui.panels.run_cells import codes_of, palette_of, words_of
+from ckptviewer.ui.shortening import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,7 +212,7 @@ class RunHeatMap(QAbstractScrollArea):
         for at, row in enumerate(rows):
             top = self.place_of(Cell(first + at, 0)).top()
             text = known.variables[row].name or known.keys[row]
-            text = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _LABELS - 18)
+            text = shortened(text, metrics, _LABELS - 18)
             is_current = self.current is not None and self.current.line == first + at
             painter.setPen(QColor(theme.accent if is_current else theme.text))
             place = QRectF(10, top, _LABELS - 14, _ROW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QItemSelectionModel, QPoint, Qt, Signal
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView
 
 from ckptviewer.checkpoint.text import printable
@@ -14,6 +14,8 @@ from ckptviewer.ui.models.run_rows import TITLES, RunColumn, RunRowsModel, time_
 from ckptviewer.ui.panels.padded_cells import PaddedCells
 
 _WIDTHS = {RunColumn.STEP: 72, RunColumn.SAVED: 108, RunColumn.SIZE: 76, RunColumn.STATE: 86}
+_NARROW = _WIDTHS | {RunColumn.STEP: 54, RunColumn.STATE: 74}
+_LEAST_NAME, _SCROLL_BAR = 84, 14
 
 
 class RunTable(QTableView):
@@ -36,6 +38,7 @@ class RunTable(QTableView):
         self._has_metric = False
         self.setModel(rows)
         self.setAccessibleName("Checkpoints of the run")
+        self.setMinimumWidth(sum(_NARROW.values()) + _LEAST_NAME + _SCROLL_BAR)
         self.setItemDelegate(PaddedCells(self))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -70,6 +73,7 @@ class RunTable(QTableView):
         if has_metric != self._has_metric:
             self._has_metric = has_metric
             self.setColumnHidden(RunColumn.METRIC, not has_metric)
+            self._fit_names()
         self._enable()
 
     def show_checkpoint(self, name: str) -> None:
@@ -149,6 +153,28 @@ class RunTable(QTableView):
             (copy, count > 0),
         ):
             action.setEnabled(enabled)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._fit_names()
+        super().resizeEvent(event)
+
+    def _fit_names(self) -> None:
+        """Names can be read in a narrow table, too: others give way as long as nobody chose."""
+        header = self.horizontalHeader()
+        room = self.viewport().width()
+        is_narrow = room < sum(_WIDTHS.values()) + _LEAST_NAME
+        before, now = (_WIDTHS, _NARROW) if is_narrow else (_NARROW, _WIDTHS)
+        for column, width in before.items():
+            if header.sectionSize(column) == width:
+                header.resizeSection(column, now[column])
+        others = sum(
+            header.sectionSize(column) for column in RunColumn if column is not RunColumn.NAME
+        )
+        fits = room - others >= _LEAST_NAME
+        modes = QHeaderView.ResizeMode
+        header.setSectionResizeMode(RunColumn.NAME, modes.Stretch if fits else modes.Interactive)
+        if not fits:
+            header.resizeSection(RunColumn.NAME, _LEAST_NAME)
 
     def _lay_out_columns(self) -> None:
         header = self.horizontalHeader()

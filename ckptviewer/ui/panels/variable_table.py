@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, Signal
+from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, Qt, Signal
 from PySide6.QtGui import (
     QAction,
     QContextMenuEvent,
@@ -35,8 +36,15 @@ _WIDTHS = {
     Column.HEALTH: 110,
 }
 
+_NARROW_WIDTHS = {
+    Column.SHAPE: 80,
+    Column.DTYPE: 68,
+    Column.SIZE: 72,
+    Column.ROLE: 92,
+    Column.DISTRIBUTION: 88,
+}
 
-LEAST_NAME, WIDEST_NAME = 170, 820
+LEAST_NAME, WIDEST_NAME = 166, 820
 
 
 class VariableTable(QTableView):
@@ -53,6 +61,9 @@ class VariableTable(QTableView):
     widths: Mapping[Any, int] = _WIDTHS
     """Of the columns in pixels, before anybody chose others; the name takes what is left."""
 
+    narrow_widths: Mapping[Any, int] = _NARROW_WIDTHS
+    """Of those that give way where the window is narrow, as long as nobody chose others."""
+
     hidden_until_marked: int | None = Column.HEALTH
     """The column that shows once a variable has a mark; None where there is none of that kind."""
 
@@ -64,8 +75,11 @@ class VariableTable(QTableView):
         super().__init__(parent)
         self.appearance = appearance
         self.setAccessibleName("Variables")
+        self._fitted: dict[int, int] = {}
         self._painter = self.make_painter(appearance)
         self.setItemDelegate(self._painter)
+        self.entered.connect(lambda index: self._hover(index.row()))
+        self.viewportEntered.connect(lambda: self._hover(-1))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerItem)
@@ -110,6 +124,7 @@ class VariableTable(QTableView):
             header = self.horizontalHeader()
             for column, width in self.widths.items():
                 header.resizeSection(column, width)
+            self._fitted = dict(self.widths)
             header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
             self.fit_names()
         if self.hidden_until_marked is not None:
@@ -142,6 +157,7 @@ class VariableTable(QTableView):
         marks = self.hidden_until_marked
         if marks is not None and self.isColumnHidden(marks) and model.has_marks():
             self.setColumnHidden(marks, False)
+            self.fit_names()
 
     def selected_items(self) -> list[Item]:
         """The groups and variables that are selected, from top to bottom."""
@@ -205,6 +221,11 @@ class VariableTable(QTableView):
             self._painter.paint_names(painter, self, model, range(first, last + 1))
             painter.end()
 
+    def viewportEvent(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Leave:
+            self._hover(-1)
+        return super().viewportEvent(event)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         self.fit_names()
         super().resizeEvent(event)
@@ -215,15 +236,33 @@ class VariableTable(QTableView):
         In a narrow one names can still be told apart, and the last columns are scrolled to.
         """
         header = self.horizontalHeader()
-        others = sum(header.sectionSize(column) for column in range(1, header.count()))
         if not header.count():
             return
+        self._give_way()
+        others = sum(header.sectionSize(column) for column in range(1, header.count()))
         left = self.viewport().width() - others
         fits = LEAST_NAME <= left <= WIDEST_NAME
         modes = QHeaderView.ResizeMode
         header.setSectionResizeMode(0, modes.Stretch if fits else modes.Interactive)
         if not fits:
             header.resizeSection(0, min(max(left, LEAST_NAME), WIDEST_NAME))
+
+    def _give_way(self) -> None:
+        """Make columns as narrow as names need it, and as wide again where there is room."""
+        header = self.horizontalHeader()
+        shown = [column for column in self.narrow_widths if not self.isColumnHidden(column)]
+        free = [
+            column for column in shown if self._fitted.get(column) == header.sectionSize(column)
+        ]
+        kept = set(range(1, header.count())) - set(free)
+        room = self.viewport().width() - LEAST_NAME - sum(map(header.sectionSize, kept))
+        least = sum(self.narrow_widths[column] for column in free)
+        most = sum(self.widths[column] for column in free)
+        share = min(1.0, max(0.0, (room - least) / max(1, most - least)))
+        for column in free:
+            narrow, wide = self.narrow_widths[column], self.widths[column]
+            self._fitted[column] = narrow + int((wide - narrow) * share)
+            header.resizeSection(column, self._fitted[column])
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         model = self.rows_model()
@@ -283,6 +322,17 @@ class VariableTable(QTableView):
         menu.addActions(self.actions())
         menu.exec(event.globalPos())
 
+    def _hover(self, row: int) -> None:
+        """The pointer is on another row: all of it shows that, not one cell of it."""
+        for each in {row, self._painter.row_under_pointer} - {-1}:
+            wide, high = self.viewport().width(), self.rowHeight(each)
+            self.viewport().update(0, self.rowViewportPosition(each), wide, high)
+        self._painter.row_under_pointer = row
+
+    def _show_column(self, column: int, shown: bool) -> None:
+        self.setColumnHidden(column, not shown)
+        self.fit_names()
+
     def _is_on_chevron(self, model: VariableRowsModel, index: QModelIndex, x: float) -> bool:
         left = self.visualRect(index).left() + PADDING + model.depth(index.row()) * INDENT
         return left - 5 <= x <= left + CHEVRON
@@ -318,5 +368,5 @@ class VariableTable(QTableView):
             action = menu.addAction(title)
             action.setCheckable(True)
             action.setChecked(not self.isColumnHidden(column))
-            action.toggled.connect(lambda shown, c=column: self.setColumnHidden(c, not shown))
+            action.toggled.connect(partial(self._show_column, column))
         menu.exec(self.cursor().pos())
