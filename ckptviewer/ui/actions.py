@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QUrl
+from PySide6.QtCore import QObject, QUrl, qVersion
 from PySide6.QtGui import QAction, QActionGroup, QDesktopServices, QKeySequence
 from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
 
@@ -171,7 +172,8 @@ class Actions(QObject):
             self._window,
             "About ckptviewer",
             f"ckptviewer {__version__}\n\nOpens checkpoints of TensorFlow and Keras.\n"
-            "Opening a file never runs what is in it.",
+            "Opening a file never runs what is in it.\n\n"
+            f"Python {platform.python_version()}, Qt {qVersion()}",
         )
 
 

@@ -27,5 +27,8 @@ def ask_for_directory(parent: QWidget, settings: Settings) -> str:
 
 
 def _start(settings: Settings) -> str:
+    """Where what was opened last lies; in it, where it is a directory."""
     recent = settings.recent_files
-    return os.path.dirname(recent[0]) if recent else os.getcwd()
+    if not recent:
+        return os.getcwd()
+    return recent[0] if os.path.isdir(recent[0]) else os.path.dirname(recent[0])

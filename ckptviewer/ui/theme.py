@@ -214,6 +214,7 @@ def _style_sheet(theme: Theme) -> str:
     QToolButton:disabled, QPushButton:disabled, QLineEdit:disabled, QComboBox:disabled,
         QSpinBox:disabled, QDoubleSpinBox:disabled {{ color: {theme.muted};
         background: {theme.raised}; }}
+    QFileDialog QToolButton {{ padding: 2px; }}
     QToolButton::menu-indicator, QPushButton::menu-indicator {{ image: none; width: 0; }}
     QToolButton#flat {{ border: 1px solid transparent; background: transparent; padding: 3px 6px; }}
     QToolButton#flat:disabled {{ background: transparent; }}

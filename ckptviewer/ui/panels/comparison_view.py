@@ -242,7 +242,10 @@ class ComparisonView(View):
         compared.thresholds = self.thresholds
         self.reporting.show_comparison(compared)
         self.tree.show_comparison(compared)
+        was_waiting = self._stack.currentWidget() is not self._splitter
         self._stack.setCurrentWidget(self._splitter)
+        if was_waiting:  # the keyboard went elsewhere while there was no tree
+            self.tree.table.setFocus()
         self._side.setCurrentWidget(self.overview)
         self._finished = False
         self.overview.show_comparison(compared, finished=False)
