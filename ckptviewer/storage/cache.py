@@ -27,6 +27,9 @@ LIMIT_BYTES = 256 << 20
 _SETTLE_SECONDS = 2.0
 _KEYS_AT_ONCE = 500
 _MOST_USES = 10_000
+_USE_SECONDS = 3600.0
+"""Who only reads need not write, and wait for the disk, to say what was said an hour ago."""
+
 _SHARD = re.compile(r"-[?*\d]+-of-[?*\d]+$")
 _SCHEMA = Schema(
     version=SCHEMA,
@@ -142,9 +145,9 @@ class Cache(Database):
             self.ask(lambda connection: self._insert(connection, kept))
 
     def close(self) -> None:
-        """As Database.close; what was used is noted, so that it does not go before other things."""
+        """As Database.close; that something was used is noted, if that was not done just before."""
         if self._used:
-            self.ask(self._write_uses)
+            self.ask(self._write_old_uses)
         super().close()
 
     def _select(
@@ -154,26 +157,26 @@ class Cache(Database):
         if found:  # to note it at once would make a writer of each reader
             self._used[identity] = time.time()
             if len(self._used) >= _MOST_USES:
-                self._write_uses(connection)
+                self._write_old_uses(connection)
         return found
 
-    def _write_uses(self, connection: sqlite3.Connection) -> None:
+    def _write_old_uses(self, connection: sqlite3.Connection) -> None:
         with transaction(connection):
-            self._update_uses(connection)
+            self._write_uses(connection, _USE_SECONDS)
 
-    def _update_uses(self, connection: sqlite3.Connection) -> None:
+    def _write_uses(self, connection: sqlite3.Connection, least_seconds: float) -> None:
+        """Note what was used; not of what is known to have been used so short a time before."""
         used, self._used = self._used, {}
         connection.executemany(
-            "UPDATE owner SET used = max(used, ?) WHERE identity = ?",
-            [(when, identity) for identity, when in used.items()],
+            "UPDATE owner SET used = ? WHERE identity = ? AND used < ?",
+            [(when, identity, when - least_seconds) for identity, when in used.items()],
         )
 
     def _insert(
         self, connection: sqlite3.Connection, values: Mapping[str, Mapping[str, bytes]]
     ) -> None:
         with transaction(connection):
-            if self._used:
-                self._update_uses(connection)
+            self._write_uses(connection, 0.0)
             changed = [_insert(connection, identity, each) for identity, each in values.items()]
             if any(changed):
                 _make_room(connection, self._limit)

@@ -52,15 +52,34 @@ def test_the_identity_used_longest_ago_goes_first(path: Path) -> None:
     assert there == ["a", "c", "d"]
 
 
+def age(path: Path, seconds: float) -> None:
+    """As if all had been used so long ago."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE owner SET used = used - ?", (seconds,))
+    connection.close()
+
+
 def test_what_was_used_is_known_the_next_time(path: Path) -> None:
     with Cache(path, limit_bytes=3000) as cache:
         for name in "abc":
             cache.put_many(name, {"x": bytes(1000)})
+    age(path, 7200)
     with Cache(path, limit_bytes=3000) as cache:
         assert cache.get_many("a", ["x"])
     with Cache(path, limit_bytes=3000) as cache:
         cache.put_many("d", {"x": bytes(1000)})
         assert [name for name in "abcd" if cache.get_many(name, ["x"])] == ["a", "c", "d"]
+
+
+def test_who_only_reads_writes_once_an_hour(path: Path) -> None:
+    with Cache(path) as cache:
+        cache.put_many("a", {"x": b"1"})
+    for seconds, writes in ((0, False), (1800, False), (7200, True), (0, False)):
+        age(path, seconds)
+        before = path.read_bytes()
+        with Cache(path) as cache:
+            assert cache.get_many("a", ["x"]) == {"x": b"1"}
+        assert (path.read_bytes() != before) is writes
 
 
 def test_uses_are_noted_before_there_are_too_many(
@@ -70,6 +89,7 @@ def test_uses_are_noted_before_there_are_too_many(
     with Cache(path, limit_bytes=3000) as cache, Cache(path, limit_bytes=3000) as other:
         for name in "abc":
             cache.put_many(name, {"x": bytes(1000)})
+        age(path, 7200)
         for name in "cba":
             assert cache.get_many(name, ["x"])
         other.put_many("d", {"x": bytes(1000)})
