@@ -551,6 +551,28 @@ def test_an_average_is_written_with_its_proof(
     dialog.reject()
 
 
+def test_what_is_averaged_unasked_is_in_sight(
+    show_run: ShowRun, qtbot: QtBot, tmp_path: Path
+) -> None:
+    directory = tmp_path / "long"
+    directory.mkdir()
+    for epoch in range(40):
+        np.savez(directory / f"weights.{epoch:02d}.npz", w=np.ones(3) * epoch)
+    view = show_run(directory)
+    view.average()
+    dialog = view.findChild(AverageDialog)
+    assert dialog is not None
+    assert len(dialog.chosen()) > 1
+    listing = dialog.listing
+    ticked = [listing.topLevelItem(row) for row in range(40 - len(dialog.chosen()), 40)]
+    whole = listing.viewport().rect()
+    qtbot.waitUntil(
+        lambda: all(whole.contains(listing.visualItemRect(item).center()) for item in ticked),
+        timeout=TIMEOUT_MS,
+    )
+    dialog.reject()
+
+
 def test_rows_are_copied_and_opened_by_keyboard(show_run: ShowRun, run: Path, qtbot: QtBot) -> None:
     view = show_run(run)
     window = window_of(view)

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -152,6 +153,17 @@ class AverageDialog(QDialog):
             return weights_of(count)
         return weights_of(count, Averaging.EXPONENTIAL, self.decay.value())
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        QTimer.singleShot(0, self, self._show_ticked)  # once the list has its height
+
+    def _show_ticked(self) -> None:
+        """Bring what is ticked into sight, the first of it in any case."""
+        items = (self.listing.topLevelItem(at) for at in range(len(self._entries)))
+        ticked = [each for each in items if each and each.checkState(0) == Qt.CheckState.Checked]
+        for item in ticked[-1:] + ticked[:1]:
+            self.listing.scrollToItem(item)
+
     def _note_tick(self, _item: QTreeWidgetItem, column: int) -> None:
         if not column:
             self._show_weights()
@@ -283,8 +295,6 @@ class AverageDialog(QDialog):
                 item.setTextAlignment(column, right)
                 item.setFont(column, appearance.text_font)
             made.addTopLevelItem(item)
-            if ticked:
-                made.scrollToItem(item)
         for column in (1, 3):
             made.headerItem().setTextAlignment(column, right)
         header = made.header()
@@ -314,6 +324,9 @@ class AverageDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 18, 20, 16)
         column.setSpacing(10)
+        column.addLayout(kind)
+        column.addWidget(self.listing, 1)
+        column.addLayout(where)
         column.addWidget(
             wrapped_label(
                 "A name that ends in .weights.h5, .safetensors or .npz is a file of that format;"
@@ -321,9 +334,6 @@ class AverageDialog(QDialog):
                 "muted",
             )
         )
-        column.addLayout(kind)
-        column.addWidget(self.listing, 1)
-        column.addLayout(where)
         column.addWidget(self.note)
         column.addWidget(self.bar)
         column.addLayout(buttons)
