@@ -42,7 +42,8 @@ _SCHEMA = Schema(
     owner INTEGER NOT NULL REFERENCES owner (id), key TEXT NOT NULL, value BLOB NOT NULL,
     crc INTEGER NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID""",
     ),
-    pragmas=("journal_mode = WAL", "synchronous = NORMAL"),
+    # A file that is only being made has nothing to lose: it need not wait for the disk.
+    pragmas=("synchronous = OFF", "journal_mode = WAL"),
 )
 
 
@@ -149,6 +150,11 @@ class Cache(Database):
         if self._used:
             self.ask(self._write_old_uses)
         super().close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = super()._open()
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
 
     def _select(
         self, connection: sqlite3.Connection, identity: str, keys: list[str]

@@ -34,6 +34,13 @@ def test_what_was_put_is_there_for_the_next_window(path: Path) -> None:
         assert cache.trouble == ""
 
 
+def test_what_is_kept_is_safe_from_a_power_cut(path: Path) -> None:
+    for _ in range(2):  # a new one, and one that is there
+        with Cache(path) as cache:
+            assert cache.ask(lambda c: c.execute("PRAGMA synchronous").fetchone()) == (1,)
+            assert cache.ask(lambda c: c.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+
+
 def test_thousands_of_keys_and_keys_that_are_no_utf8(path: Path) -> None:
     values = {f"layer/{number}": str(number).encode() for number in range(3000)}
     values[os.fsdecode(b"bad\xff")] = b"bytes"
