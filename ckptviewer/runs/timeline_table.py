@@ -64,6 +64,8 @@ class TimelineTable:
         self._points = np.empty((0, len(self.entries), len(NOTHING)))
         self._pairs = np.empty((0, len(self.entries), len(NO_PAIR)))
         self._listed: dict[int, frozenset[str]] = {}
+        self._last: tuple[tuple[Variable, ...], frozenset[str]] = (), frozenset()
+        self._sorted: list[int] = []
 
     def take(self, event: Event) -> None:
         """Take in a column, or cells."""
@@ -122,14 +124,21 @@ class TimelineTable:
         return _pooled(series, self._points[rows], self._pairs[rows])
 
     def _order(self) -> list[int]:
-        keys = natural_keys(variable.key for variable in self._variables)
-        return sorted(range(len(keys)), key=keys.__getitem__)
+        if len(self._sorted) != len(self._variables):
+            keys = natural_keys(variable.key for variable in self._variables)
+            self._sorted = sorted(range(len(keys)), key=keys.__getitem__)
+        return self._sorted
 
     def _take_column(self, event: ColumnListed) -> None:
         if event.error is not None:
             self.errors[event.index] = event.error
-        self._listed[event.index] = frozenset(variable.key for variable in event.variables)
-        for variable in event.variables:
+        if event.variables != self._last[0]:  # mostly they are those of the column before
+            self._take_variables(event.variables)
+            self._last = event.variables, frozenset(each.key for each in event.variables)
+        self._listed[event.index] = self._last[1]
+
+    def _take_variables(self, variables: Iterable[Variable]) -> None:
+        for variable in variables:
             row = self._row_of.setdefault(variable.key, len(self._variables))
             if row == len(self._variables):
                 self._variables.append(variable)
