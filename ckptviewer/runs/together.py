@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ckptviewer.analysis import update_kernel
+from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
 from ckptviewer.runs.measuring import Pair, Point
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ckptviewer.runs.lanes import Column
 
 _ITEM_BYTES = 4
+_MOST_ELEMENTS = CHUNK_BYTES // _ITEM_BYTES
 _ELEMENTS, _NAN, _INF, _NORM = map(Point._fields.index, ("elements", "nan", "inf", "norm"))
 
 
@@ -38,28 +40,31 @@ class Measured:
 
 
 def measure_together(
-    column: Column, rows: Iterable[int], held: Mapping[str, np.ndarray], cancel: CancelToken
+    column: Column, rows: Iterable[int], held: dict[str, np.ndarray], cancel: CancelToken
 ) -> Measured:
     """Fill points and pairs in of the rows that can be measured so; the others stay as they are.
 
-    held: values of the column before, flat, by key; those of this one are put in their place.
+    held: values of the column before, flat, by key; those of this one are put in their place. In
+    the first column, which has none before, they are put there.
     Raises Cancelled alone: what cannot be read, or is not finite, is left to who does it singly.
     """
     measured = Measured()
-    before = column.before
     pairs = [(row, other) for row in rows if (other := _before(column, row, held)) is not None]
     variables = [column.listed.variables[row] for row, _ in pairs]
     loops = update_kernel.compiled_for(sum(variable.stored_bytes for variable in variables))
-    if before is None or not pairs or loops is None or not loops.takes_many:
+    if not pairs or loops is None or not loops.takes_many:
         return measured
     these, others = np.array(pairs).T
-    known = before.points[others]
+    known = None if column.before is None else column.before.points[others]
+    if known is None:
+        held |= {each.key: np.zeros(each.element_count, np.float32) for each in variables}
     places = np.array([_address(held[variable.key]) for variable in variables])
     try:
         for stretch in column.checkpoint.stretches(variables):
             cancel.raise_if_cancelled()
             at = stretch.numbers
-            good = _measure(column, these[at], stretch, loops, places[at], known[at])
+            earlier = None if known is None else known[at]
+            good = _measure(column, these[at], stretch, loops, places[at], earlier)
             measured.done.update(these[at][good].tolist())
             measured.spoiled.update(these[at][~good].tolist())
     except Cancelled:
@@ -70,9 +75,13 @@ def measure_together(
 
 
 def _before(column: Column, row: int, held: Mapping[str, np.ndarray]) -> int | None:
-    """The row in the column before of a variable that can be measured so."""
+    """The row in the column before of a variable that can be measured so; -1 in the first."""
     variable = column.listed.variables[row]
-    if variable.dtype != "float32" or variable.key not in held or column.before is None:
+    if variable.dtype != "float32":
+        return None
+    if column.before is None:
+        return -1 if variable.element_count <= _MOST_ELEMENTS else None
+    if variable.key not in held:
         return None
     other = column.row_before(row)
     if other is None or column.is_unchanged(row, other):
@@ -88,11 +97,12 @@ def _measure(
     stretch: Stretch,
     loops: CompiledUpdates,
     places: NDArray[np.intp],
-    known: NDArray[np.float64],
+    known: NDArray[np.float64] | None,
 ) -> NDArray[np.bool_]:
     """Fill these rows in; for which of them that was right.
 
-    places: addresses of the values before, which are replaced. known: their points.
+    places: addresses of the values before, which are replaced. known: their points; None where
+    there are no values before, but room for these.
     """
     sizes = stretch.sizes // _ITEM_BYTES
     sums = loops.replace_many(_address(stretch.data) + stretch.starts, places, sizes)
@@ -100,9 +110,10 @@ def _measure(
     good &= np.isfinite(sums["square"])
     with np.errstate(all="ignore"):
         points = _points(sums)
-        pairs = _pairs(sums["square"], points[:, _NORM], known[:, _NORM])
-    column.points[rows[good]] = points[good]
-    column.pairs[rows[good]] = pairs[good]
+        column.points[rows[good]] = points[good]
+        if known is not None:
+            pairs = _pairs(sums["square"], points[:, _NORM], known[:, _NORM])
+            column.pairs[rows[good]] = pairs[good]
     return good
 
 
