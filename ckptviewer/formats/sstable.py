@@ -116,6 +116,17 @@ class Table:
             handles.append(handle)
         return handles
 
+    def first(self) -> Entry | None:
+        """The first key with its value, or None where there is none; raises as `entries` does.
+
+        The checksum of its block is verified; what comes behind is not taken apart.
+        """
+        handles = self.handles()
+        if not handles:
+            return None
+        where = f"{self.source.name}, block at {handles[0].offset:,}"
+        return _first_of_block(self.block(handles[0]), where)
+
     def entries(self, handle: BlockHandle) -> list[Entry]:
         """Keys and values of one block, verified. Raises ChecksumError, DamagedFileError."""
         where = f"{self.source.name}, block at {handle.offset:,}"
@@ -196,11 +207,7 @@ def decode_block(data: bytes, where: str, shared_bytes_limit: int = 1 << 62) -> 
     varints), the rest of the key, the value. Behind the entries stand restart points (uint32) and
     their number; reading from start to end does not need them.
     """
-    size = len(data)
-    restarts = int.from_bytes(data[-4:], "little")
-    limit = size - 4 - 4 * restarts
-    if size < 4 or limit < 0:
-        raise DamagedFileError("a block is too small for its restart points", where=where)
+    limit = _end_of_entries(data, where)
     entries: list[Entry] = []
     append = entries.append
     key = b""
@@ -226,3 +233,24 @@ def decode_block(data: bytes, where: str, shared_bytes_limit: int = 1 << 62) -> 
         append((key, data[value_at:end]))
         position = end
     return entries
+
+
+def _first_of_block(data: bytes, where: str) -> Entry | None:
+    limit = _end_of_entries(data, where)
+    if not limit:
+        return None
+    shared, position = read_varint(data, 0)
+    rest, position = read_varint(data, position)
+    value_size, position = read_varint(data, position)
+    value_at = position + rest
+    if shared or value_at + value_size > limit:
+        raise DamagedFileError("an entry reaches beyond its block", where=where)
+    return data[position:value_at], data[value_at : value_at + value_size]
+
+
+def _end_of_entries(data: bytes, where: str) -> int:
+    """Where the restart points of a block begin."""
+    limit = len(data) - 4 - 4 * int.from_bytes(data[-4:], "little")
+    if len(data) < 4 or limit < 0:
+        raise DamagedFileError("a block is too small for its restart points", where=where)
+    return limit

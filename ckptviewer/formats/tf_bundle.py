@@ -51,9 +51,7 @@ def _judge(source: LocalFile) -> tuple[Confidence, str]:
         if source.name.endswith(".index"):
             return Confidence.MAYBE, "its name is that of an index, its end is not a table's"
         return Confidence.NO, "it is not a table"
-    table = Table(at_hand(source))
-    handles = table.handles()
-    key, value = next(iter(table.entries(handles[0])), (b"-", b"")) if handles else (b"-", b"")
+    key, value = Table(at_hand(source)).first() or (b"-", b"")
     # A bundle's header begins with its number of shards (08), a V1 file's with a message (0a).
     if key == b"" and value[:1] != b"\x0a":
         return Confidence.CERTAIN, "a table whose first record is a bundle's header"

@@ -259,7 +259,31 @@ def test_blocks_that_are_not(block: bytes) -> None:
     assert str(caught.value)
 
 
+@unhurried
+@given(contents, st.booleans())
+def test_the_first_record(pairs: list[tuple[bytes, bytes]], snappy: bool) -> None:
+    data = table_of(pairs, block_entries=7, snappy=snappy)
+    assert table(data).first() == (pairs[0] if pairs else None)
+
+
 # Noise
+
+
+@unhurried
+@given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda data: data + bytes(4)))
+def test_noise_as_a_first_block(data: bytes) -> None:
+    """Where the whole block can be read, the first record is its first."""
+    noise = table(table_of_blocks([data]))
+    try:
+        first = noise.first()
+    except CkptviewerError:
+        with pytest.raises(CkptviewerError):
+            list(noise)
+        return
+    try:
+        assert first == next(iter(list(noise)), None)
+    except CkptviewerError:
+        pass
 
 
 @unhurried
