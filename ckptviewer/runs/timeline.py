@@ -28,6 +28,7 @@ from ckptviewer.runs.timeline_cache import (
     Listed,
     TimelineCache,
 )
+from ckptviewer.runs.together import goes_together
 
 if TYPE_CHECKING:
     from ckptviewer.storage.cache import Cache
@@ -38,10 +39,9 @@ COLUMNS_AT_ONCE = 8
 """So many checkpoints are open at a time; a task goes through as many."""
 
 BATCH_BYTES = 4 << 20
-_LEAST_BATCH_BYTES = 1 << 18
-SHARED_BYTES = 4 << 20
-"""Variables that are smaller on the average are not shared out among workers: handing Python's lock
-to and fro for each would take more than a second core gives."""
+SHARED_BYTES = 2 << 20
+"""Where less is read at once on the average, nothing is shared out among workers: handing Python's
+lock to and fro each time would take more than a second core gives."""
 
 HELD_BYTES = 128 << 20
 """Of checkpoints up to this size all values are held from one group of columns to the next."""
@@ -165,7 +165,7 @@ class Timeline:
                         columns.append(column)
                         before = column
                         yield from self._remembered(column)
-                self._plan_tasks(plan, columns, workers)
+                self._plan_tasks(plan, columns)
                 # The next columns are opened while the last tasks of these are under way.
                 yield from self._advance(plan, executor, workers, until=2 * workers)
             yield from self._advance(plan, executor, workers, until=0)
@@ -214,20 +214,17 @@ class Timeline:
             self._done += len(known)
             yield column.work.cells(column.index, known)
 
-    def _plan_tasks(self, plan: _Plan, columns: Sequence[_Column], workers: int) -> None:
+    def _plan_tasks(self, plan: _Plan, columns: Sequence[_Column]) -> None:
         """Tasks for what is left of these columns: each a lane of variables through all of them."""
         lanes: dict[int, list[Work]] = {}
         sizes = [sum(variable.stored_bytes for variable in each.wanted) for each in columns]
         self._holds = max(sizes, default=0) <= HELD_BYTES
-        cells = sum(len(each.wanted) for each in columns)
-        plan.alone = sum(sizes) < SHARED_BYTES * cells
         for column in columns:
-            batch_bytes = self._batch_bytes(column, workers)
             by_lane: dict[int, list[int]] = {}
             for variable in column.wanted:
                 row = column.work.listed.rows[variable.key]
                 if not column.work.is_known(row, self._pairs):
-                    by_lane.setdefault(self._lane_of(variable, batch_bytes), []).append(row)
+                    by_lane.setdefault(self._lane_of(variable), []).append(row)
             column.left = len(by_lane)
             if by_lane:
                 self._columns[column.index] = column
@@ -236,17 +233,15 @@ class Timeline:
             for lane, rows in by_lane.items():
                 work = Work(column.index, column.work, tuple(rows))
                 lanes.setdefault(lane, []).append(work)
+        singly = sum(not goes_together(each) for column in columns for each in column.wanted)
+        readings = sum(map(len, lanes.values())) + singly
+        plan.alone = sum(sizes) < SHARED_BYTES * readings
         for lane, works in sorted(lanes.items()):
             held = self._held_by.setdefault(lane, Held()) if self._holds else Held()
             task = LaneTask(lane, tuple(works), self._pairs, self._stopped, held)
             plan.waiting.append(task)
 
-    def _batch_bytes(self, column: _Column, workers: int) -> int:
-        """Small enough that there is work for all."""
-        total = sum(variable.stored_bytes for variable in column.wanted)
-        return min(BATCH_BYTES, max(_LEAST_BATCH_BYTES, total // (4 * workers)))
-
-    def _lane_of(self, variable: Variable, batch_bytes: int) -> int:
+    def _lane_of(self, variable: Variable) -> int:
         """Which lane a variable belongs to: the same one at each step."""
         lane = self._lanes.get(variable.key)
         if lane is not None:
@@ -255,7 +250,7 @@ class Timeline:
         if (
             not self._lane_sizes
             or count >= _BATCH_VARIABLES
-            or (count and size + variable.stored_bytes > batch_bytes)
+            or (count and size + variable.stored_bytes > BATCH_BYTES)
         ):
             self._lane_sizes.append((0, 0))
             count = size = 0

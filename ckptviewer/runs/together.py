@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.update_compiled import CompiledUpdates
     from ckptviewer.checkpoint.checkpoint import Stretch
     from ckptviewer.checkpoint.progress import CancelToken
+    from ckptviewer.checkpoint.variable import Variable
     from ckptviewer.runs.lanes import Column
 
 _ITEM_BYTES = 4
@@ -37,6 +38,11 @@ class Measured:
 
     done: set[int] = field(default_factory=set)
     spoiled: set[int] = field(default_factory=set)
+
+
+def goes_together(variable: Variable) -> bool:
+    """Whether a variable may be among those that are measured together, by itself."""
+    return variable.dtype == "float32" and variable.element_count <= _MOST_ELEMENTS
 
 
 def measure_together(
@@ -77,10 +83,10 @@ def measure_together(
 def _before(column: Column, row: int, held: Mapping[str, np.ndarray]) -> int | None:
     """The row in the column before of a variable that can be measured so; -1 in the first."""
     variable = column.listed.variables[row]
-    if variable.dtype != "float32":
+    if not goes_together(variable):
         return None
     if column.before is None:
-        return -1 if variable.element_count <= _MOST_ELEMENTS else None
+        return -1
     if variable.key not in held:
         return None
     other = column.row_before(row)
