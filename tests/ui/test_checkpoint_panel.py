@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
 from PySide6.QtGui import QColor, QImage
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
@@ -65,6 +65,35 @@ def test_sheet_begins_with_the_models_own_and_leads_to_it(qtbot: QtBot, opened: 
     variable = window.session.checkpoint.variables[row]
     assert variable.in_model
     assert variable.slot_of is None
+
+
+def test_histograms_of_what_is_selected_stand_side_by_side(qtbot: QtBot, opened: Open) -> None:
+    window, panel = measured(qtbot, opened, SUMMARY)
+    table = window.browser.table
+    model = table.rows_model()
+    kernels = [
+        row
+        for row in range(model.rowCount())
+        if (v := model.variable(row)) is not None and v.name.endswith("kernel")
+    ]
+    whole = panel.sheet.shown()
+    assert 1 < len(kernels) < len(whole)
+    select = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+    for row in kernels:
+        table.selectionModel().select(model.index(row, 0), select)
+    assert panel.tabs.currentIndex() == SHEET
+    assert sorted(panel.sheet.shown()) == sorted(model.item(row) for row in kernels)
+    window.browser.show_overview()
+    assert panel.tabs.currentIndex() == SUMMARY
+    assert panel.sheet.shown() == whole
+
+
+def test_a_tab_that_somebody_chose_stays_whatever_is_selected(qtbot: QtBot, opened: Open) -> None:
+    window, panel = measured(qtbot, opened, RANKING)
+    window.browser.table.selectAll()
+    assert panel.tabs.currentIndex() == RANKING
+    window.browser.show_overview()
+    assert panel.tabs.currentIndex() == RANKING
 
 
 def test_sheet_is_saved_as_a_picture_of_all(qtbot: QtBot, opened: Open, tmp_path: Path) -> None:

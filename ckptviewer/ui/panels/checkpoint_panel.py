@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -25,7 +27,7 @@ from ckptviewer.ui.panels.treemap_view import TreemapView
 from ckptviewer.ui.panels.widgets import name_tabs
 from ckptviewer.ui.session import Session
 
-SHEET_TAB, RANKING_TAB = 2, 3
+SUMMARY_TAB, SHEET_TAB, RANKING_TAB = 0, 2, 3
 
 
 class CheckpointPanel(QWidget):
@@ -61,12 +63,12 @@ class CheckpointPanel(QWidget):
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.tabs)
         self._session: Session | None = None
-        self._measuring = False
+        self._measuring = self._shows_several = False
         self._rest_text = QLabel()
         self._rest_text.setObjectName("muted")
         self.rest = self._make_rest()
         column.addWidget(self.rest)
-        self.tabs.currentChanged.connect(self._tell_rest)
+        self.tabs.currentChanged.connect(self._note_tab)
 
     def show_session(self, session: Session | None) -> None:
         """Show another checkpoint, or none."""
@@ -80,6 +82,19 @@ class CheckpointPanel(QWidget):
         """The checkpoint is arranged in another way."""
         self.map.show_tree(tree)
 
+    def show_selection(self, rows: Collection[int] | None, *, several: bool = False) -> None:
+        """Show histograms of these rows of the checkpoint's list only; None: of all.
+
+        several: they are variables that were selected one by one. Then their histograms are what
+        is in sight, unless somebody looks at another tab, until something else is selected.
+        """
+        self.sheet.show_rows(rows)
+        if several and self.tabs.currentIndex() == SUMMARY_TAB:
+            self.tabs.setCurrentIndex(SHEET_TAB)
+            self._shows_several = True
+        elif not several and self._shows_several:
+            self.tabs.setCurrentIndex(SUMMARY_TAB)
+
     def refresh(self) -> None:
         """More has been measured."""
         self.sheet.refresh()
@@ -89,6 +104,10 @@ class CheckpointPanel(QWidget):
     def tell_measuring(self, all_wanted: bool) -> None:
         """Whether all variables are going to be measured."""
         self._measuring = all_wanted
+        self._tell_rest()
+
+    def _note_tab(self, _tab: int) -> None:
+        self._shows_several = False
         self._tell_rest()
 
     def _tell_rest(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
@@ -29,10 +30,10 @@ class HistogramSheet(QAbstractScrollArea):
         super().__init__()
         self._appearance = appearance
         self._session: Session | None = None
+        self._all: list[int] = []
         self._rows: list[int] = []
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setAccessibleName("Histograms of all variables")
         appearance.changed.connect(self.viewport().update)
 
     def show_session(self, session: Session | None) -> None:
@@ -41,9 +42,20 @@ class HistogramSheet(QAbstractScrollArea):
         variables = session.checkpoint.variables if session else ()
         rows = [row for row, variable in enumerate(variables) if variable.element_count > 1]
         # What inference needs comes first; the slots of an optimizer outnumber it.
-        self._rows = sorted(rows, key=lambda row: not _is_own(variables[row]))
+        self._all = sorted(rows, key=lambda row: not _is_own(variables[row]))
+        self.show_rows(None)
+
+    def show_rows(self, rows: Collection[int] | None) -> None:
+        """Show those of these rows of the checkpoint's list that have histograms; None: all."""
+        self._rows = self._all if rows is None else [row for row in self._all if row in rows]
+        which = "all variables" if rows is None else "what is selected"
+        self.setAccessibleName(f"Histograms of {which}")
         self.verticalScrollBar().setValue(0)
         self._arrange()
+
+    def shown(self) -> list[int]:
+        """The rows of the checkpoint's list that are shown."""
+        return list(self._rows)
 
     def refresh(self) -> None:
         """More has been measured."""

@@ -85,10 +85,13 @@ class Inspector(QWidget):
         self._variable = None
         self._stack.setCurrentWidget(self.checkpoint_panel)
         if not items:
+            self.checkpoint_panel.show_selection(None)
             self.overview.show_checkpoint(session.checkpoint, self._training)
             return
         rows = [row for row in rows_of(session, items) if matches is None or row in matches]
         chosen = [variables[row] for row in rows]
+        several = all(isinstance(item, int) for item in items)
+        self.checkpoint_panel.show_selection(frozenset(rows), several=several)
         keys = {variable.key for variable in chosen}
         findings = [f for f in session.checkpoint.findings if f.variable in keys]
         only = items[0]
