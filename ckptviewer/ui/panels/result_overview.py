@@ -262,7 +262,11 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str, str]]:
         latency, rate = found.latency_seconds, found.throughput
         tip = f"Median of batches of {found.batch_size}, without the first"
         yield f"Latency of a batch{of}", "\u2013" if latency is None else _time(latency), tip
-        yield f"Throughput{of}", f"{rate:,.0f} / s" if rate else "\u2013", "Without the first batch"
+        yield (
+            f"Throughput{of}",
+            f"{count_text(round(rate))} / s" if rate else "\u2013",
+            "Without the first batch",
+        )
         first = found.first_batch_seconds
         tip = "With tracing and compiling"
         yield f"First batch{of}", "\u2013" if first is None else _time(first), tip

@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from ckptviewer.checkpoint.errors import InvalidSettingError
-from ckptviewer.checkpoint.text import printable
+from ckptviewer.checkpoint.text import count_text, printable
 from ckptviewer.ui.panels.buttons import flat_button
 from ckptviewer.ui.panels.note import Note
 from ckptviewer.ui.panels.setup_parts import Choice
@@ -107,7 +107,9 @@ class Features(QWidget):
             self._drop(name)
         many = len(features) > _MOST_ROWS
         self.reset.setVisible(bool(self._given))
-        self._note.say(f"{len(features):,} features: a recipe can say how." if many else "")
+        self._note.say(
+            f"{count_text(len(features))} features: a recipe can say how." if many else ""
+        )
         for each in () if many else features:
             self._add(each)
 
