@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bytes, str)
 
 LARGEST_REMEMBERED_BYTES = 512 << 10
-"""Larger indexes are parsed each time: what is remembered takes some ten times the bytes."""
+"""Larger indexes are read block by block, and parsed each time: what is remembered takes ten times
+the bytes or more."""
 
 _MOST_REMEMBERED = 4
 

@@ -18,7 +18,7 @@ from ckptviewer.checkpoint.text import plural, size_text
 from ckptviewer.formats.bundle_checkpoint import BundleCheckpoint, BundleContents, shard_path
 from ckptviewer.formats.bundle_description import describe_bundle
 from ckptviewer.formats.bundle_index import Header, parse_header
-from ckptviewer.formats.bundle_layout import BundleLayout, read_records
+from ckptviewer.formats.bundle_layout import LARGEST_REMEMBERED_BYTES, BundleLayout, read_records
 from ckptviewer.formats.ordered_code import encode_slice_key
 from ckptviewer.formats.sstable import Entry, Table
 from ckptviewer.storage.byte_source import LocalFile, at_hand
@@ -43,7 +43,11 @@ def open_bundle(index: str) -> BundleCheckpoint:
         finally:
             source.release()
         sources = _check_data(contents, layout, findings)
-        variables, facts, written_by = describe_bundle(contents, layout, sources, findings)
+        try:
+            variables, facts, written_by = describe_bundle(contents, layout, sources, findings)
+        finally:
+            for each in sources.values():
+                each.release()
         data_bytes = sum(each.size for each in sources.values())
         facts["Data files"] = f"{contents.header.shards}, {size_text(data_bytes)}"
         facts["Index"] = size_text(source.size)
@@ -61,7 +65,7 @@ def open_bundle(index: str) -> BundleCheckpoint:
 
 def _read_index(source: LocalFile, findings: list[Finding]) -> tuple[BundleContents, BundleLayout]:
     prefix = source.name.removesuffix(".index")
-    pairs = _read_pairs(Table(at_hand(source)), findings)
+    pairs = _read_pairs(Table(at_hand(source, LARGEST_REMEMBERED_BYTES)), findings)
     try:
         if pairs and pairs[0][0] == b"":
             header = parse_header(pairs.pop(0)[1])
@@ -121,9 +125,10 @@ def _guess_header(prefix: str, findings: list[Finding], source: LocalFile) -> He
 def _check_data(
     contents: BundleContents, layout: BundleLayout, findings: list[Finding]
 ) -> dict[int, LocalFile]:
-    """The data files that are there, closed again; findings for what is missing or cut short.
+    """The data files that are there; findings for what is missing or cut short.
 
-    They are remembered as they were on opening, so that what another save replaces is noticed.
+    They are remembered as they were on opening, so that what another save replaces is noticed. One
+    that is alone is still open, as the object graph is in it; of many the handles would run out.
     """
     sources: dict[int, LocalFile] = {}
     problems: dict[int, _Problem] = {}
@@ -139,7 +144,8 @@ def _check_data(
             what = f"data file {name} cannot be read: {error.what}"
             problems[shard] = _Problem("unreadable-shard", what, -1)
             continue
-        source.release()
+        if len(layout.needed_bytes) > 1:
+            source.release()
         sources[shard] = source
         if end > source.size:
             what = f"data file {name} ends at byte {source.size:,}, and the index needs {end:,}"

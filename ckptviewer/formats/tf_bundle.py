@@ -9,7 +9,9 @@ from ckptviewer.checkpoint.errors import CkptviewerError, PathNotFoundError
 from ckptviewer.formats.bundle_checkpoint import FORMAT_NAME, BundleCheckpoint
 from ckptviewer.formats.registry import Confidence, Format, Match
 from ckptviewer.formats.sstable import Table, is_table
-from ckptviewer.storage.byte_source import LocalFile, at_hand
+from ckptviewer.storage.byte_source import ByteSource, LocalFile, at_hand
+
+_FEW_BYTES = 16 << 10
 
 
 class TensorBundleFormat(Format):
@@ -27,7 +29,7 @@ class TensorBundleFormat(Format):
             except (PathNotFoundError, OSError):
                 continue
             try:
-                confidence, reason = _judge(source)
+                confidence, reason = _judge(at_hand(source, _FEW_BYTES))
             except CkptviewerError as error:
                 confidence, reason = Confidence.MAYBE, error.what
             finally:
@@ -46,12 +48,12 @@ class TensorBundleFormat(Format):
         return open_bundle(text)
 
 
-def _judge(source: LocalFile) -> tuple[Confidence, str]:
+def _judge(source: ByteSource) -> tuple[Confidence, str]:
     if not is_table(source):
         if source.name.endswith(".index"):
             return Confidence.MAYBE, "its name is that of an index, its end is not a table's"
         return Confidence.NO, "it is not a table"
-    key, value = Table(at_hand(source)).first() or (b"-", b"")
+    key, value = Table(source).first() or (b"-", b"")
     # A bundle's header begins with its number of shards (08), a V1 file's with a message (0a).
     if key == b"" and value[:1] != b"\x0a":
         return Confidence.CERTAIN, "a table whose first record is a bundle's header"

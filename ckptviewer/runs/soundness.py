@@ -74,7 +74,7 @@ def _judge_bundle(index: str) -> Judgement:
     """An index that ends as a table does, and data files as long as it says."""
     from ckptviewer.formats.bundle_checkpoint import shard_path
     from ckptviewer.formats.bundle_index import parse_header
-    from ckptviewer.formats.bundle_layout import read_records
+    from ckptviewer.formats.bundle_layout import LARGEST_REMEMBERED_BYTES, read_records
     from ckptviewer.formats.sstable import Table
     from ckptviewer.formats.tf_bundle import TensorBundleFormat
 
@@ -86,7 +86,7 @@ def _judge_bundle(index: str) -> Judgement:
     except CkptviewerError as error:
         return Judgement(name, Condition.DAMAGED, error.what)
     try:
-        table = Table(at_hand(source))
+        table = Table(at_hand(source, LARGEST_REMEMBERED_BYTES))
         handles = table.handles()
         pairs = table.entries(handles[0]) if handles else []
         if not pairs or pairs[0][0] != b"":

@@ -17,7 +17,6 @@ from ckptviewer.checkpoint.errors import (
 )
 
 _CAN_PREADV = hasattr(os, "preadv")
-_FEW_BYTES = 64 << 10
 
 
 class ByteSource(ABC):
@@ -199,13 +198,13 @@ class LocalFile(ByteSource):
             close(self._descriptor)
 
 
-def at_hand(source: ByteSource) -> ByteSource:
-    """The same bytes: in memory, as they are now, if they are few.
+def at_hand(source: ByteSource, most_bytes: int) -> ByteSource:
+    """The same bytes: in memory, as they are now, if there are no more than so many.
 
-    Each read of a file sees to it that the file is unchanged; of a few kilobytes one read is much
-    faster than several. Raises as reading does.
+    Each read of a file sees to it that the file is unchanged: one read of all is much faster than
+    several of parts. Raises as reading does.
     """
-    if source.size > _FEW_BYTES:
+    if source.size > most_bytes:
         return source
     return MemoryBytes(source.read(0, source.size), source.name)
 

@@ -269,15 +269,10 @@ def test_never_writes(path: Path) -> None:
 
 def test_few_bytes_are_at_hand(path: Path) -> None:
     file = LocalFile(path)
-    small = at_hand(file)
+    small = at_hand(file, len(CONTENT))
     rewrite(path, bytes(len(CONTENT)))
     assert (small.name, small.size) == (file.name, file.size)
     assert small.read(0, small.size) == CONTENT  # as it was
     with pytest.raises(ChangedFileError):
-        at_hand(file)
-
-
-def test_many_bytes_are_not_taken_into_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(byte_source, "_FEW_BYTES", len(CONTENT) - 1)
-    file = LocalFile(path)
-    assert at_hand(file) is file
+        at_hand(file, len(CONTENT))
+    assert at_hand(file, len(CONTENT) - 1) is file
