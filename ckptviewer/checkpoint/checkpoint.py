@@ -117,6 +117,10 @@ class Checkpoint(ABC):
         """
         return None
 
+    def as_stored(self, variables: Sequence[Variable]) -> Sequence[Variable]:
+        """The variables in the order in which their values lie in the files, if that is known."""
+        return variables
+
     def stretches(self, variables: Sequence[Variable]) -> Iterator[Stretch]:
         """The values of variables that lie together, for who verifies and measures many at once.
 

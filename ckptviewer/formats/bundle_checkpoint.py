@@ -141,6 +141,13 @@ class BundleCheckpoint(Checkpoint):
         )
         return (values for values, _ in pieces), partial(self._verify, variable, entry)
 
+    def as_stored(self, variables: Sequence[Variable]) -> Sequence[Variable]:
+        def place(variable: Variable) -> tuple[int, int]:
+            entry = self._entry(variable)
+            return entry.shard, entry.offset
+
+        return sorted(variables, key=place)
+
     def stretches(self, variables: Sequence[Variable]) -> Iterator[Stretch]:
         if self._contents.header.big_endian:
             return iter(())

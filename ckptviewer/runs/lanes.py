@@ -92,6 +92,15 @@ class Column:
         self.listed = Listed.of(variables, checksums)
         return self.listed
 
+    def as_stored(self, variables: Sequence[Variable]) -> Sequence[Variable]:
+        """Variables in the order in which they lie in the files, as far as that is known."""
+        if len(variables) < 2:
+            return variables
+        try:
+            return self.checkpoint.as_stored(variables)
+        except CkptviewerError:
+            return variables  # whoever reads them can tell what is wrong
+
     def is_known(self, row: int, with_pair: bool) -> bool:
         """Whether nothing is left to do for a row."""
         if math.isnan(self.points[row, 0]):

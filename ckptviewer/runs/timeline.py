@@ -221,17 +221,21 @@ class Timeline:
         self._holds = max(sizes, default=0) <= HELD_BYTES
         for column in columns:
             by_lane: dict[int, list[int]] = {}
-            for variable in column.wanted:
-                row = column.work.listed.rows[variable.key]
-                if not column.work.is_known(row, self._pairs):
-                    by_lane.setdefault(self._lane_of(variable), []).append(row)
+            rows = column.work.listed.rows
+            left = [v for v in column.wanted if not column.work.is_known(rows[v.key], self._pairs)]
+            # What lies together in the file is read together, if it is in one lane.
+            new = [variable for variable in left if variable.key not in self._lanes]
+            for variable in column.work.as_stored(new):
+                self._put_in_lane(variable)
+            for variable in left:
+                by_lane.setdefault(self._lanes[variable.key], []).append(rows[variable.key])
             column.left = len(by_lane)
             if by_lane:
                 self._columns[column.index] = column
             else:
                 column.let_go()
-            for lane, rows in by_lane.items():
-                work = Work(column.index, column.work, tuple(rows))
+            for lane, chosen in by_lane.items():
+                work = Work(column.index, column.work, tuple(chosen))
                 lanes.setdefault(lane, []).append(work)
         singly = sum(not goes_together(each) for column in columns for each in column.wanted)
         readings = sum(map(len, lanes.values())) + singly
@@ -241,11 +245,8 @@ class Timeline:
             task = LaneTask(lane, tuple(works), self._pairs, self._stopped, held)
             plan.waiting.append(task)
 
-    def _lane_of(self, variable: Variable) -> int:
-        """Which lane a variable belongs to: the same one at each step."""
-        lane = self._lanes.get(variable.key)
-        if lane is not None:
-            return lane
+    def _put_in_lane(self, variable: Variable) -> None:
+        """Choose the lane that a variable belongs to, at each step."""
         count, size = self._lane_sizes[-1] if self._lane_sizes else (0, 0)
         if (
             not self._lane_sizes
@@ -255,8 +256,7 @@ class Timeline:
             self._lane_sizes.append((0, 0))
             count = size = 0
         self._lane_sizes[-1] = count + 1, size + variable.stored_bytes
-        lane = self._lanes[variable.key] = len(self._lane_sizes) - 1
-        return lane
+        self._lanes[variable.key] = len(self._lane_sizes) - 1
 
     def _advance(
         self, plan: _Plan, executor: Executor, workers: int, until: int

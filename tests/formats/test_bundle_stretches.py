@@ -105,3 +105,15 @@ def test_big_endian_bundles_have_none(tmp_path: Path, monkeypatch: pytest.Monkey
             ),
         )
         assert list(checkpoint.stretches(checkpoint.variables)) == []
+
+
+def test_order_of_the_file_is_known(tmp_path: Path) -> None:
+    numbers = (3, 20, 100, 1)
+    prefix = save(tmp_path / "m", {f"w{number}": np.ones(number, np.float32) for number in numbers})
+    with open_checkpoint(prefix) as checkpoint:
+        assert [variable.key for variable in checkpoint.variables] == ["w1", "w3", "w20", "w100"]
+        ordered = checkpoint.as_stored(checkpoint.variables)
+        assert {each.key for each in ordered} == {f"w{number}" for number in numbers}
+        places = [int(checkpoint.details(each)["Offset"].split()[0]) for each in ordered]
+        assert places == sorted(places)
+        assert places[0] == 0
