@@ -35,6 +35,7 @@ SETTLE_SECONDS = 2.0
 POINT_FIELDS, PAIR_FIELDS = len(Point._fields), len(Pair._fields)
 _LEVEL = 1
 _FEW_BYTES = 16 << 10
+_MOST_HELD_BYTES = 4 << 20
 _VARIABLES = f"timeline-variables {VERSION}"
 
 
@@ -66,9 +67,23 @@ class Stored:
 class TimelineCache:
     """Reads and keeps what timelines measure. Nothing is raised: what is wrong is not there."""
 
-    def __init__(self, cache: Cache | None, settle_seconds: float = SETTLE_SECONDS) -> None:
+    def __init__(
+        self,
+        cache: Cache | None,
+        settle_seconds: float = SETTLE_SECONDS,
+        hold_seconds: float = 0.0,
+    ) -> None:
+        """
+        settle_seconds: what was written less long ago is not remembered.
+        hold_seconds: what is kept may wait so long for more, to be written in one; who asks for
+            that has to `flush` in the end.
+        """
         self._cache = cache
         self._settle_seconds = settle_seconds
+        self._hold_seconds = hold_seconds
+        self._held: dict[str, dict[str, bytes]] = {}
+        self._held_bytes = 0
+        self._held_since = 0.0
         self._encoded: tuple[tuple[Variable, ...], str, bytes] | None = None
         self._decoded: tuple[str, tuple[Variable, ...]] | None = None
 
@@ -128,7 +143,20 @@ class TimelineCache:
         values = {"head": _packed(head), "points": _packed(points.astype("<f8").tobytes())}
         if pairs is not None:
             values[_pair_key(before)] = _packed(pairs.astype("<f8").tobytes())
-        self._cache.put_all({_VARIABLES: {digest: table}, _identity(entry): values})
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held.setdefault(_VARIABLES, {})[digest] = table
+        self._held[_identity(entry)] = values
+        self._held_bytes += sum(map(len, values.values()))
+        waited = time.monotonic() - self._held_since
+        if waited >= self._hold_seconds or self._held_bytes > _MOST_HELD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self._cache is not None and self._held:
+            self._cache.put_all(self._held)
+        self._held, self._held_bytes = {}, 0
 
     def _table_of(self, variables: tuple[Variable, ...]) -> tuple[str, bytes]:
         """Digest and bytes of a table of variables; mostly that of the checkpoint before."""

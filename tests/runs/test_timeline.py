@@ -14,6 +14,7 @@ import pytest
 from ckptviewer.analysis import update_kernel
 from ckptviewer.checkpoint.errors import Cancelled
 from ckptviewer.checkpoint.progress import CancelToken
+from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats import bundle_checkpoint, tf_bundle
 from ckptviewer.runs import lanes, timeline, timeline_cache
 from ckptviewer.runs.entry import CheckpointEntry
@@ -257,6 +258,34 @@ def test_variables_of_several_kinds_are_remembered(
     assert [variable.key for variable in second.variables] == ["d/w", "g/b", "g/w"]
     assert second.variables == first.variables
     assert_same(first, second)
+
+
+def test_rows_wait_for_more_as_long_as_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in range(3):
+        save(tmp_path / f"ckpt-{step}", {"w": [step + 1.0]})
+    entries = find_run(tmp_path).checkpoints
+    variables = (Variable(key="w", name="w", dtype="float32", shape=(1,), stored_bytes=4),)
+    listed = timeline_cache.Listed.of(variables, np.array([7]))
+    points = np.ones((1, timeline_cache.POINT_FIELDS))
+
+    def kept() -> list[bool]:
+        with Cache(tmp_path / "cache.sqlite") as other:
+            store = timeline_cache.TimelineCache(other)
+            return [store.get(entry, None)[0] is not None for entry in entries]
+
+    with Cache(tmp_path / "cache.sqlite") as cache:
+        store = timeline_cache.TimelineCache(cache, -1.0, hold_seconds=1e9)
+        store.keep(entries[0], None, listed, points, None)
+        store.keep(entries[1], None, listed, points, None)
+        assert kept() == [False] * 3
+        store.flush()
+        assert kept() == [True, True, False]
+        monkeypatch.setattr(timeline_cache, "_MOST_HELD_BYTES", 10)  # but not more of them
+        store.keep(entries[2], None, listed, points, None)
+        assert kept() == [True] * 3
+        store.flush()
 
 
 def test_what_is_between_is_no_neighbour(tmp_path: Path) -> None:
