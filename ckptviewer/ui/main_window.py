@@ -39,6 +39,7 @@ from ckptviewer.ui.rescuing import Rescuing
 from ckptviewer.ui.run_offer import RunOffer
 from ckptviewer.ui.session import Session, open_session
 from ckptviewer.ui.settings import Settings
+from ckptviewer.ui.style_memory import destroy_later, forget_with
 from ckptviewer.ui.watching import FileWatch
 from ckptviewer.ui.window_memory import remember_window, restore_window
 
@@ -161,8 +162,7 @@ class MainWindow(QMainWindow):
         self._after_opening = do
         self.open_path(path)
 
-    def _go_back(self) -> None:
-        """Show what was there before an opening that was cancelled."""
+    def _go_back(self) -> None:  # from an opening that was cancelled
         self._opening = self._after_opening = None
         if self.session is None:
             self._asked = ""
@@ -253,7 +253,7 @@ class MainWindow(QMainWindow):
         self.top_bar.show_tools(())
         view.leave()
         self.pages.removeWidget(view)
-        view.deleteLater()
+        destroy_later(view)
 
     def _home(self) -> QWidget:
         return self.welcome if self.session is None else self.browser
@@ -287,8 +287,7 @@ class MainWindow(QMainWindow):
 
     def show_problem(self, error: BaseException) -> None:
         """Tell in the place of the checkpoint why there is none."""
-        self._after_opening = None
-        self._opening = None
+        self._opening = self._after_opening = None
         what, where, remedy = error_text(error)
         self.problem.show_problem(what, where, remedy)
         self._show_page(self.problem)
@@ -354,6 +353,8 @@ class MainWindow(QMainWindow):
             self.status_line.cancel_running()
 
     def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.DeferredDelete:
+            forget_with(self)
         if event.type() not in LONG_EVENTS:
             return super().event(event)
         with self.jobs.courtesy:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from ckptviewer.analysis.colouring import Colours, paint
 from ckptviewer.checkpoint.text import number_text
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.panels.plots import make_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,14 +39,9 @@ class HeatMap(QWidget):
         import pyqtgraph
 
         self._appearance = appearance
-        self._view = pyqtgraph.PlotWidget(background=None)
-        self._view.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._view.setAccessibleName("Heat map")
-        self._view.setMenuEnabled(False)
-        self._view.hideButtons()
-        self._view.setFrameShape(self._view.Shape.NoFrame)
+        self._view = pyqtgraph.PlotWidget(background=None, enableMenu=False)
+        make_plain(self._view, "Heat map")
         self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._view.setAcceptDrops(False)
         self._view.viewport().setAcceptDrops(False)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Heat map")

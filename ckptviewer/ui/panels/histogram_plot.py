@@ -30,7 +30,7 @@ class HistogramPlot(QWidget):
 
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
-        self.view = pyqtgraph.PlotWidget(background=None)
+        self.view = pyqtgraph.PlotWidget(background=None, enableMenu=False)
         make_plain(self.view, "Histogram")
         self.view.setMouseEnabled(x=False, y=False)
         self._histogram: Histogram | None = None

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QLabel, QWidget
 
 from ckptviewer.checkpoint.text import number_text
 from ckptviewer.ui.appearance import Appearance
+from ckptviewer.ui.style_memory import forget_with
 
 
 def make_plain(view: Any, name: str) -> None:
@@ -18,8 +19,8 @@ def make_plain(view: Any, name: str) -> None:
     view.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
     view.setAccessibleName(name)
     view.setAcceptDrops(False)
-    view.setMenuEnabled(False)
     view.hideButtons()
+    forget_with(view.getPlotItem().ctrl.decimateGroup)  # of the menu that nobody sees
     view.setFrameShape(view.Shape.NoFrame)
 
 

@@ -75,7 +75,7 @@ class TimelinePlot(QWidget):
 
         self._appearance = appearance
         self._pyqtgraph = pyqtgraph
-        self.view = pyqtgraph.PlotWidget(background=None)
+        self.view = pyqtgraph.PlotWidget(background=None, enableMenu=False)
         make_plain(self.view, "Timeline")
         self.view.setMouseEnabled(x=True, y=False)
         self.view.getPlotItem().getViewBox().setAutoVisible(y=True)

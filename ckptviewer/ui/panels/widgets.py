@@ -33,6 +33,7 @@ from ckptviewer.checkpoint.text import THIN_SPACE
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.plain_text import as_plain
 from ckptviewer.ui.shortening import shortened
+from ckptviewer.ui.style_memory import destroy_later
 from ckptviewer.ui.theme import Theme
 
 _UNBREAKABLE_SPACE = "\u202f"
@@ -363,17 +364,20 @@ def name_tabs(tabs: QTabWidget, name: str) -> None:
     tabs.tabBar().setAccessibleName(name)
 
 
-def clear_layout(layout: QVBoxLayout) -> None:
+def clear_layout(layout: QGridLayout | QVBoxLayout | QHBoxLayout) -> None:
     """Take everything out of a layout."""
     _clear(layout)
 
 
 def _clear(layout: QGridLayout | QVBoxLayout | QHBoxLayout) -> None:
-    while (item := layout.takeAt(0)) is not None:
+    while (item := layout.itemAt(0)) is not None:
         if widget := item.widget():
+            layout.removeWidget(widget)  # an item that is taken is nobody's, and stays for good
             widget.hide()
-            widget.deleteLater()
-        elif inner := item.layout():
+            destroy_later(widget)
+            continue
+        layout.takeAt(0)
+        if inner := item.layout():
             _clear(inner)  # type: ignore[arg-type]
             inner.deleteLater()
 
