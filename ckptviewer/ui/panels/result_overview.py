@@ -123,10 +123,7 @@ class ResultOverview(QWidget):
         self._restore.setVisible(bad)
 
     def _show_checks(self, report: ValidationReport) -> None:
-        while (item := self._checks.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear_layout(self._checks)
         theme = self._appearance.theme
         top = Qt.AlignmentFlag.AlignTop
         for row, check in enumerate(report.checks):

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.ui.panels.buttons import flat_button, menu_button
 from ckptviewer.ui.panels.note import Note
-from ckptviewer.ui.panels.widgets import section_label
+from ckptviewer.ui.panels.widgets import clear_layout, section_label
 
 if TYPE_CHECKING:
     from ckptviewer.validation.datasets import Dataset
@@ -158,10 +158,7 @@ class Inputs(QWidget):
         target: str,
     ) -> None:
         """Offer the keys of the data, with what was chosen before."""
-        while (item := self._grid.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear_layout(self._grid)
         self._choices, self._truth = {}, None
         keys = [column.key for column in dataset.columns] if dataset is not None else []
         self.setVisible(bool(keys))

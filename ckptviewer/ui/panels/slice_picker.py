@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSpinBox, QVBoxLayout, Q
 from ckptviewer.analysis.slicing import Plane, plane_of
 from ckptviewer.checkpoint.text import count_text
 from ckptviewer.ui.panels.buttons import ChoiceButton
+from ckptviewer.ui.panels.widgets import clear_layout
 
 _A_LINE = 3
 
@@ -65,7 +66,7 @@ class SlicePicker(QWidget):
         self.setVisible(offered or any(axis in places for axis in self.places))
 
     def _make_axes(self, plane: Plane) -> None:
-        _empty(self._axes)
+        clear_layout(self._axes)
         self.rows = self.columns = None
         if plane.row_axis is None or plane.column_axis is None:
             return
@@ -81,7 +82,7 @@ class SlicePicker(QWidget):
         self._axes.addStretch(1)
 
     def _make_places(self, plane: Plane) -> None:
-        _empty(self._grid)
+        clear_layout(self._grid)
         self.places = {}
         for number, axis in enumerate(a for a in plane.fixed_axes if plane.shape[a] > 1):
             spin = QSpinBox()
@@ -118,10 +119,3 @@ class SlicePicker(QWidget):
         if plane != self.plane:
             self.show_plane(plane)
             self.plane_chosen.emit(plane)
-
-
-def _empty(layout: QGridLayout | QHBoxLayout) -> None:
-    while (item := layout.takeAt(0)) is not None:
-        if widget := item.widget():
-            widget.hide()
-            widget.deleteLater()

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from ckptviewer.checkpoint.text import count_text, number_text, plural
 from ckptviewer.ui.appearance import Appearance
-from ckptviewer.ui.panels.widgets import wrapped_label
+from ckptviewer.ui.panels.widgets import clear_layout, wrapped_label
 
 if TYPE_CHECKING:
     from ckptviewer.validation.protocol import Event
@@ -85,10 +85,7 @@ class Stages(QWidget):
 
     def begin(self, title: str, foot: str) -> None:
         """Start anew. foot: what else should be known, beneath."""
-        while (item := self._grid.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        clear_layout(self._grid)
         self._stages.clear()
         self._began = time.monotonic()
         self._title.setText(title)

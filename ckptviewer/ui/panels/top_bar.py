@@ -75,10 +75,10 @@ class TopBar(QWidget):
 
     def show_tools(self, tools: Sequence[QWidget]) -> None:
         """Show the tools of a view in the place of those of the last one."""
-        while (item := self._tools.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.setParent(None)
+        while (item := self._tools.itemAt(0)) and (widget := item.widget()):
+            self._tools.removeWidget(widget)  # an item that is taken stays for good
+            widget.hide()
+            widget.setParent(None)
         for tool in tools:
             self._tools.addWidget(tool)
             action = tool.defaultAction() if isinstance(tool, QToolButton) else None
