@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QFileDialog
 
+from ckptviewer.ui.likely_files import likely_files
+
 if TYPE_CHECKING:
     from ckptviewer.ui.main_window import MainWindow
 
@@ -48,16 +50,31 @@ def show_restore(window: MainWindow, model: str) -> None:
 
 def choose_model(window: MainWindow) -> None:
     """Ask for a model or another checkpoint, and tell whether the open one restores into it."""
-    if window.session is None:
+    session = window.session
+    if session is None:
         return
-    path, _ = QFileDialog.getOpenFileName(
-        window,
-        "Will it restore into this model?",
-        os.path.dirname(os.path.abspath(window.session.checkpoint.path)),
-        f"{_MODELS};;All files (*)",
-    )
-    if path:
-        show_restore(window, path)
+    checkpoint = session.checkpoint.path
+
+    def ask(likely: str) -> None:
+        if window.session is not session:
+            return
+        title, kinds = "Will it restore into this model?", f"{_MODELS};;All files (*)"
+        path, _ = QFileDialog.getOpenFileName(window, title, likely, kinds)
+        if path:
+            show_restore(window, path)
+
+    window.jobs.ask(lambda: likely_model_file(checkpoint), ask)
+
+
+def likely_model_file(checkpoint: str) -> str:
+    """The file of the model that most likely belongs to a checkpoint; else its directory."""
+    place = os.path.abspath(checkpoint)
+    for model in likely_files(checkpoint).models:
+        graphs = (os.path.join(model, f"saved_model.{ending}") for ending in ("pb", "pbtxt"))
+        found = next(filter(os.path.isfile, (model, *graphs)), "")
+        if found and model != place:
+            return found
+    return os.path.dirname(place)
 
 
 def _export(window: MainWindow, keys: list[str]) -> None:
