@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -110,11 +111,16 @@ class Running(QObject):
     ) -> None:
         """Have the numbers of these worked out, and handed to `then`."""
 
+        def work_out() -> list[list[float]]:
+            import_module("pyqtgraph")  # it draws them, and takes long to import
+            return known.lines(series, chosen)
+
         def hand_over(lines: list[list[float]]) -> None:
             if not self._is_stopped:
                 then(lines)
 
-        self._jobs.ask(partial(known.lines, series, tuple(choices)), hand_over)
+        chosen = tuple(choices)
+        self._jobs.ask(work_out, hand_over)
 
     # In a thread.
 
