@@ -9,12 +9,15 @@ from collections import Counter
 import pytest
 from PySide6.QtCore import SIGNAL, QCoreApplication, QEvent, Qt
 from PySide6.QtWidgets import (
+    QAbstractScrollArea,
     QApplication,
     QComboBox,
     QDoubleSpinBox,
     QFrame,
     QLineEdit,
+    QScrollArea,
     QSpinBox,
+    QTreeWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -76,22 +79,30 @@ def test_a_window_that_was_closed_leaves_nothing_behind(
     assert counted[2] == counted[1]
 
 
-@pytest.mark.parametrize("kind", [QSpinBox, QDoubleSpinBox, QComboBox])
+def _parts(owner: QWidget) -> list[QWidget]:
+    """What in a widget looks as its owner does."""
+    if isinstance(owner, QAbstractScrollArea):
+        return [owner.viewport()]
+    if isinstance(owner, QComboBox):
+        owner.setEditable(True)
+        owner.view()  # has the frame of its list made
+    frames = owner.findChildren(QFrame, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    return [*owner.findChildren(QLineEdit), *frames]
+
+
+@pytest.mark.parametrize("kind", [QSpinBox, QDoubleSpinBox, QComboBox, QTreeWidget, QScrollArea])
+@pytest.mark.parametrize("inside", [True, False])
 def test_qt_hears_of_the_end_of_what_looks_as_its_owner_does(
-    appearance: Appearance, qtbot: QtBot, kind: type[QSpinBox | QDoubleSpinBox | QComboBox]
+    appearance: Appearance, qtbot: QtBot, kind: type[QWidget], inside: bool
 ) -> None:
     """Else it keeps their style for good; `appearance` has dressed the application."""
     page = QWidget()
     qtbot.addWidget(page)
     owner = kind(page)
-    if isinstance(owner, QComboBox):
-        owner.setEditable(True)
-        owner.view()  # has the frame of its list made
-    parts = [*owner.findChildren(QLineEdit), *owner.findChildren(
-        QFrame, options=Qt.FindChildOption.FindDirectChildrenOnly)]  # fmt: skip
+    parts = _parts(owner)
     assert parts
     before = [(part.parentWidget(), part.windowFlags()) for part in parts]
-    forget_with(page)
+    forget_with(page if inside else owner)
     assert all(part.receivers(SIGNAL("destroyed(QObject*)")) for part in parts)
     assert [(part.parentWidget(), part.windowFlags()) for part in parts] == before
 
