@@ -666,6 +666,19 @@ def test_what_makes_no_sense_is_said_and_not_run(
     assert not worker.requests
 
 
+def test_a_recipe_may_say_more_than_fits(page: Validate, tmp_path: Path) -> None:
+    _, view = page()
+    (tmp_path / "recipe.json").write_text(
+        '{"checkpoint": "x", "time_limit_seconds": 1e300, "memory_limit_bytes": 9000000000000000,'
+        ' "model": {"kind": "keras", "path": "m.keras"},'
+        ' "data": {"kind": "npz", "paths": ["d.npz"], "batch_size": 4000000000}}'
+    )
+    setup = view.setup
+    setup.show_recipe(read_recipe(tmp_path / "recipe.json"))
+    for number in (setup.seconds, setup.memory, setup.batch_size):
+        assert number.value() == number.maximum()
+
+
 def test_the_interpreter_is_remembered(qtbot: QtBot, page: Validate) -> None:
     window, view = page()
     assert window.settings.get("python", "") == "", "what was found is no choice of the user's"

@@ -132,6 +132,10 @@ class Number(QSpinBox):
         self.setMinimumWidth(56)
         self.lineEdit().setTextMargins(4, 0, 0, 0)
 
+    def setValue(self, value: int) -> None:
+        # A recipe may say more than 32 bits, which Qt takes no number of.
+        super().setValue(min(max(value, self.minimum()), self.maximum()))
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
 
