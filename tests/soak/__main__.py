@@ -75,11 +75,19 @@ def _rounds(times: int, folder: Path) -> int:
     settled: Held | None = None
 
     def wait_for(signal: object) -> None:
-        loop = QEventLoop()
+        loop, limit = QEventLoop(), QTimer()  # none outlives the wait, as one of singleShot would
+        limit.setSingleShot(True)
+        limit.timeout.connect(lambda: loop.exit(1))
+        limit.start(WAIT_MS)
         signal.connect(loop.quit)  # type: ignore[attr-defined]
-        QTimer.singleShot(WAIT_MS, loop, lambda: loop.exit(1))
         if loop.exec():
             raise TimeoutError("a window did not answer within a minute")
+
+    def held_now() -> Held:
+        collecting.let_go()  # else some windows of the last seconds, now more and now fewer
+        gc.collect()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        return held()
 
     for number in range(1, times + 1):
         window = windows.make()
@@ -98,11 +106,12 @@ def _rounds(times: int, folder: Path) -> int:
             QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         collecting.tick()
         if number == SETTLED_AFTER:
-            settled = held()
+            settled = held_now()
         if number % SETTLED_AFTER == 0 or number == times:
-            print(number, *(f"{name} {value:,.0f}" for name, value in held()._asdict().items()))
+            print(number, *(f"{name} {value:,.0f}" for name, value in held_now()._asdict().items()))
             sys.stdout.flush()
-    last, first = held(), settled or held()
+    last = held_now()
+    first = settled or last
     growth = last.resident / first.resident - 1
     print(f"resident memory grew by {growth:.1%} from round {SETTLED_AFTER} to {times}")
     kept = last.files > first.files or last.threads > first.threads or last.children
