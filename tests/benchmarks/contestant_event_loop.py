@@ -1,6 +1,7 @@
 """Opens a bundle in the real window and watches the event loop while its statistics run.
 
-With a second path: while the two are compared, until all numbers are there.
+With a second path: while the two are compared, until all numbers are there. A directory is a run:
+from its opening on until all of its series are there.
 """
 
 from __future__ import annotations
@@ -28,11 +29,17 @@ def main(path: str, other: str | None = None) -> None:
     window.show()
     window.open_path(path)
     wait = QEventLoop.ProcessEventsFlag.WaitForMoreEvents
-    while window.session is None:
+    is_run = os.path.isdir(path)
+    while window.session is None and not is_run:
         app.processEvents(wait)
     probe = LoopProbe()
     began = time.perf_counter()
-    if other is None:
+    if is_run:
+        complete: list[bool] = []
+        window.run_offer.settled.connect(lambda: complete.append(True))
+        while not complete:
+            app.processEvents(wait)
+    elif other is None:
         while any(job.label == "Statistics" for job in window.jobs.running):
             app.processEvents(wait)
     else:
@@ -43,11 +50,13 @@ def main(path: str, other: str | None = None) -> None:
             app.processEvents(wait)
     took = time.perf_counter() - began
     collecting.stop()
+    assert window.session is not None
     stored = window.session.total_bytes
-    print(
-        f"{len(window.session.checkpoint.variables):,} variables, {stored / 1e6:,.0f} MB "
-        f"in {took:.2f} s ({stored / took / 1e9:.2f} GB/s); {probe.turns()}"
-    )
+    what = f"{len(window.session.checkpoint.variables):,} variables, {stored / 1e6:,.0f} MB"
+    rate = f" ({stored / took / 1e9:.2f} GB/s)"
+    if is_run:
+        what, rate = "a run, its latest checkpoint and all series", ""
+    print(f"{what} in {took:.2f} s{rate}; {probe.turns()}")
     sys.stdout.flush()
     os._exit(0)
 

@@ -47,3 +47,12 @@ def compare_large() -> None:
 
     with pair(0.01) as (one, other):
         _watch(one, other)
+
+
+@benchmark("event-loop-run")
+def run() -> None:
+    """50 checkpoints of 20 MB, opened as a run and followed."""
+    from tests.benchmarks.runs import LAYERS, training
+
+    with training(LAYERS) as folder:
+        _watch(folder)
