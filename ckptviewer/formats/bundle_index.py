@@ -142,10 +142,13 @@ class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
 
     def arranged(self, keys: Sequence[NewKey], rows: Sequence[int]) -> EntryTable[NewKey]:
         """A table of some rows, in the order of `rows`, under the names `keys`."""
+        import numpy as np
+
         place = {row: number for number, row in enumerate(rows)} if self._sliced else {}
         sliced = {place[row]: value for row, value in self._sliced.items() if row in place}
         descriptions = [self.descriptions[row] for row in rows]
-        return EntryTable(keys, descriptions, Numbers(*(c[rows] for c in self.numbers)), sliced)
+        at = np.array(rows, np.intp)
+        return EntryTable(keys, descriptions, Numbers(*(c[at] for c in self.numbers)), sliced)
 
 
 class Parsed(NamedTuple):
@@ -157,10 +160,10 @@ class Parsed(NamedTuple):
 
 def parse_entries(pairs: Sequence[Entry]) -> EntryTable[bytes]:
     """The entries for the values of `pairs`, by their keys. Raises DamagedFileError."""
-    return parse_records(pairs).table
+    return parse_records([key for key, _ in pairs], [value for _, value in pairs]).table
 
 
-def parse_records(pairs: Sequence[Entry]) -> Parsed:
+def parse_records(keys: Sequence[bytes], values: Sequence[bytes]) -> Parsed:
     """As `parse_entries`, with what is to be known of the records themselves.
 
     An entry begins with dtype and shape, and few pairs of these occur in a checkpoint: those bytes
@@ -169,8 +172,6 @@ def parse_records(pairs: Sequence[Entry]) -> Parsed:
     """
     import numpy as np
 
-    keys = [key for key, _ in pairs]
-    values = [value for _, value in pairs]
     lengths = np.fromiter(map(len, values), np.int64, len(values))
     ends = np.cumsum(lengths)
     data = np.frombuffer(b"".join(values) + bytes(16), np.uint8)
@@ -189,7 +190,7 @@ def parse_records(pairs: Sequence[Entry]) -> Parsed:
         starting = zip(values, widths, strict=True)
         descriptions = [described[value[:width]] for value, width in starting]
     except DamagedFileError:
-        for key, value in pairs:
+        for key, value in zip(keys, values, strict=True):
             _named(key, value)  # raises with the right name
         raise
     sliced: dict[int, Slices] = {}

@@ -24,6 +24,7 @@ LARGEST_REMEMBERED_BYTES = 512 << 10
 """Larger indexes are read block by block, and parsed each time: what is remembered takes ten times
 the bytes or more."""
 
+_MOST_RECORDS = 10_000
 _MOST_REMEMBERED = 4
 
 
@@ -72,34 +73,38 @@ class BundleLayout:
 
     def entries(self, checksums: np.ndarray) -> EntryTable[str]:
         """The variables in natural order of their keys; `checksums` of all records."""
-        table, rows = self._entries
-        return table.with_checksums(checksums[rows])
+        table = self._entries[0]
+        if checksums is self._table.numbers.checksums:
+            return table
+        return table.with_checksums(checksums[self._entry_rows])
 
     def slices(self, checksums: np.ndarray) -> EntryTable[bytes]:
         """The slices of partitioned variables by their encoded keys."""
         table, rows = self._slices
-        return table.with_checksums(checksums[rows])
+        return table.with_checksums(checksums[rows]) if rows else table
 
     @cached_property
-    def _slices(self) -> tuple[EntryTable[bytes], np.ndarray]:
+    def _slices(self) -> tuple[EntryTable[bytes], list[int]]:
         raw = list(self._table)
-        return self._arranged(raw, [row for row, key in enumerate(raw) if key[:1] == b"\0"])
+        rows = [row for row, key in enumerate(raw) if key[:1] == b"\0"]
+        return self._table.arranged([raw[row] for row in rows], rows), rows
 
     @cached_property
-    def _entries(self) -> tuple[EntryTable[str], np.ndarray]:
+    def _entries(self) -> tuple[EntryTable[str], list[int]]:
         # Slices come first, since their keys begin with a zero byte. Keys are bytes to TensorFlow:
         # what is no UTF-8 must survive the way there and back.
         first = len(self._slices[1])
         keys = [key.decode("utf-8", "surrogateescape") for key in list(self._table)[first:]]
         sortable = natural_keys(keys)
         order = sorted(range(len(keys)), key=sortable.__getitem__)
-        return self._arranged([""] * first + keys, [row + first for row in order])
+        rows = [row + first for row in order]
+        return self._table.arranged([keys[row] for row in order], rows), rows
 
-    def _arranged(self, keys: Sequence[Key], rows: list[int]) -> tuple[EntryTable[Key], np.ndarray]:
+    @cached_property
+    def _entry_rows(self) -> np.ndarray:
         import numpy as np
 
-        table = self._table.arranged([keys[row] for row in rows], rows)
-        return table, np.array(rows, np.intp)
+        return np.array(self._entries[1], np.intp)
 
 
 class Records(NamedTuple):
@@ -166,15 +171,16 @@ def read_records(pairs: Sequence[Entry]) -> Records:
     Raises DamagedFileError.
     """
     keys, values = [key for key, _ in pairs], [value for _, value in pairs]
+    if len(keys) > _MOST_RECORDS or len(b"".join(keys + values)) > LARGEST_REMEMBERED_BYTES:
+        parsed = parse_records(keys, values)
+        return Records(BundleLayout(parsed.table), parsed.table.numbers.checksums)
     for place, pattern in enumerate(_recent.patterns):
         records = pattern.matched(keys, values)
         if records is not None:
             if place:
                 _recent.put_first(pattern)
             return records
-    parsed = parse_records(pairs)
-    if sum(map(len, keys)) + sum(map(len, values)) > LARGEST_REMEMBERED_BYTES:
-        return Records(BundleLayout(parsed.table), parsed.table.numbers.checksums)
+    parsed = parse_records(keys, values)
     pattern = _Pattern(keys, values, parsed)
     _recent.put_first(pattern)
     return Records(pattern.layout, parsed.table.numbers.checksums)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from ckptviewer.checkpoint.collector import collection_paused
 from ckptviewer.checkpoint.errors import (
     CkptviewerError,
     NotACheckpointError,
@@ -43,7 +44,8 @@ def judge(member: Member) -> Judgement | None:
     if member.missing:
         return Judgement(_likely_format(member), Condition.INCOMPLETE, member.missing)
     if member.opens_by.endswith(".index") and not member.is_directory:
-        return _judge_bundle(member.opens_by)
+        with collection_paused():
+            return _judge_bundle(member.opens_by)
     found = registry.best_match(Path(member.opens_by))
     if found is None:
         return _judge_unknown(member)
