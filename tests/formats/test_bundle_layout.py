@@ -151,12 +151,14 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         read_records(index_of(count))
     gc.collect()
     assert old() is None
-    monkeypatch.setattr(bundle_layout, "LARGEST_REMEMBERED_BYTES", 500)
-    large = weakref.ref(read_records(index_of(30)).layout)
-    gc.collect()
-    assert large() is None
-    records = read_records(index_of(31))
-    assert_as_parsed(records, index_of(31))
+    for bound, value in (("LARGEST_REMEMBERED_BYTES", 500), ("_MOST_RECORDS", 29)):
+        with monkeypatch.context() as patched:
+            patched.setattr(bundle_layout, bound, value)
+            large = weakref.ref(read_records(index_of(30)).layout)
+            gc.collect()
+            assert large() is None
+            records = read_records(index_of(31))
+            assert_as_parsed(records, index_of(31))
 
 
 # Object graphs
