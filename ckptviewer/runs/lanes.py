@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,25 +102,33 @@ class Column:
         except CkptviewerError:
             return variables  # whoever reads them can tell what is wrong
 
-    def is_known(self, row: int, with_pair: bool) -> bool:
-        """Whether nothing is left to do for a row."""
-        if math.isnan(self.points[row, 0]):
-            return False
-        if not with_pair or self.row_before(row) is None:
-            return True
-        return not math.isnan(self.pairs[row, 0])
+    def known(self, with_pair: bool) -> NDArray[np.bool_]:
+        """For each row whether nothing is left to do."""
+        measured: NDArray[np.bool_] = ~np.isnan(self.points[:, 0])
+        if with_pair and self.before is not None:
+            has_before = np.array([other is not None for other in self._befores], bool)
+            measured &= ~np.isnan(self.pairs[:, 0]) | ~has_before
+        return measured
 
     def row_before(self, row: int) -> int | None:
         """The row of the same variable in the column before, if shape and dtype are the same."""
-        if self.before is None:
-            return None
-        variable = self.listed.variables[row]
-        other = self.before.listed.rows.get(variable.key)
-        if other is None:
-            return None
-        earlier = self.before.listed.variables[other]
-        same = (earlier.shape, earlier.dtype) == (variable.shape, variable.dtype)
-        return other if same else None
+        return None if self.before is None else self._befores[row]
+
+    @cached_property
+    def _befores(self) -> Sequence[int | None]:
+        """What `row_before` says of each row while there is a column before."""
+        assert self.before is not None
+        mine, theirs = self.listed.variables, self.before.listed.variables
+        if mine is theirs:
+            return range(len(mine))
+        rows = [self.before.listed.rows.get(variable.key) for variable in mine]
+        return [
+            row
+            if row is not None
+            and (theirs[row].shape, theirs[row].dtype) == (variable.shape, variable.dtype)
+            else None
+            for row, variable in zip(rows, mine, strict=True)
+        ]
 
     def is_unchanged(self, row: int, other: int) -> bool:
         """Whether checksums say that the variable is what it was in the column before."""

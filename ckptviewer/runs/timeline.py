@@ -47,6 +47,7 @@ HELD_BYTES = 128 << 20
 """Of checkpoints up to this size all values are held from one group of columns to the next."""
 
 _BATCH_VARIABLES = 256
+_HOLD_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 Choice = Callable[[Sequence[Variable]], Sequence[Variable]]
@@ -125,7 +126,7 @@ class Timeline:
         self.entries = tuple(entries)
         self._choose = choose
         self._pairs = pairs
-        self._store = TimelineCache(cache, settle_seconds)
+        self._store = TimelineCache(cache, settle_seconds, _HOLD_SECONDS)
         self._cache = cache
         self._cancel = cancel or CancelToken()
         self._stopped = LinkedToken(self._cancel)
@@ -173,6 +174,7 @@ class Timeline:
             self._stopped.cancel()
             for future in plan.under_way:
                 future.cancel()
+            self._store.flush()
 
     def _column(self, index: int, before: _Column | None) -> tuple[ColumnListed, _Column | None]:
         """The column of one checkpoint: remembered, or opened."""
@@ -208,8 +210,9 @@ class Timeline:
         """The cells that are known already, and what is left to do noted in `column`."""
         if not self._pairs and self._cache is not None:
             column.work.take_statistics(self._cache, column.wanted)
+        is_known = column.work.known(self._pairs).tolist()
         rows = [column.work.listed.rows[variable.key] for variable in column.wanted]
-        known = [row for row in rows if column.work.is_known(row, self._pairs)]
+        known = [row for row in rows if is_known[row]]
         if known:
             self._done += len(known)
             yield column.work.cells(column.index, known)
@@ -222,7 +225,8 @@ class Timeline:
         for column in columns:
             by_lane: dict[int, list[int]] = {}
             rows = column.work.listed.rows
-            left = [v for v in column.wanted if not column.work.is_known(rows[v.key], self._pairs)]
+            is_known = column.work.known(self._pairs).tolist()
+            left = [variable for variable in column.wanted if not is_known[rows[variable.key]]]
             # What lies together in the file is read together, if it is in one lane.
             new = [variable for variable in left if variable.key not in self._lanes]
             for variable in column.work.as_stored(new):
@@ -237,9 +241,10 @@ class Timeline:
             for lane, chosen in by_lane.items():
                 work = Work(column.index, column.work, tuple(chosen))
                 lanes.setdefault(lane, []).append(work)
-        singly = sum(not goes_together(each) for column in columns for each in column.wanted)
-        readings = sum(map(len, lanes.values())) + singly
-        plan.alone = sum(sizes) < SHARED_BYTES * readings
+        if lanes:
+            singly = sum(not goes_together(each) for column in columns for each in column.wanted)
+            readings = sum(map(len, lanes.values())) + singly
+            plan.alone = sum(sizes) < SHARED_BYTES * readings
         for lane, works in sorted(lanes.items()):
             held = self._held_by.setdefault(lane, Held()) if self._holds else Held()
             task = LaneTask(lane, tuple(works), self._pairs, self._stopped, held)
