@@ -39,7 +39,7 @@ COLUMNS_AT_ONCE = 8
 """So many checkpoints are open at a time; a task goes through as many."""
 
 BATCH_BYTES = 4 << 20
-SHARED_BYTES = 2 << 20
+SHARED_BYTES = 4 << 20
 """Where less is read at once on the average, nothing is shared out among workers: handing Python's
 lock to and fro each time would take more than a second core gives."""
 
