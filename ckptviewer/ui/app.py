@@ -34,6 +34,7 @@ from ckptviewer.ui.jobs import Report
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
+from ckptviewer.ui.window_memory import DEFAULT_SIZE
 from ckptviewer.ui.windows import Windows, apart
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def run_app(
     watch.install()
     windows = Windows(appearance, settings)
     window = windows.make()
-    if options.size:
-        window.resize(*options.size)
+    if options.size or for_picture:  # no screen bounds a picture
+        window.resize(*(options.size or DEFAULT_SIZE))
     if options.select:
         for signal_ in (window.opened, window.compared):
             signal_.connect(lambda: window.select_variable(options.select))
