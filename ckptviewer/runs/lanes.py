@@ -80,9 +80,10 @@ class Column:
             return self._checkpoint
 
     def release(self) -> None:
-        """Keep no file open."""
-        if self._checkpoint is not None:
-            self._checkpoint.release()
+        """Keep no file open, nor of the column before, which may have been read again."""
+        for column in (self, self.before):
+            if column is not None and column._checkpoint is not None:
+                column._checkpoint.release()
 
     def open_and_list(self) -> Listed:
         """Open it and list its variables with their checksums. Raises what opening raises."""
@@ -174,13 +175,17 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class LaneTask:
-    """Variables of one lane in columns that follow each other."""
+    """Variables of one lane in columns that follow each other.
+
+    keeps_open: whether files are left open for the next lane; who made the task releases them.
+    """
 
     lane: int
     works: tuple[Work, ...]
     pairs: bool
     cancel: CancelToken
     held: Held
+    keeps_open: bool
 
 
 class Held:
@@ -229,9 +234,8 @@ def perform(task: LaneTask) -> list[Cells]:
                 text = f"measuring it failed: {type(error).__name__}: {error}"
                 errors[key] = CkptviewerError(text, where=key)
         task.held.replace(work.column, new)
-        work.column.release()
-        if work.column.before is not None:
-            work.column.before.release()
+        if not task.keeps_open:
+            work.column.release()
         cells = work.column.cells(work.index, work.rows)
         cells.errors.update(errors)
         done.append(cells)

@@ -44,7 +44,8 @@ SHARED_BYTES = 4 << 20
 lock to and fro each time would take more than a second core gives."""
 
 HELD_BYTES = 128 << 20
-"""Of checkpoints up to this size all values are held from one group of columns to the next."""
+"""Of checkpoints up to this size all values are held from one group of columns to the next, and
+files stay open until all lanes of a group have been through."""
 
 _BATCH_VARIABLES = 256
 _HOLD_SECONDS = 1.0
@@ -174,6 +175,8 @@ class Timeline:
             self._stopped.cancel()
             for future in plan.under_way:
                 future.cancel()
+            for column in self._columns.values():
+                column.work.release()
             self._store.flush()
 
     def _column(self, index: int, before: _Column | None) -> tuple[ColumnListed, _Column | None]:
@@ -247,7 +250,7 @@ class Timeline:
             plan.alone = sum(sizes) < SHARED_BYTES * readings
         for lane, works in sorted(lanes.items()):
             held = self._held_by.setdefault(lane, Held()) if self._holds else Held()
-            task = LaneTask(lane, tuple(works), self._pairs, self._stopped, held)
+            task = LaneTask(lane, tuple(works), self._pairs, self._stopped, held, self._holds)
             plan.waiting.append(task)
 
     def _put_in_lane(self, variable: Variable) -> None:
@@ -304,6 +307,7 @@ class Timeline:
             column.left -= 1
             if not column.left:
                 del self._columns[work.index]
+                column.work.release()
                 self._store.keep(
                     column.entry,
                     column.before.entry if column.before else None,

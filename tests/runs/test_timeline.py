@@ -399,6 +399,21 @@ def test_cancelling(run: Sequence[CheckpointEntry]) -> None:
             list(events)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no list of open files")
+@pytest.mark.parametrize("taken", [1, 5, 8, 1000])
+def test_no_file_is_held_in_the_end(run: Sequence[CheckpointEntry], taken: int) -> None:
+    timeline = Timeline(run)
+    with ThreadPoolExecutor(2) as executor:
+        events = timeline.run(executor)
+        kept = [event for event, _ in zip(events, range(taken), strict=False)]
+        columns = list(timeline._columns.values())
+        events.close()
+    targets = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    assert not [each for each in targets if os.path.dirname(run[0].path) in each]
+    assert kept
+    assert columns or taken != 5  # there were such as were not complete
+
+
 def test_progress_comes_to_its_end(run: Sequence[CheckpointEntry]) -> None:
     timeline = Timeline(run)
     with ThreadPoolExecutor(2) as executor:
