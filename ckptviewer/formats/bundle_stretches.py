@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Stretch
 from ckptviewer.checkpoint.dtypes import BY_NAME
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.bundle_index import EntryTable
 from ckptviewer.formats.dense import spare_buffer
+from ckptviewer.formats.sstable import unmask
 from ckptviewer.storage.byte_source import ByteSource
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _LARGEST_GAP = 1 << 16
 """Bytes between two variables up to this number are read, too, and not used."""
@@ -83,10 +80,4 @@ def _read(group: Sequence[_Place], source_of: Callable[[int], ByteSource]) -> It
     with spare_buffer(CHUNK_BYTES) as room:
         data = room[: stop - start]
         source_of(group[0].shard).read_into(data.data, start)
-        yield Stretch(numbers, data, offsets - start, sizes, _unmasked(checksums))
-
-
-def _unmasked(checksums: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What crcs were before they were rotated and offset to be stored; see `sstable.mask`."""
-    rotated = (checksums - 0xA282EAD8) & 0xFFFFFFFF
-    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+        yield Stretch(numbers, data, offsets - start, sizes, unmask(checksums))

@@ -8,7 +8,7 @@ then an index block that holds a handle (offset, size) a block; then a footer of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ckptviewer.checkpoint.errors import (
     ChecksumError,
@@ -18,10 +18,15 @@ from ckptviewer.checkpoint.errors import (
 )
 from ckptviewer.storage.byte_source import ByteSource
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 FOOTER_BYTES = 48
 MAGIC = bytes.fromhex("57fb808b247547db")
 _TRAILER_BYTES = 5
 _NO_COMPRESSION, _SNAPPY = 0, 1
+_MASK_OFFSET = 0xA282EAD8
 
 # Writers spell out every 16th key: honest keys take at most 16 times their block, more where it is
 # compressed. Without a limit a megabyte could stand for terabytes of keys.
@@ -56,7 +61,13 @@ def masked_crc32c(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
 
 def mask(crc: int) -> int:
     """A crc as it is stored: rotated and offset, so that crcs of crcs are no weak spot."""
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return (((crc >> 15) | (crc << 17)) + _MASK_OFFSET) & 0xFFFFFFFF
+
+
+def unmask(stored: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The crcs that are stored so: `mask` undone, for many at once."""
+    rotated = (stored - _MASK_OFFSET) & 0xFFFFFFFF
+    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
