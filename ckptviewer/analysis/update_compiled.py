@@ -127,8 +127,11 @@ class CompiledUpdates(Compiled):
 
         It ends before the first block that has NaN or an infinity. The result does not depend on
         how the values are cut, between blocks. before: of the same length; where `replace`, the
-        values are then in its place, as far as they were added.
+        values are then in its place, as far as they were added. Raises ValueError where its length
+        is another: the loops would write beyond it.
         """
+        if before is not None and before.size != values.size:
+            raise ValueError(f"{before.size} values before, and {values.size} now")
         room = self._room
         room.counts[2] = sums.count
         room.sums[:] = sums.mean, sums.spread, sums.square

@@ -124,9 +124,9 @@ class Checkpoint(ABC):
     def stretches(self, variables: Sequence[Variable]) -> Iterator[Stretch]:
         """The values of variables that lie together, for who verifies and measures many at once.
 
-        Only what is stored plainly, in this machine's byte order and in no more than CHUNK_BYTES,
-        is among them; the others have to be asked for singly. Raises as `read` does, without
-        telling which variable it is.
+        Only what is stored plainly, with the dtype and shape that the variable says, in this
+        machine's byte order and in no more than CHUNK_BYTES, is among them; the others have to be
+        asked for singly. Raises as `read` does, without telling which variable it is.
         """
         return iter(())
 

@@ -53,6 +53,8 @@ def _places(entries: EntryTable[str], variables: Sequence[Variable]) -> Iterator
         known = BY_NAME.get(entry.dtype)
         if known is None or not known.item_bytes:
             continue
+        if (entry.dtype, entry.shape) != (variable.dtype, variable.shape):
+            continue  # it was listed from an earlier file of this name
         if prod(entry.shape) * known.item_bytes == entry.size:
             yield _Place(
                 entry.shard, entry.offset, entry.size, known.item_bytes, number, entry.checksum

@@ -311,8 +311,12 @@ def _measure_beside(
     else:
         for values in blocks:
             place = held[at : at + values.size]
+            if place.size < values.size:
+                raise _wrong_length()
             measuring.add(values, place, replace=True)
             at += values.size
+        if at < held.size:
+            raise _wrong_length()
     pair = measuring.pair(known)
     if pair is None:
         both = (

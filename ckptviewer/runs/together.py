@@ -87,14 +87,15 @@ def _before(column: Column, row: int, held: Mapping[str, np.ndarray]) -> int | N
         return None
     if column.before is None:
         return -1
-    if variable.key not in held:
-        return None
+    values = held.get(variable.key)
+    if values is None or values.dtype != np.float32 or values.size != variable.element_count:
+        return None  # the loops would write beyond them
     other = column.row_before(row)
     if other is None or column.is_unchanged(row, other):
         return None
     known = column.before.points[other]
     finite = known[_NAN] == 0 and known[_INF] == 0  # neither if it is not known
-    return other if finite and known[_ELEMENTS] == held[variable.key].size else None
+    return other if finite and known[_ELEMENTS] == values.size else None
 
 
 def _measure(

@@ -117,3 +117,12 @@ def test_order_of_the_file_is_known(tmp_path: Path) -> None:
         places = [int(checkpoint.details(each)["Offset"].split()[0]) for each in ordered]
         assert places == sorted(places)
         assert places[0] == 0
+
+
+def test_what_is_listed_otherwise_is_left_out(tmp_path: Path) -> None:
+    prefix = save(tmp_path / "m", {"a": np.ones((2, 3), np.float32), "b": [1.0, 2.0]})
+    with open_checkpoint(prefix) as checkpoint:
+        a, b = checkpoint.variables
+        for other in (a._replace(shape=(3, 2)), a._replace(dtype="int32"), a._replace(shape=(6,))):
+            (stretch,) = checkpoint.stretches([other, b])
+            assert stretch.numbers.tolist() == [1]

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from ckptviewer.analysis import update_kernel
+from ckptviewer.analysis.update_compiled import UpdateSums
+from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.runs import lanes
 from ckptviewer.runs.run import find_run
 from ckptviewer.runs.timeline_table import Series, TimelineTable
@@ -143,3 +146,32 @@ def test_a_shape_that_changes_is_no_pair(tmp_path: Path, together: list[str]) ->
     assert "ckpt-3:a" not in together
     assert np.isnan(table.series(Series.UPDATE, "a")[3])
     assert table.series(Series.NORM, "a")[3] == pytest.approx(np.linalg.norm(steps[3]["a"]))
+
+
+def test_what_was_rewritten_since_it_was_listed_is_not_written_beyond(tmp_path: Path) -> None:
+    saved(tmp_path, walks(a=np.ones(20_000, np.float32)))
+    first, second = (lanes.Column(entry) for entry in find_run(tmp_path).checkpoints[:2])
+    for column in (first, second):
+        listed = column.open_and_list()
+        column.points = np.full((len(listed.variables), 9), np.nan)
+        column.pairs = np.full((len(listed.variables), 4), np.nan)
+    second.before = first
+    cancel = CancelToken()
+    assert measure_together(first, [0], {}, cancel).done == {0}
+    for held in (np.zeros(100, np.float32), np.zeros(20_000, np.float16)):
+        before = {"a": held}
+        measured = measure_together(second, [0], before, cancel)
+        assert measured == Measured()
+        assert not before["a"].any()
+    task = lanes.LaneTask(0, (), True, cancel, lanes.Held(), keeps_open=False)
+    for size in (100, 20_001):
+        with pytest.raises(DamagedFileError, match="length"):
+            lanes._measure_beside(second, 0, first, 0, np.zeros(size, np.float32), task)
+    assert measure_together(second, [0], {"a": np.zeros(20_000, np.float32)}, cancel).done == {0}
+
+
+def test_loops_refuse_values_of_another_length() -> None:
+    loops = update_kernel.compiled_for(1)
+    assert loops is not None
+    with pytest.raises(ValueError, match="100 values before"):
+        loops.add(np.ones(20_000, np.float32), np.zeros(100, np.float32), UpdateSums())
