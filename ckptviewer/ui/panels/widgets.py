@@ -259,9 +259,13 @@ class WrappedLabel(QLabel):
         self.setMinimumWidth(60)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         copy = QAction("Copy", self)
-        copy.triggered.connect(lambda: QGuiApplication.clipboard().setText(self._whole))
+        copy.triggered.connect(lambda: QGuiApplication.clipboard().setText(self.to_copy()))
         self.addAction(copy)
         self.setText(text)
+
+    def to_copy(self) -> str:
+        """What *Copy* puts on the clipboard."""
+        return self._whole
 
     def setText(self, text: str) -> None:
         self._whole = text
