@@ -16,6 +16,8 @@ import cramjam
 import numpy as np
 from crc32c import crc32c
 
+from tests.varints import varint
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
@@ -129,15 +131,6 @@ def listed_in(prefix: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def masked(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def varint(value: int) -> bytes:
-    """LEB128, as tables and protobuf have it."""
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*data, value))
 
 
 def handle(offset: int, size: int) -> bytes:

@@ -25,6 +25,7 @@ from ckptviewer.formats.registry import Confidence
 from ckptviewer.formats.sstable import MAGIC, masked_crc32c
 from ckptviewer.formats.tf_bundle import TensorBundleFormat
 from ckptviewer.formats.tf_v1 import TfV1Format
+from tests import varints
 from tests.formats.contract import FormatContract, Sample, assert_same, copied_from_corpus
 
 FORMAT = TfV1Format()
@@ -201,12 +202,8 @@ class TestContract(FormatContract):
 
 
 def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))
+    """Of negative numbers, too, as protobuf writes them."""
+    return varints.varint(value & (1 << 64) - 1)
 
 
 def field(number: int, content: bytes | int) -> bytes:

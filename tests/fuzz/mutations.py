@@ -22,6 +22,7 @@ from ckptviewer.formats.sstable import MAGIC, Table, mask
 from ckptviewer.storage.byte_source import MemoryBytes
 from tests.fuzz.parts import join_parts, split_parts
 from tests.fuzz.targets import Target
+from tests.varints import varint
 
 Bytes = Callable[[bytes, int], bytes]
 """Changes plain bytes: what there is, and how long it may become."""
@@ -141,7 +142,7 @@ def _change_pairs(pairs: list[Pair], plain: Bytes, rng: Random, most: int) -> No
 
 def _block(pairs: list[Pair]) -> bytes:
     data = b"".join(
-        b"\0" + _varint(len(key)) + _varint(len(value)) + key + value for key, value in pairs
+        b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in pairs
     )
     return data + bytes(4) + (1).to_bytes(4, "little")
 
@@ -149,11 +150,11 @@ def _block(pairs: list[Pair]) -> bytes:
 def _table_of(blocks: list[Pair], rng: Random) -> bytes:
     data, handles = b"", []
     for key, content in [*blocks, (b"", _block([]))]:
-        handles.append((key, _varint(len(data)) + _varint(len(content))))
+        handles.append((key, varint(len(data)) + varint(len(content))))
         data += _sealed(content, rng)
     meta = handles.pop()[1]
     index = _block(handles)
-    footer = meta + _varint(len(data)) + _varint(len(index))
+    footer = meta + varint(len(data)) + varint(len(index))
     return data + _sealed(index, rng) + footer.ljust(40, b"\0") + MAGIC
 
 
@@ -161,14 +162,6 @@ def _sealed(content: bytes, rng: Random) -> bytes:
     """A block with a checksum that is right; snappy only by name, as handles tell packed sizes."""
     content += b"\0" if rng.random() < 0.98 else b"\1"
     return content + _masked(content)
-
-
-def _varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*data, value))
 
 
 # Protocol buffers
@@ -192,14 +185,14 @@ def _message(data: bytes, plain: Bytes, rng: Random, most: int, depth: int = 0) 
         fields[at] = rng.randint(1, 12) << 3 | kind, kind, content
     elif kind == 0:
         number = rng.choice((*_NUMBERS, rng.randrange(64), rng.getrandbits(40)))
-        fields[at] = tag, kind, _varint(number)
+        fields[at] = tag, kind, varint(number)
     elif kind == 2 and depth < 12 and content and rng.random() < 0.8:
         fields[at] = tag, kind, _message(content, plain, rng, most, depth + 1)
     else:
         changed = plain(content, most)
         fields[at] = tag, kind, changed if kind == 2 else (changed + bytes(8))[: len(content)]
     return b"".join(
-        _varint(tag) + (_varint(len(content)) if kind == 2 else b"") + content
+        varint(tag) + (varint(len(content)) if kind == 2 else b"") + content
         for tag, kind, content in fields
     )
 

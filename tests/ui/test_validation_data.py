@@ -28,6 +28,7 @@ from ckptviewer.validation.protocol import (
 )
 from ckptviewer.validation.recipe import Recipe, read_recipe, write_recipe
 from ckptviewer.validation.validating import prepare, validate
+from tests.varints import varint
 
 DEMO = demo_checkpoint()
 DIGITS = DEMO.with_name("digits.keras")
@@ -42,14 +43,6 @@ def pictures() -> tuple[Any, Any]:
 
 
 # Written by hand: TensorFlow in this process would make every other test slow.
-
-
-def varint(number: int) -> bytes:
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes((*parts, number))
 
 
 def field(number: int, content: bytes) -> bytes:
