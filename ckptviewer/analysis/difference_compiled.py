@@ -79,8 +79,11 @@ class CompiledPairs(Compiled):
     def add(self, a: np.ndarray, b: np.ndarray, sums: PairSums, tolerance: Tolerance) -> int:
         """Add pairs of float32 values from the front, in whole blocks; how many were added.
 
-        It ends before the first block that has NaN or an infinity.
+        It ends before the first block that has NaN or an infinity. Raises ValueError unless
+        there are as many of both: the loops would read beyond the fewer.
         """
+        if a.size != b.size:
+            raise ValueError(f"{a.size} values beside {b.size}")
         room = self._room
         room.tolerance[:] = tolerance.atol, tolerance.rtol
         room.counts[:] = 0

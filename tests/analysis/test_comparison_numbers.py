@@ -254,3 +254,13 @@ def test_any_float32(a: np.ndarray, b: np.ndarray) -> None:
 def test_a_tolerance_is_finite_and_not_negative(number: float) -> None:
     with pytest.raises(ValueError, match="tolerance"):
         Tolerance(atol=number)
+
+
+def test_compiled_loops_refuse_what_is_not_in_pairs(
+    monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> None:
+    kernels.use("compiled", monkeypatch, pytestconfig, difference_kernel)
+    loops = difference_kernel._choice.compiled_for(1)
+    assert loops is not None
+    with pytest.raises(ValueError, match="20000 values beside 100"):
+        loops.add(np.ones(20_000, np.float32), np.ones(100, np.float32), PairSums(), EXACT)
