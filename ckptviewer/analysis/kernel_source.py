@@ -127,6 +127,21 @@ _powers_buckets_and_crc = powers_and_buckets(with_crc=True)
 
 
 @_plain
+def _count_block(values, patterns, together, pivot, table, crc):  # type: ignore[no-untyped-def]
+    """Count the buckets of a block, and sum up its powers: together, if it is whole and finite."""
+    if not together:
+        count_buckets(patterns, table, False)
+        return _powers(values, pivot)
+    if crc is None:
+        s1, s2, s3, s4, absolute, _ = _powers_and_buckets(values, patterns, pivot, table, None)
+    else:
+        s1, s2, s3, s4, absolute, crc[0] = _powers_buckets_and_crc(
+            values, patterns, pivot, table, crc[0]
+        )
+    return s1, s2, s3, s4, absolute
+
+
+@_plain
 def _accumulate(  # type: ignore[no-untyped-def]
     values, bits, patterns, kept, kept_bits, kept_patterns, limits, table, facts, extremes,
     state, crc,
@@ -177,15 +192,7 @@ def _accumulate(  # type: ignore[no-untyped-def]
             product, error = two_product(n, pivot)
             block = (n, product, error, 0.0, 0.0, 0.0, n * abs(pivot))
         else:
-            if not together:
-                s1, s2, s3, s4, absolute = _powers(x, pivot)
-                count_buckets(p, table, False)
-            elif crc is None:
-                s1, s2, s3, s4, absolute, _ = _powers_and_buckets(x, p, pivot, table, None)
-            else:
-                s1, s2, s3, s4, absolute, crc[0] = _powers_buckets_and_crc(
-                    x, p, pivot, table, crc[0]
-                )
+            s1, s2, s3, s4, absolute = _count_block(x, p, together, pivot, table, crc)
             off = s1 / n
             if n * off * off > FAR * (s2 - n * off * off):
                 pivot += off

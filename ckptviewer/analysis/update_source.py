@@ -116,14 +116,31 @@ def _replacing_and_crc(values, patterns, before, pivot, crc):  # type: ignore[no
 
 
 @_plain
+def _sums_of_block(values, patterns, before, mode, pivot, crc):  # type: ignore[no-untyped-def]
+    """Sums, squares and squares of the differences of a block; for the rest see `_add`."""
+    if crc is None:
+        if mode == 2:
+            return _sums_replacing(values, before, pivot)
+        if mode == 1:
+            return _sums_beside(values, before, pivot)
+        s1, s2 = _sums(values, pivot)
+        return s1, s2, 0.0
+    if values.size == BLOCK:
+        s1, s2, square, crc[0] = _replacing_and_crc(values, patterns, before, pivot, crc[0])
+        return s1, s2, square
+    crc[0] = crc_of_words(patterns, crc[0])
+    return _sums_replacing(values, before, pivot)
+
+
+@_plain
 def _add(  # type: ignore[no-untyped-def]
     values, bits, patterns, before, mode, limits, counts, extremes, sums, crc
 ):
     """Add blocks up to the first that has NaN or an infinity.
 
-    bits, patterns: the values' memory as signed and as unsigned integers. mode: 0 without `before`,
-    1 with it, 2 to put the values in its place. limits: mask of the magnitude, infinity, shift of
-    the sign. Fills counts (done, zeros; the third is how many went before) and extremes (in the
+    bits, patterns: the values' memory as signed integers, and as unsigned for the crc. mode: 0
+    without `before`, 1 with it, 2 to put the values in its place. limits: mask of the magnitude,
+    infinity, shift of the sign. Fills counts (done, zeros; the third is how many went before) and extremes (in the
     order of the bits), and adds to sums (mean, squares about it, squares of the differences). crc:
     the crc32c of what is added goes on there, as the processor keeps it, in mode 2; or None.
     """
@@ -145,20 +162,8 @@ def _add(  # type: ignore[no-untyped-def]
         n = np.float64(x.size)
         m = np.float64(earlier + done)
         pivot = mean if earlier + done else np.float64(x[0])
-        square = 0.0
-        if crc is not None:
-            p = patterns[start : start + BLOCK]
-            if x.size == BLOCK:
-                s1, s2, square, crc[0] = _replacing_and_crc(x, p, y, pivot, crc[0])
-            else:
-                s1, s2, square = _sums_replacing(x, y, pivot)
-                crc[0] = crc_of_words(p, crc[0])
-        elif mode == 2:
-            s1, s2, square = _sums_replacing(x, y, pivot)
-        elif mode == 1:
-            s1, s2, square = _sums_beside(x, y, pivot)
-        else:
-            s1, s2 = _sums(x, pivot)
+        p = patterns[start : start + BLOCK]
+        s1, s2, square = _sums_of_block(x, p, y, mode, pivot, crc)
         squares += square
         off = s1 / n
         if n * off * off > FAR * (s2 - n * off * off):
@@ -199,8 +204,9 @@ def _entry() -> Any:
     def entry(  # type: ignore[no-untyped-def]
         values, bits, before, n, mode, limits, counts, extremes, sums
     ):
+        b = carray(bits, n)
         _add(
-            carray(values, n), carray(bits, n), None, carray(before, n), mode, carray(limits, 3),
+            carray(values, n), b, b, carray(before, n), mode, carray(limits, 3),
             carray(counts, 3), carray(extremes, 2), carray(sums, 3), None,
         )  # fmt: skip
 
