@@ -140,9 +140,10 @@ def _add(  # type: ignore[no-untyped-def]
 
     bits, patterns: the values' memory as signed integers, and as unsigned for the crc. mode: 0
     without `before`, 1 with it, 2 to put the values in its place. limits: mask of the magnitude,
-    infinity, shift of the sign. Fills counts (done, zeros; the third is how many went before) and extremes (in the
-    order of the bits), and adds to sums (mean, squares about it, squares of the differences). crc:
-    the crc32c of what is added goes on there, as the processor keeps it, in mode 2; or None.
+    infinity, shift of the sign. Fills counts (done, zeros; the third is how many went before) and
+    extremes (in the order of the bits), and adds to sums (mean, squares about it, squares of the
+    differences). crc: the crc32c of what is added goes on there, as the processor keeps it, in mode
+    2; or None.
     """
     mask, infinity, sign = limits[0], limits[1], limits[2]
     done, zeros, earlier = 0, 0, counts[2]
