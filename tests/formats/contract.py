@@ -30,6 +30,7 @@ from ckptviewer.checkpoint.errors import (
 from ckptviewer.checkpoint.text import natural_sorted
 from ckptviewer.checkpoint.variable import Variable
 from ckptviewer.formats.registry import Confidence, Format
+from tests.open_files import open_below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,11 +296,11 @@ class FormatContract:
 
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
     def test_keeps_no_handle_when_closed(self, sample: Sample) -> None:
-        before = _descriptors_into(sample.directory)
+        before = len(open_below(sample.directory))
         with self.open(sample) as checkpoint:
             for key in sample.values:
                 checkpoint.read(checkpoint[key])
-        assert _descriptors_into(sample.directory) == before == 0
+        assert len(open_below(sample.directory)) == before == 0
 
     def test_notices_files_that_were_replaced(self, copy: Sample) -> None:
         self._check_change(copy, lambda file: file.write_bytes(file.read_bytes()[::-1] + b"more"))
@@ -377,16 +378,6 @@ class FormatContract:
 
 
 _ROOT = str(Path(__file__).parents[2])
-
-
-def _descriptors_into(directory: Path) -> int:
-    count = 0
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            count += os.readlink(f"/proc/self/fd/{name}").startswith(f"{directory}{os.sep}")
-        except OSError:
-            continue  # the descriptor that listed the directory itself
-    return count
 
 
 def _state_of(directory: Path) -> dict[str, tuple[bytes, int]]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +37,7 @@ from ckptviewer.ui.panels.run_view import RunView
 from ckptviewer.ui.panels.timeline_plot import TimelinePlot
 from ckptviewer.ui.theme import LIGHT
 from tests.builders import save
+from tests.open_files import open_below
 from tests.ui.conftest import TIMEOUT_MS, Open, idle
 from tests.ui.display import Display, ended
 
@@ -655,11 +654,7 @@ def test_a_training_is_followed_while_it_keeps_its_last_three(
 
 def deleted_files_held(directory: Path) -> list[str]:
     """Deleted files of a directory that this process has open still."""
-    held = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
-            held.append(os.readlink(link))
-    return [path for path in held if str(directory) in path and path.endswith("(deleted)")]
+    return [path for path in open_below(directory) if path.endswith("(deleted)")]
 
 
 def test_in_a_large_run_the_models_variables_are_followed_first(
