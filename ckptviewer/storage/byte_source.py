@@ -6,7 +6,8 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ckptviewer.checkpoint.errors import (
@@ -15,8 +16,7 @@ from ckptviewer.checkpoint.errors import (
     TruncatedFileError,
     UnreadableFileError,
 )
-
-_CAN_PREADV = hasattr(os, "preadv")
+from ckptviewer.storage.positioned import read_some
 
 
 class ByteSource(ABC):
@@ -109,13 +109,12 @@ class LocalFile(ByteSource):
         try:
             done = 0
             while done < len(view):
-                count = self._read_some(descriptor, view[done:], offset + done)
+                count = read_some(descriptor, view[done:], offset + done)
                 if count <= 0:
                     at = offset + done
                     raise self._changed(f"it was cut to {at:,} bytes since it was opened")
                 done += count
-            if _identity(os.fstat(descriptor)) != self._identity:
-                raise self._changed("it was rewritten while it was read")
+            self._require_unchanged(descriptor)
         except OSError as error:
             if isinstance(error, ChangedFileError):
                 raise
@@ -127,6 +126,19 @@ class LocalFile(ByteSource):
         finally:
             self._give_back()
 
+    @contextmanager
+    def lent(self) -> Iterator[int]:
+        """Its descriptor, to be read by position alone, while no release closes it.
+
+        Raises as reading does; on leaving ChangedFileError where what was read counts for nothing.
+        """
+        descriptor = self._acquire()
+        try:
+            yield descriptor
+            self._require_unchanged(descriptor)
+        finally:
+            self._give_back()
+
     def release(self) -> None:
         with self._lock:
             if self._users:
@@ -134,14 +146,9 @@ class LocalFile(ByteSource):
             else:
                 self._close()
 
-    def _read_some(self, descriptor: int, view: memoryview, offset: int) -> int:
-        if _CAN_PREADV:
-            return os.preadv(descriptor, [view], offset)
-        with self._lock:  # no positioned read on this system: seek and read as one step
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            data = os.read(descriptor, min(len(view), 1 << 24))
-        view[: len(data)] = data
-        return len(data)
+    def _require_unchanged(self, descriptor: int) -> None:
+        if _identity(os.fstat(descriptor)) != self._identity:
+            raise self._changed("it was rewritten while it was read")
 
     def _acquire(self) -> int:
         with self._lock:

@@ -18,8 +18,9 @@ from ckptviewer.checkpoint.errors import (
     TruncatedFileError,
     UnreadableFileError,
 )
-from ckptviewer.storage import byte_source
+from ckptviewer.storage import positioned
 from ckptviewer.storage.byte_source import ByteSource, LocalFile, MemoryBytes, at_hand
+from tests.open_files import open_files
 
 CONTENT = bytes(range(256)) * 40
 
@@ -39,7 +40,7 @@ def source(
         yield MemoryBytes(CONTENT, "memory")
         return
     if request.param == "seek and read":  # as where the system has no positioned read
-        monkeypatch.setattr(byte_source, "_CAN_PREADV", False)
+        monkeypatch.setattr(positioned, "_CAN_PREADV", False)
     file = LocalFile(path)
     yield file
     file.release()
@@ -59,13 +60,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def descriptors(path: Path) -> int:
-    names = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            names.append(os.readlink(f"/proc/self/fd/{name}"))
-        except OSError:
-            continue
-    return names.count(str(path))
+    return open_files().count(str(path))
 
 
 needs_proc = pytest.mark.skipif(
