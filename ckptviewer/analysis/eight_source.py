@@ -170,3 +170,26 @@ def at_address(kind: Any) -> Any:
         return to(types.intp), make
 
     return pointer
+
+
+@intrinsic
+def read_at(
+    _typing: Any, _function: Any, _descriptor: Any, _place: Any, _count: Any, _offset: Any
+) -> Any:
+    """Calls a function by its address that does as the system's `pread`."""
+
+    def make(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        function, descriptor, place, count, offset = arguments
+        word, narrow = ir.IntType(64), ir.IntType(32)
+        kind = ir.FunctionType(word, [narrow, ir.IntType(8).as_pointer(), word, word])
+        return builder.call(
+            builder.inttoptr(function, kind.as_pointer()),
+            [
+                builder.trunc(descriptor, narrow),
+                builder.inttoptr(place, kind.args[1]),
+                count,
+                offset,
+            ],
+        )
+
+    return types.intp(*[types.intp] * 5), make

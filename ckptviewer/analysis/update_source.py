@@ -25,13 +25,14 @@ from ckptviewer.analysis.eight_source import (
     minus,
     plus,
     put_eight,
+    read_at,
     times_plus,
     total,
     word,
 )
 from ckptviewer.analysis.kernel_compiled import HAS_CRC, store
 from ckptviewer.analysis.kernel_source import FAR, _count_below, _ordered, _scan
-from ckptviewer.analysis.update_compiled import BLOCK, MANY, CompiledUpdates
+from ckptviewer.analysis.update_compiled import BLOCK, MANY, PIECE, CompiledUpdates
 
 _plain = njit(error_model="numpy")
 _floats_at, _signed_at, _unsigned_at = map(at_address, (types.float32, types.int32, types.uint32))
@@ -39,6 +40,7 @@ _counts_at, _doubles_at, _words_at = map(at_address, (types.int64, types.float64
 _fields: Any = MANY.fields
 _COUNTS, _EXTREMES, _SUMS, _CRC = (_fields[name][1] for name in ("added", "low", "mean", "crc"))
 _ROW_BYTES = MANY.itemsize
+_ITEM_BYTES = 4
 _vector = njit(error_model="numpy", fastmath={"reassoc", "nsz", "contract"})
 
 
@@ -136,18 +138,17 @@ def _sums_of_block(values, patterns, before, mode, pivot, crc):  # type: ignore[
 def _add(  # type: ignore[no-untyped-def]
     values, bits, patterns, before, mode, limits, counts, extremes, sums, crc
 ):
-    """Add blocks up to the first that has NaN or an infinity.
+    """Add blocks up to the first that has NaN or an infinity, to what was added before.
 
     bits, patterns: the values' memory as signed integers, and as unsigned for the crc. mode: 0
     without `before`, 1 with it, 2 to put the values in its place. limits: mask of the magnitude,
-    infinity, shift of the sign. Fills counts (done, zeros; the third is how many went before) and
-    extremes (in the order of the bits), and adds to sums (mean, squares about it, squares of the
-    differences). crc: the crc32c of what is added goes on there, as the processor keeps it, in mode
-    2; or None.
+    infinity, shift of the sign. Goes on with counts (all, zeros), extremes (in the order of the
+    bits) and sums (mean, squares about it, squares of the differences). crc: the crc32c of what is
+    added goes on there, as the processor keeps it, in mode 2; or None.
     """
     mask, infinity, sign = limits[0], limits[1], limits[2]
-    done, zeros, earlier = 0, 0, counts[2]
-    lowest, highest = np.int32(0x7FFFFFFF), np.int32(-0x80000000)
+    done, zeros = counts[0], counts[1]
+    lowest, highest = extremes[0], extremes[1]
     mean, spread, squares = sums[0], sums[1], sums[2]
     for start in range(0, values.size, BLOCK):
         x = values[start : start + BLOCK]
@@ -161,8 +162,8 @@ def _add(  # type: ignore[no-untyped-def]
         lowest = min(lowest, _ordered(low, mask, sign))
         highest = max(highest, _ordered(high, mask, sign))
         n = np.float64(x.size)
-        m = np.float64(earlier + done)
-        pivot = mean if earlier + done else np.float64(x[0])
+        m = np.float64(done)
+        pivot = mean if done else np.float64(x[0])
         p = patterns[start : start + BLOCK]
         s1, s2, square = _sums_of_block(x, p, y, mode, pivot, crc)
         squares += square
@@ -182,23 +183,53 @@ def _add(  # type: ignore[no-untyped-def]
 
 
 @_plain
-def _replace_many(given, limits, found):  # type: ignore[no-untyped-def]
-    """`_add` in mode 2 for many variables.
+def _filled(read, descriptor, room, count, offset):  # type: ignore[no-untyped-def]
+    """Whether so many bytes of a file, from `offset` on, are now at the address `room`."""
+    while count > 0:
+        got = read_at(read, descriptor, room, count, offset)
+        if got <= 0:
+            return False
+        room, count, offset = room + got, count - got, offset + got
+    return True
 
-    given: addresses of the values, of those that they replace, and how many there are. found: the
-    address of rows as `MANY` has them, to be filled.
+
+@_plain
+def _take(room, before, size, limits, row):  # type: ignore[no-untyped-def]
+    """`_add` in mode 2, with addresses: of the values, of those before, of a row of `MANY`."""
+    _add(
+        carray(_floats_at(room), size), carray(_signed_at(room), size),
+        carray(_unsigned_at(room), size), carray(_floats_at(before), size), 2, limits,
+        carray(_counts_at(row + _COUNTS), 2), carray(_signed_at(row + _EXTREMES), 2),
+        carray(_doubles_at(row + _SUMS), 3), carray(_words_at(row + _CRC), 1),
+    )  # fmt: skip
+
+
+@_plain
+def _follow(variables, cells, at, room, read, limits, found):  # type: ignore[no-untyped-def]
+    """Go on through variables, of each a piece from one save after the other.
+
+    What is before stays in the processor's cache so. See CompiledUpdates.follow; at: the variable
+    and the value in it to go on with, and how many bytes to read at most, to be replaced.
     """
-    for k in range(given.shape[1]):
-        place, size, row = given[0, k], given[2, k], found + k * _ROW_BYTES
-        crc = carray(_words_at(row + _CRC), 1)
-        crc[0] = np.uint64(0xFFFFFFFF)
-        _add(
-            carray(_floats_at(place), size), carray(_signed_at(place), size),
-            carray(_unsigned_at(place), size), carray(_floats_at(given[1, k]), size), 2, limits,
-            carray(_counts_at(row + _COUNTS), 3), carray(_signed_at(row + _EXTREMES), 2),
-            carray(_doubles_at(row + _SUMS), 3), crc,
-        )  # fmt: skip
-        crc[0] ^= np.uint64(0xFFFFFFFF)
+    while at[0] < variables.shape[1] and at[2] > 0:
+        k, start = at[0], at[1]
+        first = variables[2, k - 1] if k else 0
+        size = min(variables[0, k] - start, PIECE)
+        place = start * _ITEM_BYTES
+        for cell in range(first, variables[2, k]):
+            row = found + cell * _ROW_BYTES
+            added = carray(_counts_at(row + _COUNTS), 1)
+            if added[0] != start or not _filled(
+                read, cells[0, cell], room, size * _ITEM_BYTES, cells[1, cell] + place
+            ):
+                break  # nor can those after it be told: what was before them is not there
+            _take(room, variables[1, k] + place, size, limits, row)
+            at[2] -= size * _ITEM_BYTES
+            if added[0] != start + size:
+                break
+        at[1] = start + size
+        if at[1] >= variables[0, k]:
+            at[0], at[1] = k + 1, 0
 
 
 def _entry() -> Any:
@@ -208,7 +239,7 @@ def _entry() -> Any:
         b = carray(bits, n)
         _add(
             carray(values, n), b, b, carray(before, n), mode, carray(limits, 3),
-            carray(counts, 3), carray(extremes, 2), carray(sums, 3), None,
+            carray(counts, 2), carray(extremes, 2), carray(sums, 3), None,
         )  # fmt: skip
 
     to = types.CPointer
@@ -222,19 +253,23 @@ def _entry() -> Any:
 
 
 def _entry_of_many() -> Any:
-    def entry(n, given, limits, found):  # type: ignore[no-untyped-def]
-        _replace_many(carray(given, (3, n)), carray(limits, 3), found)
+    def entry(variables, n, cells, m, at, room, read, limits, found):  # type: ignore[no-untyped-def]
+        _follow(
+            carray(variables, (3, n)), carray(cells, (2, m)), carray(at, 3), room, read,
+            carray(limits, 3), found,
+        )  # fmt: skip
 
-    to = types.CPointer
+    word, words = types.intp, types.CPointer(types.intp)
     return cfunc(
-        types.void(types.intp, to(types.intp), to(types.int32), types.intp), error_model="numpy"
+        types.void(words, word, words, word, words, word, word, types.CPointer(types.int32), word),
+        error_model="numpy",
     )(entry)
 
 
 def entries() -> dict[str, Any]:
     """The entry points by their short names."""
     return (
-        {"updates": _entry(), "replacing": _entry_of_many()} if HAS_CRC else {"updates": _entry()}
+        {"updates": _entry(), "following": _entry_of_many()} if HAS_CRC else {"updates": _entry()}
     )
 
 

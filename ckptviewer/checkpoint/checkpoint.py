@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -23,17 +24,15 @@ CHUNK_BYTES = 4 << 20
 """Reading in pieces of this size is as fast as memory allows, and keeps memory bounded."""
 
 
-class Stretch(NamedTuple):
-    """Variables that were read at once, in a row for each.
+class Places(NamedTuple):
+    """Where the values of variables lie in data files: int64 arrays with a row for each.
 
-    numbers: which they are among those that were asked for. data: bytes; valid until the next
-    stretch is asked for. starts, sizes: in bytes, where in it the values begin, aligned for their
-    dtype, and how long they are. crcs: the crc32c that they ought to have: nothing is verified.
+    files: by numbers that `lent` takes; -1 for what does not lie in one piece, as the variable says
+    and in this machine's byte order. offsets, sizes: in bytes. crcs: the crc32c of these bytes.
     """
 
-    numbers: NDArray[np.int64]
-    data: NDArray[np.uint8]
-    starts: NDArray[np.int64]
+    files: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
     crcs: NDArray[np.int64]
 
@@ -121,14 +120,19 @@ class Checkpoint(ABC):
         """The variables in the order in which their values lie in the files, if that is known."""
         return variables
 
-    def stretches(self, variables: Sequence[Variable]) -> Iterator[Stretch]:
-        """The values of variables that lie together, for who verifies and measures many at once.
+    def places(self, variables: Sequence[Variable]) -> Places | None:
+        """Where values lie, for who reads, verifies and measures many by himself.
 
-        Only what is stored plainly, with the dtype and shape that the variable says, in this
-        machine's byte order and in no more than CHUNK_BYTES, is among them; the others have to be
-        asked for singly. Raises as `read` does, without telling which variable it is.
+        None where that cannot be told of any.
         """
-        return iter(())
+        return None
+
+    def lent(self, file: int) -> AbstractContextManager[int]:
+        """The descriptor of a data file, to be read by position alone while this lasts.
+
+        Raises as `read` does; on leaving, too: then nothing that was read counts.
+        """
+        raise ValueError("a checkpoint that tells no places has no data files")
 
     def checksum(self, variable: Variable) -> int | None:
         """A checksum of the stored values that is in the file already; None where there is none.
@@ -136,6 +140,10 @@ class Checkpoint(ABC):
         Equal checksum, dtype and shape mean equal content, by checksum.
         """
         return None
+
+    def checksums(self, variables: Sequence[Variable]) -> Sequence[int | None]:
+        """`checksum` of each."""
+        return [self.checksum(variable) for variable in variables]
 
     def in_order(self, variable: Variable) -> bool:
         """Whether `chunks` gives the elements in C order: not so where they lie in slices."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Region, Stretch
+from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES, Checkpoint, Places, Region
 from ckptviewer.checkpoint.dtypes import BY_NAME, Kind, kind_of, numpy_dtype
 from ckptviewer.checkpoint.errors import (
     COPY_CHECKPOINT,
@@ -148,17 +149,28 @@ class BundleCheckpoint(Checkpoint):
 
         return sorted(variables, key=place)
 
-    def stretches(self, variables: Sequence[Variable]) -> Iterator[Stretch]:
+    def places(self, variables: Sequence[Variable]) -> Places | None:
         if self._contents.header.big_endian:
-            return iter(())
-        from ckptviewer.formats.bundle_stretches import stretches
+            return None
+        from ckptviewer.formats.bundle_places import places
 
-        return stretches(self._contents.entries, variables, self._source)
+        return places(self._contents.entries, variables)
+
+    def lent(self, file: int) -> AbstractContextManager[int]:
+        return self._source(file).lent()
 
     def checksum(self, variable: Variable) -> int | None:
         """The masked crc32c in the index; None for partitioned variables, which have several."""
         entry = self._entry(variable)
         return None if entry.slices else entry.checksum
+
+    def checksums(self, variables: Sequence[Variable]) -> Sequence[int | None]:
+        entries = self._contents.entries
+        rows = entries.rows(variable.key for variable in variables)
+        if -1 in rows or entries.has_sliced:
+            return super().checksums(variables)
+        told: list[int | None] = entries.numbers.checksums[rows].tolist()
+        return told
 
     def in_order(self, variable: Variable) -> bool:
         return not self._entry(variable).slices

@@ -6,12 +6,13 @@ hand here, since an index may hold a million of them and this is the hot path of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from ckptviewer.checkpoint.dtypes import BY_NUMBER
+from ckptviewer.checkpoint.dtypes import BY_NAME, BY_NUMBER
 from ckptviewer.checkpoint.errors import DamagedFileError
 from ckptviewer.formats.ordered_code import Extent
 from ckptviewer.formats.sstable import Entry
@@ -108,6 +109,7 @@ class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
         if len(self._rows) != len(keys):
             raise DamagedFileError("the same key stands in it more than once")
         self._sliced = sliced
+        self._plain: list[np.ndarray] = []
 
     def __getitem__(self, key: Key) -> BundleEntry:
         row = self._rows[key]
@@ -129,6 +131,22 @@ class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def rows(self, keys: Iterable[Key]) -> list[int]:
+        """Where the keys stand in the columns; -1 for those that do not."""
+        return [self._rows.get(key, -1) for key in keys]
+
+    @property
+    def plain(self) -> np.ndarray:
+        """For each row whether its values lie in one piece, of the length that its shape needs."""
+        if not self._plain:  # told once for all tables that differ in checksums alone
+            self._plain.append(_plain(self.descriptions, self.numbers.sizes, self._sliced))
+        return self._plain[0]
+
+    @property
+    def has_sliced(self) -> bool:
+        """Whether partitioned variables are among them."""
+        return bool(self._sliced)
+
     def sliced(self) -> Iterator[tuple[int, Key, BundleEntry]]:
         """Row, key and entry of each partitioned variable."""
         keys = list(self._rows) if self._sliced else []
@@ -149,6 +167,21 @@ class EntryTable(Mapping[Key, BundleEntry], Generic[Key]):
         descriptions = [self.descriptions[row] for row in rows]
         at = np.array(rows, np.intp)
         return EntryTable(keys, descriptions, Numbers(*(c[at] for c in self.numbers)), sliced)
+
+
+def _plain(
+    descriptions: Sequence[Described], sizes: np.ndarray, sliced: Container[int]
+) -> np.ndarray:
+    import numpy as np
+
+    def is_plain(row: int, size: int) -> bool:
+        dtype, shape = descriptions[row]
+        known = BY_NAME.get(dtype)
+        if row in sliced or known is None or not known.item_bytes:
+            return False
+        return 0 < size == prod(shape) * known.item_bytes
+
+    return np.array([is_plain(row, size) for row, size in enumerate(sizes.tolist())], bool)
 
 
 class Parsed(NamedTuple):

@@ -31,7 +31,7 @@ from ckptviewer.runs.together import Measured, measure_together
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ckptviewer.checkpoint.checkpoint import Checkpoint
+    from ckptviewer.checkpoint.checkpoint import Checkpoint, Places
     from ckptviewer.checkpoint.variable import Variable
     from ckptviewer.storage.cache import Cache
 
@@ -89,10 +89,18 @@ class Column:
         """Open it and list its variables with their checksums. Raises what opening raises."""
         checkpoint = self.checkpoint
         variables = tuple(checkpoint.variables)
-        stored = [checkpoint.checksum(variable) for variable in variables]
+        stored = checkpoint.checksums(variables)
         checksums = np.array([-1 if each is None else each for each in stored], np.int64)
         self.listed = Listed.of(variables, checksums)
         return self.listed
+
+    @cached_property
+    def places(self) -> Places | None:
+        """Where the values of all variables lie, as far as that can be told."""
+        try:
+            return self.checkpoint.places(self.listed.variables)
+        except CkptviewerError:
+            return None  # whoever reads them can tell what is wrong
 
     def as_stored(self, variables: Sequence[Variable]) -> Sequence[Variable]:
         """Variables in the order in which they lie in the files, as far as that is known."""
@@ -107,35 +115,48 @@ class Column:
         """For each row whether nothing is left to do."""
         measured: NDArray[np.bool_] = ~np.isnan(self.points[:, 0])
         if with_pair and self.before is not None:
-            has_before = np.array([other is not None for other in self._befores], bool)
-            measured &= ~np.isnan(self.pairs[:, 0]) | ~has_before
+            measured &= ~np.isnan(self.pairs[:, 0]) | (self.befores < 0)
         return measured
 
     def row_before(self, row: int) -> int | None:
         """The row of the same variable in the column before, if shape and dtype are the same."""
-        return None if self.before is None else self._befores[row]
+        if self.before is None:
+            return None
+        other = self.befores.item(row)
+        return other if other >= 0 else None
 
     @cached_property
-    def _befores(self) -> Sequence[int | None]:
-        """What `row_before` says of each row while there is a column before."""
+    def befores(self) -> NDArray[np.intp]:
+        """What `row_before` says of each row while there is a column before; -1 for None."""
         assert self.before is not None
         mine, theirs = self.listed.variables, self.before.listed.variables
         if mine is theirs:
-            return range(len(mine))
-        rows = [self.before.listed.rows.get(variable.key) for variable in mine]
-        return [
-            row
-            if row is not None
-            and (theirs[row].shape, theirs[row].dtype) == (variable.shape, variable.dtype)
-            else None
-            for row, variable in zip(rows, mine, strict=True)
-        ]
+            return np.arange(len(mine))
+        rows = [self.before.listed.rows.get(variable.key, -1) for variable in mine]
+        return np.array(
+            [
+                row
+                if row >= 0
+                and (theirs[row].shape, theirs[row].dtype) == (variable.shape, variable.dtype)
+                else -1
+                for row, variable in zip(rows, mine, strict=True)
+            ],
+            np.intp,
+        )
 
-    def is_unchanged(self, row: int, other: int) -> bool:
-        """Whether checksums say that the variable is what it was in the column before."""
+    def are_unchanged(self, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether checksums say that these variables are what they were in the column before."""
         assert self.before is not None
-        checksum = self.listed.checksums[row]
-        return bool(checksum >= 0 and checksum == self.before.listed.checksums[other])
+        checksums = self.listed.checksums[rows]
+        same: NDArray[np.bool_] = checksums == self.before.listed.checksums[others]
+        return same & (checksums >= 0)
+
+    def take_unchanged(self, rows: NDArray[np.intp]) -> None:
+        """Take points from the column before, and pairs of equals."""
+        assert self.before is not None
+        points = self.before.points[self.befores[rows]]
+        self.points[rows] = points
+        self.pairs[rows] = unchanged(points[:, Point._fields.index("norm")])
 
     def take_statistics(self, cache: Cache, wanted: Sequence[Variable]) -> None:
         """Take points from statistics that were measured before, for other purposes."""
@@ -199,7 +220,7 @@ class Held:
         """What is held of this column, by key."""
         return self._values if column is self._column else {}
 
-    def replace(self, column: Column, values: dict[str, np.ndarray]) -> None:
+    def replace(self, column: Column | None, values: dict[str, np.ndarray]) -> None:
         """Hold these, of this column, and nothing else."""
         self._values, self._column = values, column
 
@@ -207,22 +228,26 @@ class Held:
 def perform(task: LaneTask) -> list[Cells]:
     """Measure; each variable that cannot be read gives an error. Raises Cancelled alone."""
     done: list[Cells] = []
-    for work in task.works:
+    together = Measured([set() for _ in task.works])
+    if task.pairs:
+        held = task.held.of(task.works[0].column.before)
+        together = measure_together(task.works, held, task.cancel)
+        task.held.replace(task.works[0].column.before, held)
+    for work, rows_done in zip(task.works, together.done, strict=True):
         errors: dict[str, CkptviewerError] = {}
-        new: dict[str, np.ndarray] = {}
         held = task.held.of(work.column.before)
-        together = Measured()
-        if task.pairs:
-            together = measure_together(work.column, work.rows, held, task.cancel)
+        variables = work.column.listed.variables
+        done_keys = [variables[row].key for row in rows_done]
+        new = {key: held[key] for key in done_keys if key in held}
         for row in work.rows:
-            task.cancel.raise_if_cancelled()
-            key = work.column.listed.variables[row].key
-            values = held.pop(key, None)
-            if row in together.done and values is not None:
-                new[key] = values
+            if row in rows_done:
                 continue
+            task.cancel.raise_if_cancelled()
+            key = variables[row].key
+            values = held.pop(key, None)
             try:
-                unspoiled = None if row in together.spoiled else values
+                unspoiled = None if key in together.spoiled else values
+                together.spoiled.discard(key)
                 values = _measure(work.column, row, unspoiled, task)
                 if values is not None:
                     new[key] = values
@@ -251,15 +276,16 @@ def _measure(
     """
     other = column.row_before(row)
     before = column.before
-    if other is not None and before is not None and column.is_unchanged(row, other):
-        known = Point(*before.points[other].tolist())
-        if not math.isnan(known.elements):
-            column.points[row] = known
-            column.pairs[row] = unchanged(known)
+    if other is not None and before is not None:
+        rows = np.array([row])
+        if column.are_unchanged(rows, np.array([other])) and not np.isnan(before.points[other, 0]):
+            column.take_unchanged(rows)
             return held
     if not task.pairs or other is None or before is None:
         column.points[row] = _measure_alone(column, row, task)
         return None
+    if held is not None and held.size == 1 and _measure_scalar(column, row, held):
+        return held
     held = _held_before(before, other) if held is None else held
     try:
         _measure_beside(column, row, before, other, held, task)
@@ -269,6 +295,25 @@ def _measure(
     except CkptviewerError:  # one of the two cannot be read: if it is this one, that is told now
         column.points[row] = _measure_alone(column, row, task)
         return None
+
+
+def _measure_scalar(column: Column, row: int, held: np.ndarray) -> bool:
+    """Fill a row in where its one value, and that before, are finite; whether they are.
+
+    Most variables that are no weights are such: counters of steps, rates.
+    """
+    variable = column.listed.variables[row]
+    if numpy_dtype(variable.dtype).kind == "c":
+        return False
+    values = column.checkpoint.read(variable).reshape(-1)
+    value, earlier = float(values[0]), float(held[0])
+    if not math.isfinite(value) or not math.isfinite(earlier):
+        return False
+    held[:] = values
+    size = abs(value)
+    column.points[row] = (1.0, 0.0, 0.0, value == 0.0, value, value, value, 0.0, size)
+    column.pairs[row] = (abs(value - earlier), value * earlier, abs(earlier), size)
+    return True
 
 
 def _held_before(before: Column, other: int) -> np.ndarray | None:

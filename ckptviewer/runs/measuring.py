@@ -20,6 +20,8 @@ from ckptviewer.analysis.update_compiled import BLOCK, UpdateSums
 from ckptviewer.checkpoint.dtypes import Kind, kind_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ckptviewer.analysis.summary import Statistics
     from ckptviewer.checkpoint.variable import Variable
 
@@ -91,9 +93,9 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def unchanged(point: Point) -> Pair:
-    """The pair of a variable and its equal."""
-    return Pair(0.0, point.norm * point.norm, point.norm, point.norm)
+def unchanged(norm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The pairs of variables and their equals, a row each, by their norms."""
+    return np.stack((np.zeros_like(norm), norm * norm, norm, norm), axis=1)
 
 
 class _Scratch(threading.local):

@@ -7,6 +7,7 @@ once comes from the cache. Everything else is read once, beside the values of th
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -28,17 +29,22 @@ from ckptviewer.runs.timeline_cache import (
     Listed,
     TimelineCache,
 )
-from ckptviewer.runs.together import goes_together
+from ckptviewer.runs.together import MOST_FILES, goes_together
 
 if TYPE_CHECKING:
     from ckptviewer.storage.cache import Cache
 
 __all__ = ["Cells", "Choice", "ColumnListed", "Event", "Timeline"]
 
-COLUMNS_AT_ONCE = 8
+COLUMNS_AT_ONCE = 16
 """So many checkpoints are open at a time; a task goes through as many."""
 
-BATCH_BYTES = 4 << 20
+FIRST_COLUMNS = 8
+"""The first group is smaller, that workers need not wait for it; then each is twice as large."""
+
+LEAST_LANE_BYTES, MOST_LANE_BYTES = 4 << 20, 16 << 20
+"""What a lane has of a checkpoint, between these: for each worker one, if that is possible."""
+
 SHARED_BYTES = 4 << 20
 """Where less is read at once on the average, nothing is shared out among workers: handing Python's
 lock to and fro each time would take more than a second core gives."""
@@ -47,7 +53,8 @@ HELD_BYTES = 128 << 20
 """Of checkpoints up to this size all values are held from one group of columns to the next, and
 files stay open until all lanes of a group have been through."""
 
-_BATCH_VARIABLES = 256
+_LANE_VARIABLES = 256
+_ANY = sys.maxsize
 _HOLD_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
@@ -157,9 +164,9 @@ class Timeline:
         plan = _Plan()
         try:
             before: _Column | None = None
-            for start in range(0, len(self.entries), COLUMNS_AT_ONCE):
+            for group in _groups(len(self.entries)):
                 columns: list[_Column] = []
-                for index in range(start, min(start + COLUMNS_AT_ONCE, len(self.entries))):
+                for index in group:
                     self._cancel.raise_if_cancelled()
                     listed, column = self._column(index, before)
                     yield listed
@@ -167,7 +174,8 @@ class Timeline:
                         columns.append(column)
                         before = column
                         yield from self._remembered(column)
-                self._plan_tasks(plan, columns)
+                    yield from self._advance(plan, executor, workers, until=_ANY)
+                self._plan_tasks(plan, columns, workers)
                 # The next columns are opened while the last tasks of these are under way.
                 yield from self._advance(plan, executor, workers, until=2 * workers)
             yield from self._advance(plan, executor, workers, until=0)
@@ -220,11 +228,14 @@ class Timeline:
             self._done += len(known)
             yield column.work.cells(column.index, known)
 
-    def _plan_tasks(self, plan: _Plan, columns: Sequence[_Column]) -> None:
+    def _plan_tasks(self, plan: _Plan, columns: Sequence[_Column], workers: int) -> None:
         """Tasks for what is left of these columns: each a lane of variables through all of them."""
         lanes: dict[int, list[Work]] = {}
         sizes = [sum(variable.stored_bytes for variable in each.wanted) for each in columns]
-        self._holds = max(sizes, default=0) <= HELD_BYTES
+        largest = max(sizes, default=0)
+        files = sum(len(column.entry.files) for column in columns)
+        self._holds = largest <= HELD_BYTES and files <= MOST_FILES
+        share = min(max(largest / workers, LEAST_LANE_BYTES), MOST_LANE_BYTES)
         for column in columns:
             by_lane: dict[int, list[int]] = {}
             rows = column.work.listed.rows
@@ -233,7 +244,7 @@ class Timeline:
             # What lies together in the file is read together, if it is in one lane.
             new = [variable for variable in left if variable.key not in self._lanes]
             for variable in column.work.as_stored(new):
-                self._put_in_lane(variable)
+                self._put_in_lane(variable, share)
             for variable in left:
                 by_lane.setdefault(self._lanes[variable.key], []).append(rows[variable.key])
             column.left = len(by_lane)
@@ -246,21 +257,16 @@ class Timeline:
                 lanes.setdefault(lane, []).append(work)
         if lanes:
             singly = sum(not goes_together(each) for column in columns for each in column.wanted)
-            readings = sum(map(len, lanes.values())) + singly
-            plan.alone = sum(sizes) < SHARED_BYTES * readings
+            plan.alone = sum(sizes) < SHARED_BYTES * (len(lanes) + singly)
         for lane, works in sorted(lanes.items()):
             held = self._held_by.setdefault(lane, Held()) if self._holds else Held()
             task = LaneTask(lane, tuple(works), self._pairs, self._stopped, held, self._holds)
             plan.waiting.append(task)
 
-    def _put_in_lane(self, variable: Variable) -> None:
-        """Choose the lane that a variable belongs to, at each step."""
+    def _put_in_lane(self, variable: Variable, share: float) -> None:
+        """Choose the lane that a variable belongs to, at each step. share: bytes for a lane."""
         count, size = self._lane_sizes[-1] if self._lane_sizes else (0, 0)
-        if (
-            not self._lane_sizes
-            or count >= _BATCH_VARIABLES
-            or (count and size + variable.stored_bytes > BATCH_BYTES)
-        ):
+        if not count or count >= _LANE_VARIABLES or size + variable.stored_bytes / 2 > share:
             self._lane_sizes.append((0, 0))
             count = size = 0
         self._lane_sizes[-1] = count + 1, size + variable.stored_bytes
@@ -273,14 +279,16 @@ class Timeline:
         while plan.alone and plan.waiting and not plan.under_way:
             task = plan.waiting.popleft()
             yield from self._finished(task, perform(task))
-        while len(plan.waiting) + len(plan.under_way) > until:
-            self._submit(plan, executor, 2 * workers)
-            done, _ = wait(plan.under_way, _POLL_SECONDS, FIRST_COMPLETED)
-            self._cancel.raise_if_cancelled()
-            for future in [future for future in plan.under_way if future in done]:
+        while True:
+            for future in [future for future in plan.under_way if future.done()]:
                 task = plan.under_way.pop(future)
                 plan.busy_lanes.discard(task.lane)
                 yield from self._finished(task, future.result())
+            self._submit(plan, executor, 2 * workers)
+            if len(plan.waiting) + len(plan.under_way) <= until:
+                return
+            wait(plan.under_way, _POLL_SECONDS, FIRST_COMPLETED)
+            self._cancel.raise_if_cancelled()
 
     def _submit(self, plan: _Plan, executor: Executor, most: int) -> None:
         """Hand tasks over; a lane goes on only when its columns before are done."""
@@ -316,3 +324,11 @@ class Timeline:
                     column.work.pairs if self._pairs else None,
                 )
                 column.let_go()
+
+
+def _groups(count: int) -> Iterator[range]:
+    """Numbers up to `count`, in groups of checkpoints that are gone through together."""
+    start, size = 0, FIRST_COLUMNS
+    while start < count:
+        yield range(start, min(start + size, count))
+        start, size = start + size, min(2 * size, COLUMNS_AT_ONCE)

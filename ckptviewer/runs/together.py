@@ -1,127 +1,245 @@
-"""Many variables of one checkpoint measured at once, beside what the save before had.
+"""Variables followed through several checkpoints by compiled loops, which read by themselves.
 
-Where training moves many small variables, asking for each takes longer than its sums: their bytes
-are read together, and one call of the compiled loops goes through them.
+Where training moves many variables, asking for each of each save takes longer than its sums, and
+threads that ask wait for each other. One call goes through all of a lane, a piece of a variable
+from one save after the other, while what is before stays in the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ckptviewer.analysis import update_kernel
-from ckptviewer.checkpoint.checkpoint import CHUNK_BYTES
+from ckptviewer.analysis.update_compiled import Followed
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
 from ckptviewer.runs.measuring import Pair, Point
+from ckptviewer.storage.reading_loops import read_function
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ckptviewer.analysis.update_compiled import CompiledUpdates
-    from ckptviewer.checkpoint.checkpoint import Stretch
     from ckptviewer.checkpoint.progress import CancelToken
     from ckptviewer.checkpoint.variable import Variable
-    from ckptviewer.runs.lanes import Column
+    from ckptviewer.runs.lanes import Column, Work
+
+MOST_ELEMENTS = 4 << 20
+"""Larger variables are measured one by one, in blocks: their values are not held."""
+
+MOST_FILES = 256
+"""So many may be open at once; systems allow a process from 256 to 1024 by themselves."""
 
 _ITEM_BYTES = 4
-_MOST_ELEMENTS = CHUNK_BYTES // _ITEM_BYTES
 _ELEMENTS, _NAN, _INF, _NORM = map(Point._fields.index, ("elements", "nan", "inf", "norm"))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """done: rows of which point and pair are there. spoiled: rows that have to be measured one by
-    one, and whose values before are no longer held as they were."""
+    """done: for each work the rows of which point and pair are there. spoiled: keys of which the
+    values before are no longer held as they were."""
 
-    done: set[int] = field(default_factory=set)
-    spoiled: set[int] = field(default_factory=set)
+    done: Sequence[set[int]]
+    spoiled: set[str] = field(default_factory=set)
 
 
 def goes_together(variable: Variable) -> bool:
     """Whether a variable may be among those that are measured together, by itself."""
-    return variable.dtype == "float32" and variable.element_count <= _MOST_ELEMENTS
+    return variable.dtype == "float32" and variable.element_count <= MOST_ELEMENTS
 
 
 def measure_together(
-    column: Column, rows: Iterable[int], held: dict[str, np.ndarray], cancel: CancelToken
+    works: Sequence[Work], held: dict[str, np.ndarray], cancel: CancelToken
 ) -> Measured:
     """Fill points and pairs in of the rows that can be measured so; the others stay as they are.
 
-    held: values of the column before, flat, by key; those of this one are put in their place. In
-    the first column, which has none before, they are put there.
+    works: of columns that follow each other. held: values of the column before the first, flat, by
+    key, as far as they are at hand; then those of the last save to which a variable was followed.
     Raises Cancelled alone: what cannot be read, or is not finite, is left to who does it singly.
     """
-    measured = Measured()
-    pairs = [(row, other) for row in rows if (other := _before(column, row, held)) is not None]
-    variables = [column.listed.variables[row] for row, _ in pairs]
-    loops = update_kernel.compiled_for(sum(variable.stored_bytes for variable in variables))
-    if not pairs or loops is None or not loops.takes_many:
-        return measured
-    these, others = np.array(pairs).T
-    known = None if column.before is None else column.before.points[others]
-    if known is None:
-        held |= {each.key: np.zeros(each.element_count, np.float32) for each in variables}
-    places = np.array([_address(held[variable.key]) for variable in variables])
+    nothing = Measured([set() for _ in works])
+    if sum(len(work.column.entry.files) for work in works) > MOST_FILES:
+        return nothing
+    rows = [row for row in works[0].rows if goes_together(works[0].column.listed.variables[row])]
+    lane = _Lane(works, np.array(rows, np.intp))
+    loops = update_kernel.compiled_for(int(lane.sizes.sum()) * _ITEM_BYTES * len(works))
+    if not rows or loops is None or not loops.takes_many:
+        return nothing
     try:
-        for stretch in column.checkpoint.stretches(variables):
-            cancel.raise_if_cancelled()
-            at = stretch.numbers
-            earlier = None if known is None else known[at]
-            good = _measure(column, these[at], stretch, loops, places[at], earlier)
-            measured.done.update(these[at][good].tolist())
-            measured.spoiled.update(these[at][~good].tolist())
+        with ExitStack() as files:
+            lane.borrow(held, files)
+            lane.follow(held, loops, cancel)
     except Cancelled:
         raise
-    except CkptviewerError:
-        pass  # who reads the variables one by one can tell which it is
-    return measured
+    except CkptviewerError:  # a file was changed while it was read
+        return Measured(nothing.done, set(lane.keys))
+    return lane.measured()
 
 
-def _before(column: Column, row: int, held: Mapping[str, np.ndarray]) -> int | None:
-    """The row in the column before of a variable that can be measured so; -1 in the first."""
-    variable = column.listed.variables[row]
-    if not goes_together(variable):
-        return None
-    if column.before is None:
-        return -1
-    values = held.get(variable.key)
-    if values is None or values.dtype != np.float32 or values.size != variable.element_count:
-        return None  # the loops would write beyond them
-    other = column.row_before(row)
-    if other is None or column.is_unchanged(row, other):
-        return None
-    known = column.before.points[other]
-    finite = known[_NAN] == 0 and known[_INF] == 0  # neither if it is not known
-    return other if finite and known[_ELEMENTS] == values.size else None
+class _Lane:
+    """Variables of the first work, and how far they can be followed through all of them.
 
-
-def _measure(
-    column: Column,
-    rows: NDArray[np.int64],
-    stretch: Stretch,
-    loops: CompiledUpdates,
-    places: NDArray[np.intp],
-    known: NDArray[np.float64] | None,
-) -> NDArray[np.bool_]:
-    """Fill these rows in; for which of them that was right.
-
-    places: addresses of the values before, which are replaced. known: their points; None where
-    there are no values before, but room for these.
+    Matrices have a row for each work, and a column for each variable.
     """
-    sizes = stretch.sizes // _ITEM_BYTES
-    sums = loops.replace_many(_address(stretch.data) + stretch.starts, places, sizes)
-    good: NDArray[np.bool_] = (sums["added"] == sizes) & (sums["crc"] == stretch.crcs)
-    good &= np.isfinite(sums["square"])
-    with np.errstate(all="ignore"):
-        points = _points(sums)
-        column.points[rows[good]] = points[good]
-        if known is not None:
-            pairs = _pairs(sums["square"], points[:, _NORM], known[:, _NORM])
-            column.pairs[rows[good]] = pairs[good]
-    return good
+
+    def __init__(self, works: Sequence[Work], rows: NDArray[np.intp]) -> None:
+        column = works[0].column
+        variables = [column.listed.variables[row] for row in rows.tolist()]
+        self._works = works
+        self.keys = [variable.key for variable in variables]
+        self.sizes = np.array([variable.element_count for variable in variables], np.int64)
+        shape = len(works), len(rows)
+        self._rows = np.full(shape, -1, np.intp)
+        self._rows[0] = rows
+        self._followed = np.zeros(shape, bool)
+        self._same = np.zeros(shape, bool)
+        # Readings have a row more: the first is of the column before, where its values are needed.
+        self._reads = np.zeros((shape[0] + 1, shape[1]), bool)
+        self._places = np.zeros((3, *self._reads.shape), np.int64)
+        self._good = np.ones(self._reads.shape, bool)
+
+    def borrow(self, held: dict[str, np.ndarray], files: ExitStack) -> None:
+        """Find out what is to be read, and where it lies in open files.
+
+        Makes room in `held` for what was not held.
+        """
+        before = self._works[0].column.before
+        is_held = np.array([_fits(held.get(k), n) for k, n in self._sized()], bool)
+        follows = self._are_known() if before is not None else np.ones(len(self.keys), bool)
+        for place, work in enumerate(self._works):
+            if place and not self._go_on(place):
+                break
+            rows = self._rows[place]
+            follows &= rows >= 0
+            if work.column.before is not None:
+                others = work.column.befores[rows]
+                follows &= others == self._rows[place - 1] if place else others >= 0
+                self._same[place] = follows & work.column.are_unchanged(rows, others)
+            wanted = follows & ~self._same[place]
+            self._borrow(place + 1, work.column, rows, wanted, files)
+            follows &= self._same[place] | self._reads[place + 1]
+            self._followed[place] = follows
+        reads = self._reads.any(axis=0)
+        if before is not None:
+            wanted = reads & ~is_held
+            rows = self._works[0].column.befores[self._rows[0]]
+            self._borrow(0, before, rows, wanted, files)
+            lost = wanted & ~self._reads[0]
+            self._reads[:, lost] = self._followed[:, lost] = False
+        for key, size, new in zip(self.keys, self.sizes, reads & ~is_held, strict=True):
+            if new:
+                held[key] = np.zeros(size, np.float32)
+
+    def _sized(self) -> zip[tuple[str, int]]:
+        return zip(self.keys, self.sizes.tolist(), strict=True)
+
+    def _are_known(self) -> NDArray[np.bool_]:
+        """Of which variables the point before is known, and has finite values alone."""
+        column = self._works[0].column
+        assert column.before is not None
+        others = column.befores[self._rows[0]]
+        known = column.before.points[others]
+        finite: NDArray[np.bool_] = (known[:, _NAN] == 0) & (known[:, _INF] == 0)
+        finite &= (known[:, _ELEMENTS] == self.sizes) & (others >= 0)
+        return finite
+
+    def _go_on(self, place: int) -> bool:
+        """Find the rows of a work that is not the first; whether it follows the one before it."""
+        work, last = self._works[place], self._works[place - 1]
+        if work.column.before is not last.column:
+            return False
+        if work.rows == last.rows and work.column.listed.variables is last.column.listed.variables:
+            self._rows[place] = self._rows[place - 1]
+        else:
+            among, rows = set(work.rows), work.column.listed.rows
+            found = [rows.get(key, -1) for key in self.keys]
+            self._rows[place] = [row if row in among else -1 for row in found]
+        return True
+
+    def _borrow(
+        self,
+        place: int,
+        column: Column,
+        rows: NDArray[np.intp],
+        wanted: NDArray[np.bool_],
+        files: ExitStack,
+    ) -> None:
+        """Where the variables that are wanted lie in a checkpoint, as far as that can be told."""
+        places = column.places if wanted.any() else None
+        if places is None:
+            return
+        numbers = places.files[rows]
+        wanted = wanted & (numbers >= 0) & (places.sizes[rows] == self.sizes * _ITEM_BYTES)
+        for number in set(numbers[wanted].tolist()):
+            at = wanted & (numbers == number)
+            try:
+                descriptor = files.enter_context(column.checkpoint.lent(number))
+            except CkptviewerError:
+                continue  # who reads the variables one by one can tell which it is
+            self._reads[place, at] = True
+            self._places[0, place, at] = descriptor
+        self._places[1:, place] = places.offsets[rows], places.crcs[rows]
+
+    def follow(
+        self, held: Mapping[str, np.ndarray], loops: CompiledUpdates, cancel: CancelToken
+    ) -> None:
+        """Read and measure. Raises Cancelled."""
+        variables, readings = np.nonzero(self._reads.T)
+        counts = self._reads.sum(axis=0)
+        read = np.flatnonzero(counts)
+        descriptors, offsets, crcs = self._places[:, readings, variables]
+        self._sums = loops.follow(
+            Followed(
+                sizes=self.sizes[read],
+                befores=np.array([_address(held[self.keys[at]]) for at in read], np.int64),
+                ends=counts[read].cumsum(),
+                descriptors=descriptors,
+                offsets=offsets,
+            ),
+            read_function(),
+            cancel.raise_if_cancelled,
+        )
+        self._numbers = np.full(self._reads.shape, -1, np.intp)
+        self._numbers[readings, variables] = np.arange(len(variables))
+        good = (self._sums["added"] == self.sizes[variables]) & (self._sums["crc"] == crcs)
+        self._good[readings, variables] = good & np.isfinite(self._sums["square"])
+        self._starts = counts[read].cumsum() - counts[read]
+        self._firsts = read
+
+    def measured(self) -> Measured:
+        """Fill in what was read right, up to the first that was not."""
+        good = np.logical_and.accumulate(self._good)[1:] & self._followed
+        with np.errstate(all="ignore"):
+            points = _points(self._sums)
+            norms = points[:, _NORM]
+            earlier = np.roll(norms, 1)
+            first = self._works[0].column
+            if first.before is not None:
+                others = first.befores[self._rows[0, self._firsts]]
+                earlier[self._starts] = first.before.points[others, _NORM]
+            pairs = _pairs(self._sums["square"], norms, earlier)
+        done = []
+        for place, work in enumerate(self._works):
+            column, rows = work.column, self._rows[place]
+            read, same = good[place] & ~self._same[place], good[place] & self._same[place]
+            numbers = self._numbers[place + 1, read]
+            column.points[rows[read]] = points[numbers]
+            if column.before is not None:
+                column.pairs[rows[read]] = pairs[numbers]
+                if same.any():
+                    column.take_unchanged(rows[same])
+            done.append(set(rows[good[place]].tolist()))
+        spoiled = np.flatnonzero(~self._good.all(axis=0))
+        return Measured(done, {self.keys[at] for at in spoiled})
+
+
+def _fits(values: np.ndarray | None, size: int) -> bool:
+    """Whether these may be replaced by so many: the loops would write beyond others."""
+    return values is not None and values.dtype == np.float32 and values.size == size
 
 
 def _points(sums: NDArray[Any]) -> NDArray[np.float64]:

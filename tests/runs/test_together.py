@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ckptviewer.analysis import update_kernel
+from ckptviewer.analysis import update_compiled, update_kernel
 from ckptviewer.analysis.update_compiled import UpdateSums
-from ckptviewer.checkpoint.errors import DamagedFileError
+from ckptviewer.checkpoint.errors import Cancelled, DamagedFileError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.runs import lanes
+from ckptviewer.runs import together as together_module
 from ckptviewer.runs.run import find_run
 from ckptviewer.runs.timeline_table import Series, TimelineTable
 from ckptviewer.runs.together import Measured, measure_together
 from tests.analysis import kernels
 from tests.builders import data_file, save
+from tests.open_files import open_below
 from tests.runs.test_timeline import expected, follow
 
 RNG = np.random.default_rng(28)
@@ -35,14 +38,20 @@ def together(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which variables were measured together: checkpoint and key."""
     found: list[str] = []
 
-    def noted(column, *rest):  # type: ignore[no-untyped-def]
-        measured = measure_together(column, *rest)
-        variables = column.listed.variables
-        found.extend(f"{column.entry.name}:{variables[row].key}" for row in sorted(measured.done))
+    def noted(works, *rest):  # type: ignore[no-untyped-def]
+        measured = measure_together(works, *rest)
+        for work, rows in zip(works, measured.done, strict=True):
+            variables = work.column.listed.variables
+            name = work.column.entry.name
+            found.extend(f"{name}:{variables[row].key}" for row in sorted(rows))
         return measured
 
     monkeypatch.setattr(lanes, "measure_together", noted)
     return found
+
+
+def nothing(works: Sequence[lanes.Work]) -> Measured:
+    return Measured([set() for _ in works])
 
 
 def walks(**starts: np.ndarray) -> list[Values]:
@@ -90,7 +99,7 @@ def test_as_alone(tmp_path: Path, together: list[str], monkeypatch: pytest.Monke
     assert {name.partition(":")[0] for name in together} == {f"ckpt-{n}" for n in range(STEPS)}
     for key in steps[0]:
         assert_right(table, steps, key)
-    monkeypatch.setattr(lanes, "measure_together", lambda *_: Measured())
+    monkeypatch.setattr(lanes, "measure_together", lambda works, *_: nothing(works))
     alone = follow(run)
     for series in Series:
         np.testing.assert_allclose(
@@ -157,17 +166,19 @@ def test_what_was_rewritten_since_it_was_listed_is_not_written_beyond(tmp_path: 
         column.pairs = np.full((len(listed.variables), 4), np.nan)
     second.before = first
     cancel = CancelToken()
-    assert measure_together(first, [0], {}, cancel).done == {0}
-    for held in (np.zeros(100, np.float32), np.zeros(20_000, np.float16)):
-        before = {"a": held}
-        measured = measure_together(second, [0], before, cancel)
-        assert measured == Measured()
-        assert not before["a"].any()
+    works = [lanes.Work(number, column, (0,)) for number, column in enumerate((first, second))]
+    assert measure_together(works[:1], {}, cancel).done == [{0}]
+    for wrong in (np.zeros(100, np.float32), np.zeros(20_000, np.float16)):
+        held = {"a": wrong}
+        assert measure_together(works[1:], held, cancel).done == [{0}]  # read again, beside it
+        assert held["a"].size == 20_000
+        assert not wrong.any()
     task = lanes.LaneTask(0, (), True, cancel, lanes.Held(), keeps_open=False)
     for size in (100, 20_001):
         with pytest.raises(DamagedFileError, match="length"):
             lanes._measure_beside(second, 0, first, 0, np.zeros(size, np.float32), task)
-    assert measure_together(second, [0], {"a": np.zeros(20_000, np.float32)}, cancel).done == {0}
+    first.points[0, 0] = 100  # it was listed from an earlier file of this name
+    assert measure_together(works[1:], {}, cancel) == nothing(works[1:])
 
 
 def test_loops_refuse_values_of_another_length() -> None:
@@ -175,3 +186,171 @@ def test_loops_refuse_values_of_another_length() -> None:
     assert loops is not None
     with pytest.raises(ValueError, match="100 values before"):
         loops.add(np.ones(20_000, np.float32), np.zeros(100, np.float32), UpdateSums())
+
+
+def columns_of(directory: Path) -> list[lanes.Column]:
+    """The columns of a run, listed, with nothing measured."""
+    columns: list[lanes.Column] = []
+    for entry in find_run(directory).checkpoints:
+        column = lanes.Column(entry)
+        listed = column.open_and_list()
+        column.points = np.full((len(listed.variables), 9), np.nan)
+        column.pairs = np.full((len(listed.variables), 4), np.nan)
+        column.before = columns[-1] if columns else None
+        columns.append(column)
+    return columns
+
+
+def works_of(columns: Sequence[lanes.Column]) -> list[lanes.Work]:
+    rows = tuple(range(len(columns[0].listed.variables)))
+    return [lanes.Work(number, column, rows) for number, column in enumerate(columns)]
+
+
+def test_what_is_not_held_is_read_first(tmp_path: Path) -> None:
+    steps = walks(a=np.ones(70_000, np.float32), b=np.ones(3, np.float32))
+    saved(tmp_path, steps)
+    columns = columns_of(tmp_path)
+    works, cancel = works_of(columns), CancelToken()
+    held: dict[str, np.ndarray] = {}
+    assert measure_together(works, held, cancel).done == [{0, 1}] * STEPS
+    pairs = [column.pairs.copy() for column in columns]
+    for column in columns[2:]:
+        column.pairs[:] = column.points[:] = np.nan
+    del held["b"]
+    held["a"][:] = steps[1]["a"]
+    assert measure_together(works[2:], held, cancel).done == [{0, 1}] * (STEPS - 2)
+    for column, right in zip(columns[2:], pairs[2:], strict=True):
+        np.testing.assert_array_equal(column.pairs, right)
+    for key, values in steps[-1].items():
+        np.testing.assert_array_equal(held[key], values)
+
+
+def test_what_did_not_change_is_not_read(tmp_path: Path) -> None:
+    steps = walks(a=np.ones(70_000, np.float32), b=np.ones(30_000, np.float32))
+    steps[2]["a"] = steps[1]["a"]
+    for values in steps[1:]:
+        values["b"] = steps[0]["b"]
+    saved(tmp_path, steps)
+    for step in (1, 2, 3):  # whoever reads "b" there finds it damaged
+        data = data_file(tmp_path / f"ckpt-{step}")
+        raw = bytearray(data.read_bytes())
+        raw[-1] ^= 1
+        data.write_bytes(raw)
+    columns = columns_of(tmp_path)
+    measured = measure_together(works_of(columns), {}, CancelToken())
+    assert measured.done == [{0, 1}] * STEPS
+    assert not measured.spoiled
+    deltas = np.array([column.pairs[:, 0] for column in columns])
+    wanted = [np.linalg.norm(b["a"] - a["a"]) for a, b in pairwise(steps)]
+    assert deltas[1:, 0] == pytest.approx(np.array(wanted, np.float64), rel=1e-5)
+    assert not deltas[1:, 1].any()
+    norm = np.linalg.norm(steps[0]["b"])
+    assert [column.points[1, 8] for column in columns] == pytest.approx([norm] * STEPS)
+
+
+def test_a_save_that_is_left_out_ends_it(tmp_path: Path) -> None:
+    steps = walks(a=np.ones(70_000, np.float32))
+    saved(tmp_path, steps)
+    works = works_of(columns_of(tmp_path))
+    measured = measure_together([works[0], works[1], works[3]], {}, CancelToken())
+    assert measured.done == [{0}, {0}, set()]
+
+
+def test_damage_spoils_what_follows(tmp_path: Path) -> None:
+    steps = walks(a=np.ones(70_000, np.float32), b=np.ones(70_000, np.float32))
+    saved(tmp_path, steps)
+    data = data_file(tmp_path / "ckpt-2")
+    raw = bytearray(data.read_bytes())
+    raw[300_000] ^= 1  # in "b"
+    data.write_bytes(raw)
+    measured = measure_together(works_of(columns_of(tmp_path)), {}, CancelToken())
+    assert measured.done == [{0, 1}, {0, 1}, {0}, {0}, {0}]
+    assert measured.spoiled == {"b"}
+
+
+def test_a_file_that_is_rewritten_meanwhile_spoils_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = walks(a=np.ones(70_000, np.float32), b=np.ones(3, np.float32))
+    saved(tmp_path, steps)
+    columns = columns_of(tmp_path)
+    loops = update_kernel.compiled_for(1)
+    assert loops is not None
+    follow_on = loops.follow
+
+    def and_rewrite(*arguments):  # type: ignore[no-untyped-def]
+        found = follow_on(*arguments)
+        data_file(tmp_path / "ckpt-1").write_bytes(b"other")
+        return found
+
+    monkeypatch.setattr(type(loops), "follow", lambda _, *arguments: and_rewrite(*arguments))
+    measured = measure_together(works_of(columns), {}, CancelToken())
+    assert measured == Measured([set()] * STEPS, {"a", "b"})
+    assert all(np.isnan(column.points).all() for column in columns)
+
+
+def test_a_save_that_is_deleted_is_left_to_who_can_tell(tmp_path: Path) -> None:
+    saved(tmp_path, walks(a=np.ones(70_000, np.float32)))
+    columns = columns_of(tmp_path)
+    data_file(tmp_path / "ckpt-3").unlink()
+    measured = measure_together(works_of(columns), {}, CancelToken())
+    assert measured.done == [{0}, {0}, {0}, set(), set()]
+    assert not measured.spoiled
+
+
+def test_not_more_files_are_opened_than_systems_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = walks(a=np.ones(20_000, np.float32), b=np.ones(20_000, np.float32))
+    saved(tmp_path, steps)
+    monkeypatch.setattr(together_module, "MOST_FILES", 2 * STEPS - 1)
+    measured = measure_together(works_of(columns_of(tmp_path)), {}, CancelToken())
+    assert measured == Measured([set()] * STEPS)
+    table = follow(find_run(tmp_path).checkpoints)
+    for key in steps[0]:
+        assert_right(table, steps, key)
+
+
+def test_it_can_be_cancelled_between_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, walks(a=np.ones(200_000, np.float32)))
+    monkeypatch.setattr(update_compiled, "_ASKED_BYTES", 1)
+    asked = []
+
+    class Token(CancelToken):
+        def raise_if_cancelled(self) -> None:
+            asked.append(len(asked))
+            if len(asked) == 3:
+                self.cancel()
+            super().raise_if_cancelled()
+
+    columns = columns_of(tmp_path)
+    with pytest.raises(Cancelled):
+        measure_together(works_of(columns), {}, Token())
+    assert len(asked) == 3
+    monkeypatch.undo()
+    for column in columns:
+        column.release()
+    assert not open_below(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:divide by zero")
+def test_scalars_of_other_dtypes(tmp_path: Path, together: list[str]) -> None:
+    steps = [
+        {
+            "step": np.int64(step * 100),
+            "rate": np.float64(0.1 / (step + 1)),
+            "half": np.float16(step - 2),
+            "flag": np.bool_(step % 2),
+            "turn": np.complex64(1j * step),
+            "odd": np.float64([1.0, np.nan, np.inf, 2.0, 3.0][step]),
+        }
+        for step in range(STEPS)
+    ]
+    saved(tmp_path, steps)
+    table = follow(find_run(tmp_path).checkpoints)
+    assert not table.errors
+    assert not together
+    for key in steps[0]:
+        assert_right(table, steps, key)
