@@ -166,6 +166,7 @@ class Timeline:
             before: _Column | None = None
             for group in _groups(len(self.entries)):
                 columns: list[_Column] = []
+                self._store.look_up(self.entries[index] for index in group)
                 for index in group:
                     self._cancel.raise_if_cancelled()
                     listed, column = self._column(index, before)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ POINT_FIELDS, PAIR_FIELDS = len(Point._fields), len(Pair._fields)
 _LEVEL = 1
 _FEW_BYTES = 16 << 10
 _MOST_HELD_BYTES = 4 << 20
+_MOST_LOOKED_UP_BYTES = 256 << 10
 _VARIABLES = f"timeline-variables {VERSION}"
 
 
@@ -81,11 +83,18 @@ class TimelineCache:
         self._cache = cache
         self._settle_seconds = settle_seconds
         self._hold_seconds = hold_seconds
+        self._looked_up: dict[str, dict[str, bytes]] = {}
         self._held: dict[str, dict[str, bytes]] = {}
         self._held_bytes = 0
         self._held_since = 0.0
         self._encoded: tuple[tuple[Variable, ...], str, bytes] | None = None
         self._decoded: tuple[str, tuple[Variable, ...]] | None = None
+
+    def look_up(self, entries: Iterable[CheckpointEntry]) -> None:
+        """Ask for what is remembered of these at once, in the place of the last that were."""
+        if self._cache is not None:
+            identities = map(_identity, entries)
+            self._looked_up = self._cache.get_all(identities, _MOST_LOOKED_UP_BYTES)
 
     def get(
         self, entry: CheckpointEntry, before: CheckpointEntry | None
@@ -94,7 +103,10 @@ class TimelineCache:
         if self._cache is None:
             return None, None
         pair = _pair_key(before)
-        found = self._cache.get_many(_identity(entry), ("head", "points", pair))
+        identity = _identity(entry)
+        found = self._looked_up.pop(identity, None)
+        if found is None:
+            found = self._cache.get_many(identity, ("head", "points", pair))
         try:
             stored = self._stored(found)
             rows = len(stored.points) if stored else 0

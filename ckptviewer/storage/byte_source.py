@@ -18,6 +18,8 @@ from ckptviewer.checkpoint.errors import (
 )
 from ckptviewer.storage.positioned import read_some
 
+_CAN_ADVISE = hasattr(os, "posix_fadvise")
+
 
 class ByteSource(ABC):
     """Random access to a sequence of bytes of known length.
@@ -130,10 +132,13 @@ class LocalFile(ByteSource):
     def lent(self) -> Iterator[int]:
         """Its descriptor, to be read by position alone, while no release closes it.
 
-        Raises as reading does; on leaving ChangedFileError where what was read counts for nothing.
+        Best read forwards: the system reads ahead. Raises as reading does; on leaving
+        ChangedFileError where what was read counts for nothing.
         """
         descriptor = self._acquire()
         try:
+            if _CAN_ADVISE:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             yield descriptor
             self._require_unchanged(descriptor)
         finally:

@@ -15,6 +15,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from ckptviewer.storage.database import Damaged, Database, Schema, storable, transaction
@@ -131,6 +132,19 @@ class Cache(Database):
         found = self.ask(lambda connection: self._select(connection, identity, list(wanted)))
         return {wanted[key]: value for key, value in (found or {}).items()}
 
+    def get_all(self, identities: Iterable[str], most_bytes: int) -> dict[str, dict[str, bytes]]:
+        """All values of each identity: of those that are unknown none.
+
+        Identities that have more than `most_bytes` are left out: they have to be asked for by key.
+        """
+        wanted = list(identities)
+        found: dict[str, dict[str, bytes]] = {}
+        for start in range(0, len(wanted), _KEYS_AT_ONCE):
+            part = wanted[start : start + _KEYS_AT_ONCE]
+            ask = partial(self._select_all, identities=part, most_bytes=most_bytes)
+            found |= self.ask(ask) or {}
+        return found
+
     def put_many(self, identity: str, values: Mapping[str, bytes]) -> None:
         """Keep the values; older identities go, if they must, to make room."""
         self.put_all({identity: values})
@@ -160,11 +174,37 @@ class Cache(Database):
         self, connection: sqlite3.Connection, identity: str, keys: list[str]
     ) -> dict[str, bytes]:
         found = _select(connection, identity, keys)
-        if found:  # to note it at once would make a writer of each reader
-            self._used[identity] = time.time()
-            if len(self._used) >= _MOST_USES:
-                self._write_old_uses(connection)
+        if found:
+            self._note_uses(connection, [identity])
         return found
+
+    def _select_all(
+        self, connection: sqlite3.Connection, identities: list[str], most_bytes: int
+    ) -> dict[str, dict[str, bytes]]:
+        marks = ",".join("?" * len(identities))
+        owners = connection.execute(
+            f"SELECT id, identity, bytes FROM owner WHERE identity IN ({marks})", identities
+        ).fetchall()
+        large = {identity for _, identity, size in owners if size > most_bytes}
+        names = {owner: identity for owner, identity, _ in owners if identity not in large}
+        found: dict[str, dict[str, bytes]] = {
+            identity: {} for identity in identities if identity not in large
+        }
+        if names:
+            marks = ",".join("?" * len(names))
+            rows = connection.execute(
+                f"SELECT key, value, crc, owner FROM entry WHERE owner IN ({marks})", [*names]
+            )
+            for key, value, crc, owner in rows.fetchall():
+                found[names[owner]][key] = _proved(value, crc)
+            self._note_uses(connection, names.values())
+        return found
+
+    def _note_uses(self, connection: sqlite3.Connection, identities: Iterable[str]) -> None:
+        """That these are used now; to write it at once would make a writer of each reader."""
+        self._used |= dict.fromkeys(identities, time.time())
+        if len(self._used) >= _MOST_USES:
+            self._write_old_uses(connection)
 
     def _write_old_uses(self, connection: sqlite3.Connection) -> None:
         with transaction(connection):
@@ -203,10 +243,14 @@ def _select(connection: sqlite3.Connection, identity: str, keys: list[str]) -> d
             (identity, *part),
         )
         for key, value, crc in rows.fetchall():
-            if not isinstance(value, bytes) or zlib.crc32(value) != crc:
-                raise Damaged("a value does not match its checksum")
-            found[key] = value
+            found[key] = _proved(value, crc)
     return found
+
+
+def _proved(value: object, crc: int) -> bytes:
+    if not isinstance(value, bytes) or zlib.crc32(value) != crc:
+        raise Damaged("a value does not match its checksum")
+    return value
 
 
 def _insert(connection: sqlite3.Connection, identity: str, values: Mapping[str, bytes]) -> bool:

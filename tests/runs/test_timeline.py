@@ -241,10 +241,12 @@ def test_what_was_measured_is_remembered(
 
 
 @pytest.mark.parametrize("few_bytes", [0, 1 << 20], ids=["deflated", "stored"])
+@pytest.mark.parametrize("most_bytes", [0, 1 << 20], ids=["one by one", "together"])
 def test_variables_of_several_kinds_are_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_bytes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_bytes: int, most_bytes: int
 ) -> None:
     monkeypatch.setattr(timeline_cache, "_FEW_BYTES", few_bytes)
+    monkeypatch.setattr(timeline_cache, "_MOST_LOOKED_UP_BYTES", most_bytes)
     for step in range(6):  # two networks that are trained by turns
         values = {"g/w": [step + 1.0], "g/b": [1.0]} if step % 2 else {"d/w": [[step + 2.0]]}
         save(tmp_path / f"ckpt-{step}", values)

@@ -49,6 +49,29 @@ def test_thousands_of_keys_and_keys_that_are_no_utf8(path: Path) -> None:
         assert cache.get_many("a", values) == values
 
 
+def test_all_that_is_small_can_be_asked_for_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "_KEYS_AT_ONCE", 2)
+    with Cache(path) as cache:
+        cache.put_many("a", {"x": b"1", "y": b"2"})
+        cache.put_many("b", {"x": bytes(1000)})
+        cache.put_many("c", {"x": bytes(1001)})
+        found = cache.get_all(["a", "b", "c", "d", "a"], 1000)
+        assert found == {"a": {"x": b"1", "y": b"2"}, "b": {"x": bytes(1000)}, "d": {}}
+        assert cache.get_all([], 1000) == {}
+        assert cache.trouble == ""
+
+
+def test_what_was_asked_for_at_once_was_used(path: Path) -> None:
+    with Cache(path, limit_bytes=3000) as cache:
+        for name in "abc":
+            cache.put_many(name, {"x": bytes(1000)})
+        assert cache.get_all(["a", "z"], 1000)
+        cache.put_many("d", {"x": bytes(1000)})
+        assert [name for name in "abcd" if cache.get_many(name, ["x"])] == ["a", "c", "d"]
+
+
 def test_the_identity_used_longest_ago_goes_first(path: Path) -> None:
     with Cache(path, limit_bytes=3000) as cache:
         for name in "abc":
@@ -206,8 +229,9 @@ def test_a_value_that_was_tampered_with_is_never_shown(path: Path) -> None:
         connection.execute("UPDATE entry SET value = ? WHERE key = 'x'", (b"wrong",))
     connection.close()
     with Cache(path) as cache:
-        assert cache.get_many("a", ["x"]) == {}
+        assert cache.get_all(["a"], 1000) == {}
         assert "checksum" in cache.trouble
+        assert cache.get_many("a", ["x"]) == {}
         assert cache.get_many("a", ["y"]) == {}
         cache.put_many("a", {"x": b"right"})
         assert cache.get_many("a", ["x"]) == {"x": b"right"}
@@ -218,6 +242,7 @@ def test_where_it_cannot_be_it_is_empty_and_nothing_is_raised(tmp_path: Path) ->
     with Cache(tmp_path / "file" / "results.sqlite") as cache:
         cache.put_many("a", {"x": b"1"})
         assert cache.get_many("a", ["x"]) == {}
+        assert cache.get_all(["a"], 1000) == {}
         assert cache.trouble
         cache.clear()
 
