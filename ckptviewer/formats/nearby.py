@@ -120,7 +120,9 @@ def offer(path: str, listings: Listings) -> str:
     if near:
         sentences.append(f"Did you mean {printable(near)}?")
     where = "That directory" if directory else "The current directory"
-    if listing.checkpoints:
+    if any(name in SAVED_MODEL_FILES for name in listing.files):
+        sentences.append(f"{where} is a SavedModel itself: open that.")
+    elif listing.checkpoints:
         sentences.append(f"{where} has: {enumerate_names(listing.checkpoints)}.")
     else:
         sentences.append(f"{where} has no checkpoint.{offer_subdirectories(listing)}")

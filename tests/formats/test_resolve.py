@@ -637,6 +637,13 @@ class TestErrors:
             "That directory has no checkpoint. Its subdirectories with checkpoints: eval, train."
         )
 
+    def test_a_path_into_a_saved_model(self, tmp_path: Path, place: Place) -> None:
+        place("17/variables/variables")
+        (tmp_path / "17" / "saved_model.pb").write_bytes(b"")
+        with pytest.raises(PathNotFoundError) as caught:
+            resolve(tmp_path / "17" / "m-1")
+        assert caught.value.remedy == "That directory is a SavedModel itself: open that."
+
     def test_an_empty_directory(self, tmp_path: Path) -> None:
         with pytest.raises(NotACheckpointError, match="an empty directory") as caught:
             resolve(tmp_path)
