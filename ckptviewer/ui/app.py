@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from concurrent.futures import Future
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +24,11 @@ from PySide6.QtGui import QFileOpenEvent, QIcon
 from PySide6.QtWidgets import QApplication
 
 from ckptviewer import __version__
-from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.appearance import Appearance
 from ckptviewer.ui.collecting import Collecting
 from ckptviewer.ui.crash import Crash, CrashWatch, log_directory
 from ckptviewer.ui.hand_over import Claim, Request
-from ckptviewer.ui.jobs import Report
+from ckptviewer.ui.loading import loading
 from ckptviewer.ui.main_window import MainWindow
 from ckptviewer.ui.session import Session
 from ckptviewer.ui.settings import Settings
@@ -179,18 +177,12 @@ def _print_message(_kind: QtMsgType, _context: QMessageLogContext, message: str)
         print(message, file=sys.stderr)  # noqa: T201
 
 
-def _load_plots(_cancel: CancelToken, _report: Report) -> None:
-    """Import the plots, and the page of an export, before the first one is wanted."""
-    import_module("pyqtgraph")
-    import_module("ckptviewer.ui.panels.export_view")
-
-
 def _load_later(app: QApplication, window: MainWindow) -> None:
     """What the first paint need not wait for."""
 
     def load_plots() -> None:
         if window.isVisible():  # it may have been closed again
-            window.jobs.start("Plots", _load_plots)
+            loading().begin()
 
     QTimer.singleShot(PLOTS_AFTER_MS, window, load_plots)
     from ckptviewer.resources import resource

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.ui.jobs import Job, Jobs, Report
+from ckptviewer.ui.loading import loading
 from ckptviewer.ui.open_run import Followed, Known, RunMemory
 
 if TYPE_CHECKING:
@@ -109,18 +109,12 @@ class Running(QObject):
         choices: Sequence[Followed],
         then: Callable[[list[list[float]]], None],
     ) -> None:
-        """Have the numbers of these worked out, and handed to `then`."""
-
-        def work_out() -> list[list[float]]:
-            import_module("pyqtgraph")  # it draws them, and takes long to import
-            return known.lines(series, chosen)
+        """Have the numbers of these worked out, and handed to `then`, who draws them."""
 
         def hand_over(lines: list[list[float]]) -> None:
-            if not self._is_stopped:
-                then(lines)
+            loading().when_plots_are_there(lambda: None if self._is_stopped else then(lines))
 
-        chosen = tuple(choices)
-        self._jobs.ask(work_out, hand_over)
+        self._jobs.ask(partial(known.lines, series, tuple(choices)), hand_over)
 
     # In a thread.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent
@@ -40,6 +43,18 @@ _NOT_OFF_SCREEN = ("propagateSizeHints", r"support raise\(\)", "grabbing the key
 """What the off-screen platform complains of: it has no window manager."""
 
 
+_in_threads: list[str] = []
+"""Modules that other threads than the window's have imported."""
+
+
+def _notice(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "import" and threading.current_thread() is not threading.main_thread():
+        _in_threads.append(str(arguments[0]))
+
+
+sys.addaudithook(_notice)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -54,6 +69,27 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # What is remembered would be shown where a test wants to see it being read.
     monkeypatch.setenv("CKPTVIEWER_CACHE", "/dev/null/results.sqlite")
     return path
+
+
+@pytest.fixture(autouse=True)
+def qt_in_one_thread() -> Iterator[None]:
+    """Qt for Python dies now and then where two threads ask for its classes at once."""
+    yield
+    names = {name for name in _in_threads if asks_for_qt(name)}
+    _in_threads.clear()
+    assert not names
+
+
+def asks_for_qt(name: str) -> bool:
+    """Whether the module is Qt's, or imports it."""
+    if name.partition(".")[0] in ("PySide6", "shiboken6", "pyqtgraph"):
+        return True
+    module = sys.modules.get(name)
+    return name.startswith("ckptviewer.ui") and "PySide6" in _source_of(module)
+
+
+def _source_of(module: ModuleType | None) -> str:
+    return inspect.getsource(module) if module is not None else ""
 
 
 @pytest.fixture(autouse=True, scope="session")
