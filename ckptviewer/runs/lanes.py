@@ -26,7 +26,7 @@ from ckptviewer.runs.measuring import (
     unchanged,
 )
 from ckptviewer.runs.timeline_cache import Listed
-from ckptviewer.runs.together import Measured, measure_together
+from ckptviewer.runs.together import measure_together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -228,12 +228,12 @@ class Held:
 def perform(task: LaneTask) -> list[Cells]:
     """Measure; each variable that cannot be read gives an error. Raises Cancelled alone."""
     done: list[Cells] = []
-    together = Measured([set() for _ in task.works])
+    together: list[set[int]] = [set() for _ in task.works]
     if task.pairs:
         held = task.held.of(task.works[0].column.before)
         together = measure_together(task.works, held, task.cancel)
         task.held.replace(task.works[0].column.before, held)
-    for work, rows_done in zip(task.works, together.done, strict=True):
+    for work, rows_done in zip(task.works, together, strict=True):
         errors: dict[str, CkptviewerError] = {}
         held = task.held.of(work.column.before)
         variables = work.column.listed.variables
@@ -246,9 +246,7 @@ def perform(task: LaneTask) -> list[Cells]:
             key = variables[row].key
             values = held.pop(key, None)
             try:
-                unspoiled = None if key in together.spoiled else values
-                together.spoiled.discard(key)
-                values = _measure(work.column, row, unspoiled, task)
+                values = _measure(work.column, row, values, task)
                 if values is not None:
                     new[key] = values
             except Cancelled:
@@ -276,6 +274,8 @@ def _measure(
     """
     other = column.row_before(row)
     before = column.before
+    if held is not None and held.dtype != numpy_dtype(column.listed.variables[row].dtype):
+        held = None  # it was listed from an earlier file of this name
     if other is not None and before is not None:
         rows = np.array([row])
         if column.are_unchanged(rows, np.array([other])) and not np.isnan(before.points[other, 0]):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ _PIECE = 1 << 17
 _ROW = 1 << 13  # short enough that BLAS stays on this thread, and that float32 sums stay good
 _LEAST = 1e-12  # the squares of smaller numbers vanish in float32
 _LEAST_SQUARE = 1e-30
+_FAR = 1e-6
 
 MEASURED_KINDS = frozenset((Kind.FLOAT, Kind.INTEGER, Kind.BOOL, Kind.COMPLEX))
 
@@ -96,6 +97,13 @@ def _number(value: float | None) -> float:
 def unchanged(norm: NDArray[np.float64]) -> NDArray[np.float64]:
     """The pairs of variables and their equals, a row each, by their norms."""
     return np.stack((np.zeros_like(norm), norm * norm, norm, norm), axis=1)
+
+
+def are_far(before: Any, after: Any) -> Any:
+    """Whether norms, of one or of many, are so much apart that squares of differences hide the
+    inner product."""
+    product = before * after
+    return (product > 0) & (product < _FAR * (before * before + after * after))
 
 
 class _Scratch(threading.local):
@@ -235,13 +243,15 @@ class Measuring:
         )
 
     def pair(self, before: Point) -> Pair | None:
-        """The pair, where `before` is the point of what was given as such; None if `odd`.
+        """The pair, where `before` is the point of what was given as such; None if `odd` or far.
 
         Then `slow_pair` has to be taken: the sums do not tell it.
         """
         if self.odd or before.nan or before.inf:
             return None
         after, square = self.point().norm, self.sums.square
+        if are_far(before.norm, after):
+            return None
         dot = (after * after + before.norm * before.norm - square) / 2
         return Pair(math.sqrt(square), dot, before.norm, after)
 

@@ -29,7 +29,7 @@ from ckptviewer.runs.timeline_cache import (
     Listed,
     TimelineCache,
 )
-from ckptviewer.runs.together import MOST_FILES, goes_together
+from ckptviewer.runs.together import goes_together, most_files
 
 if TYPE_CHECKING:
     from ckptviewer.storage.cache import Cache
@@ -235,7 +235,7 @@ class Timeline:
         sizes = [sum(variable.stored_bytes for variable in each.wanted) for each in columns]
         largest = max(sizes, default=0)
         files = sum(len(column.entry.files) for column in columns)
-        self._holds = largest <= HELD_BYTES and files <= MOST_FILES
+        self._holds = largest <= HELD_BYTES and files <= most_files()
         share = min(max(largest / workers, LEAST_LANE_BYTES), MOST_LANE_BYTES)
         for column in columns:
             by_lane: dict[int, list[int]] = {}

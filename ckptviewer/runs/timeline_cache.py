@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ckptviewer.storage.cache import Cache
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever the same checkpoint would give other numbers."""
 
 SETTLE_SECONDS = 2.0

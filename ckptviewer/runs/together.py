@@ -7,9 +7,9 @@ from one save after the other, while what is before stays in the processor's cac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from ckptviewer.analysis import update_kernel
 from ckptviewer.analysis.update_compiled import Followed
 from ckptviewer.checkpoint.errors import Cancelled, CkptviewerError
-from ckptviewer.runs.measuring import Pair, Point
+from ckptviewer.runs.measuring import Pair, Point, are_far
 from ckptviewer.storage.reading_loops import read_function
 
 if TYPE_CHECKING:
@@ -31,21 +31,11 @@ if TYPE_CHECKING:
 MOST_ELEMENTS = 4 << 20
 """Larger variables are measured one by one, in blocks: their values are not held."""
 
-MOST_FILES = 256
-"""So many may be open at once; systems allow a process from 256 to 1024 by themselves."""
-
+_MOST_FILES = 256
+_SHARE_OF_FILES = 4
 _ITEM_BYTES = 4
 _ALIGNED_ELEMENTS = 16
 _ELEMENTS, _NAN, _INF, _NORM = map(Point._fields.index, ("elements", "nan", "inf", "norm"))
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """done: for each work the rows of which point and pair are there. spoiled: keys of which the
-    values before are no longer held as they were."""
-
-    done: Sequence[set[int]]
-    spoiled: set[str] = field(default_factory=set)
 
 
 def goes_together(variable: Variable) -> bool:
@@ -53,32 +43,50 @@ def goes_together(variable: Variable) -> bool:
     return variable.dtype == "float32" and variable.element_count <= MOST_ELEMENTS
 
 
+def most_files() -> int:
+    """How many files may be open at once, next to those of the other lanes and of the window."""
+    try:
+        import resource
+    except ImportError:  # Windows allows thousands
+        return _MOST_FILES
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(_MOST_FILES, allowed // _SHARE_OF_FILES) if allowed >= 0 else _MOST_FILES
+
+
 def measure_together(
     works: Sequence[Work], held: dict[str, np.ndarray], cancel: CancelToken
-) -> Measured:
-    """Fill points and pairs in of the rows that can be measured so; the others stay as they are.
+) -> list[set[int]]:
+    """Fill points and pairs in of the rows that can be measured so; which, for each work.
 
     works: of columns that follow each other. held: values of the column before the first, flat, by
     key, as far as they are at hand; then those of the last save to which a variable was followed.
     Raises Cancelled alone: what cannot be read, or is not finite, is left to who does it singly.
     """
-    nothing = Measured([set() for _ in works])
-    if sum(len(work.column.entry.files) for work in works) > MOST_FILES:
+    nothing: list[set[int]] = [set() for _ in works]
+    column = works[0].column
+    rows = [row for row in works[0].rows if goes_together(column.listed.variables[row])]
+    if not rows or (column.before is not None and not column.before.listed.variables):
         return nothing
-    rows = [row for row in works[0].rows if goes_together(works[0].column.listed.variables[row])]
+    if sum(len(work.column.entry.files) for work in works) > most_files():
+        return nothing
     lane = _Lane(works, np.array(rows, np.intp))
     loops = update_kernel.compiled_for(int(lane.sizes.sum()) * _ITEM_BYTES * len(works))
-    if not rows or loops is None or not loops.takes_many:
+    if loops is None or not loops.takes_many:
         return nothing
+    spoiled: Iterable[str] = lane.keys
+    done = nothing
     try:
         with ExitStack() as files:
             lane.borrow(held, files)
-            lane.follow(held, loops, cancel)
+            sums = lane.follow(held, loops, cancel)
+        done, spoiled = lane.measured(sums)
     except Cancelled:
         raise
-    except CkptviewerError:  # a file was changed while it was read
-        return Measured(nothing.done, set(lane.keys))
-    return lane.measured()
+    except (CkptviewerError, MemoryError):
+        pass  # a file was changed while it was read: nothing of it counts
+    for key in spoiled:
+        held.pop(key, None)
+    return done
 
 
 class _Lane:
@@ -101,7 +109,7 @@ class _Lane:
         # Readings have a row more: the first is of the column before, where its values are needed.
         self._reads = np.zeros((shape[0] + 1, shape[1]), bool)
         self._places = np.zeros((3, *self._reads.shape), np.int64)
-        self._good = np.ones(self._reads.shape, bool)
+        self._new = np.zeros(len(rows), bool)
 
     def borrow(self, held: dict[str, np.ndarray], files: ExitStack) -> None:
         """Find out what is to be read, and where it lies in open files.
@@ -124,14 +132,13 @@ class _Lane:
             self._borrow(place + 1, work.column, rows, wanted, files)
             follows &= self._same[place] | self._reads[place + 1]
             self._followed[place] = follows
-        reads = self._reads.any(axis=0)
         if before is not None:
-            wanted = reads & ~is_held
+            wanted = self._reads.any(axis=0) & ~is_held
             rows = self._works[0].column.befores[self._rows[0]]
             self._borrow(0, before, rows, wanted, files)
             lost = wanted & ~self._reads[0]
             self._reads[:, lost] = self._followed[:, lost] = False
-        self._new = reads & ~is_held
+        self._new = self._reads.any(axis=0) & ~is_held
         held |= self._room()
 
     def _room(self) -> dict[str, np.ndarray]:
@@ -192,19 +199,21 @@ class _Lane:
                 descriptor = files.enter_context(column.checkpoint.lent(number))
             except CkptviewerError:
                 continue  # who reads the variables one by one can tell which it is
+            ends = places.offsets[rows] + places.sizes[rows]
+            at &= ends <= os.fstat(descriptor).st_size
             self._reads[place, at] = True
             self._places[0, place, at] = descriptor
         self._places[1:, place] = places.offsets[rows], places.crcs[rows]
 
     def follow(
         self, held: Mapping[str, np.ndarray], loops: CompiledUpdates, cancel: CancelToken
-    ) -> None:
-        """Read and measure. Raises Cancelled."""
-        variables, readings = np.nonzero(self._reads.T)
+    ) -> NDArray[Any]:
+        """Read and measure: MANY's rows, by variables. Raises Cancelled."""
         counts = self._reads.sum(axis=0)
         read = np.flatnonzero(counts)
-        descriptors, offsets, crcs = self._places[:, readings, variables]
-        self._sums = loops.follow(
+        variables, readings = np.nonzero(self._reads.T)
+        descriptors, offsets, _ = self._places[:, readings, variables]
+        return loops.follow(
             Followed(
                 sizes=self.sizes[read],
                 befores=np.array([_address(held[self.keys[at]]) for at in read], np.int64),
@@ -215,40 +224,56 @@ class _Lane:
             read_function(),
             cancel.raise_if_cancelled,
         )
-        self._numbers = np.full(self._reads.shape, -1, np.intp)
-        self._numbers[readings, variables] = np.arange(len(variables))
-        self._starts = counts[read].cumsum() - counts[read]
-        good = (self._sums["added"] == self.sizes[variables]) & (self._sums["crc"] == crcs)
-        known = np.isfinite(self._sums["square"])
-        known[self._starts[self._new[read]]] = True  # before them there was nothing
-        self._good[readings, variables] = good & known
-        self._firsts = read
 
-    def measured(self) -> Measured:
-        """Fill in what was read right, up to the first that was not."""
-        good = np.logical_and.accumulate(self._good)[1:] & self._followed
+    def measured(self, sums: NDArray[Any]) -> tuple[list[set[int]], list[str]]:
+        """Fill in what was read right, up to the first that was not.
+
+        Gives for each work the rows that are done, and the keys of which something was not right.
+        """
+        variables, readings = np.nonzero(self._reads.T)
         with np.errstate(all="ignore"):
-            points = _points(self._sums)
-            norms = points[:, _NORM]
-            earlier = np.roll(norms, 1)
-            first = self._works[0].column
-            if first.before is not None:
-                others = first.befores[self._rows[0, self._firsts]]
-                earlier[self._starts] = first.before.points[others, _NORM]
-            pairs = _pairs(self._sums["square"], norms, earlier)
+            points = _points(sums)
+            earlier = self._norms_before(variables, points[:, _NORM])
+            pairs = _pairs(sums["square"], points[:, _NORM], earlier)
+            has_pair = np.isfinite(sums["square"]) & ~are_far(earlier, points[:, _NORM])
+        has_pair |= self._new[variables] & _are_first(variables)  # before them there was nothing
+        crcs = self._places[2, readings, variables]
+        right = np.ones(self._reads.shape, bool)
+        right[readings, variables] = (
+            (sums["added"] == self.sizes[variables]) & (sums["crc"] == crcs) & has_pair
+        )
+        numbers = np.zeros(self._reads.shape, np.intp)
+        numbers[readings, variables] = np.arange(len(variables))
+        followed = np.logical_and.accumulate(right)[1:] & self._followed
         done = []
-        for place, work in enumerate(self._works):
+        for place, (work, good) in enumerate(zip(self._works, followed, strict=True)):
             column, rows = work.column, self._rows[place]
-            read, same = good[place] & ~self._same[place], good[place] & self._same[place]
-            numbers = self._numbers[place + 1, read]
-            column.points[rows[read]] = points[numbers]
+            read, same = good & ~self._same[place], good & self._same[place]
+            column.points[rows[read]] = points[numbers[place + 1, read]]
             if column.before is not None:
-                column.pairs[rows[read]] = pairs[numbers]
+                column.pairs[rows[read]] = pairs[numbers[place + 1, read]]
                 if same.any():
                     column.take_unchanged(rows[same])
-            done.append(set(rows[good[place]].tolist()))
-        spoiled = np.flatnonzero(~self._good.all(axis=0))
-        return Measured(done, {self.keys[at] for at in spoiled})
+            done.append(set(rows[good].tolist()))
+        return done, [self.keys[at] for at in np.flatnonzero(~right.all(axis=0))]
+
+    def _norms_before(
+        self, variables: NDArray[np.intp], norms: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The norm in the save before, of each reading; where there is none anything."""
+        before = np.roll(norms, 1)
+        column = self._works[0].column
+        if column.before is not None:
+            first = _are_first(variables)
+            others = column.befores[self._rows[0, variables[first]]]
+            before[first] = column.before.points[others, _NORM]
+        return before
+
+
+def _are_first(variables: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which readings are the first of their variable."""
+    first: NDArray[np.bool_] = np.diff(variables, prepend=-1) > 0
+    return first
 
 
 def _fits(values: np.ndarray | None, size: int) -> bool:

@@ -7,11 +7,12 @@ import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptviewer.checkpoint.errors import (
     ChangedFileError,
+    CkptviewerError,
     PathNotFoundError,
     TruncatedFileError,
     UnreadableFileError,
@@ -118,13 +119,9 @@ class LocalFile(ByteSource):
                 done += count
             self._require_unchanged(descriptor)
         except OSError as error:
-            if isinstance(error, ChangedFileError):
+            if isinstance(error, CkptviewerError):
                 raise
-            raise UnreadableFileError(
-                f"reading at byte {offset:,} failed: {error.strerror or error}",
-                where=self.name,
-                remedy="Check the disk or the network share it lies on.",
-            ) from error
+            raise self._failed(f"reading at byte {offset:,} failed", error) from error
         finally:
             self._give_back()
 
@@ -138,7 +135,8 @@ class LocalFile(ByteSource):
         descriptor = self._acquire()
         try:
             if _CAN_ADVISE:
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                with suppress(OSError):
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             yield descriptor
             self._require_unchanged(descriptor)
         finally:
@@ -152,7 +150,11 @@ class LocalFile(ByteSource):
                 self._close()
 
     def _require_unchanged(self, descriptor: int) -> None:
-        if _identity(os.fstat(descriptor)) != self._identity:
+        try:
+            identity = _identity(os.fstat(descriptor))
+        except OSError as error:  # a network share has lost it
+            raise self._failed("looking at it failed", error) from error
+        if identity != self._identity:
             raise self._changed("it was rewritten while it was read")
 
     def _acquire(self) -> int:
@@ -199,6 +201,13 @@ class LocalFile(ByteSource):
             os.close(self._descriptor)
         self._descriptor = -1
         self._release_wanted = False
+
+    def _failed(self, what: str, error: OSError) -> UnreadableFileError:
+        return UnreadableFileError(
+            f"{what}: {error.strerror or error}",
+            where=self.name,
+            remedy="Check the disk or the network share it lies on.",
+        )
 
     def _changed(self, what: str) -> ChangedFileError:
         return ChangedFileError(what, where=self.name, remedy="Reload the checkpoint.")

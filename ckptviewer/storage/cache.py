@@ -133,7 +133,7 @@ class Cache(Database):
         return {wanted[key]: value for key, value in (found or {}).items()}
 
     def get_all(self, identities: Iterable[str], most_bytes: int) -> dict[str, dict[str, bytes]]:
-        """All values of each identity: of those that are unknown none.
+        """All values of each identity, by their keys as they are stored; of the unknown none.
 
         Identities that have more than `most_bytes` are left out: they have to be asked for by key.
         """

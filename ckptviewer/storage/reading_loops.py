@@ -34,9 +34,9 @@ def by_seeking() -> Any:
     def read(descriptor: int, place: int, count: int, offset: int) -> int:
         try:
             data = seek_and_read(descriptor, count, offset)
-        except OSError:
+            ctypes.memmove(place, data, len(data))
+        except BaseException:  # nothing may be raised through compiled code
             return -1
-        ctypes.memmove(place, data, len(data))
         return len(data)
 
     return READ(read)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ckptviewer.analysis import update_compiled, update_kernel
 from ckptviewer.analysis.update_compiled import UpdateSums
 from ckptviewer.checkpoint.errors import Cancelled, DamagedFileError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.runs import lanes
-from ckptviewer.runs import together as together_module
 from ckptviewer.runs.run import find_run
 from ckptviewer.runs.timeline_table import Series, TimelineTable
-from ckptviewer.runs.together import Measured, measure_together
+from ckptviewer.runs.together import measure_together
+from ckptviewer.storage.cache import Cache
 from tests.analysis import kernels
-from tests.builders import data_file, save
+from tests.builders import cut, data_file, save, save_slices
 from tests.open_files import open_below
 from tests.runs.test_timeline import expected, follow
 
@@ -40,7 +44,7 @@ def together(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def noted(works, *rest):  # type: ignore[no-untyped-def]
         measured = measure_together(works, *rest)
-        for work, rows in zip(works, measured.done, strict=True):
+        for work, rows in zip(works, measured, strict=True):
             variables = work.column.listed.variables
             name = work.column.entry.name
             found.extend(f"{name}:{variables[row].key}" for row in sorted(rows))
@@ -50,8 +54,8 @@ def together(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def nothing(works: Sequence[lanes.Work]) -> Measured:
-    return Measured([set() for _ in works])
+def nothing(works: Sequence[lanes.Work]) -> list[set[int]]:
+    return [set() for _ in works]
 
 
 def walks(**starts: np.ndarray) -> list[Values]:
@@ -167,10 +171,10 @@ def test_what_was_rewritten_since_it_was_listed_is_not_written_beyond(tmp_path: 
     second.before = first
     cancel = CancelToken()
     works = [lanes.Work(number, column, (0,)) for number, column in enumerate((first, second))]
-    assert measure_together(works[:1], {}, cancel).done == [{0}]
+    assert measure_together(works[:1], {}, cancel) == [{0}]
     for wrong in (np.zeros(100, np.float32), np.zeros(20_000, np.float16)):
         held = {"a": wrong}
-        assert measure_together(works[1:], held, cancel).done == [{0}]  # read again, beside it
+        assert measure_together(works[1:], held, cancel) == [{0}]  # read again, beside it
         assert held["a"].size == 20_000
         assert not wrong.any()
     task = lanes.LaneTask(0, (), True, cancel, lanes.Held(), keeps_open=False)
@@ -212,13 +216,13 @@ def test_what_is_not_held_is_read_first(tmp_path: Path) -> None:
     columns = columns_of(tmp_path)
     works, cancel = works_of(columns), CancelToken()
     held: dict[str, np.ndarray] = {}
-    assert measure_together(works, held, cancel).done == [{0, 1}] * STEPS
+    assert measure_together(works, held, cancel) == [{0, 1}] * STEPS
     pairs = [column.pairs.copy() for column in columns]
     for column in columns[2:]:
         column.pairs[:] = column.points[:] = np.nan
     del held["b"]
     held["a"][:] = steps[1]["a"]
-    assert measure_together(works[2:], held, cancel).done == [{0, 1}] * (STEPS - 2)
+    assert measure_together(works[2:], held, cancel) == [{0, 1}] * (STEPS - 2)
     for column, right in zip(columns[2:], pairs[2:], strict=True):
         np.testing.assert_array_equal(column.pairs, right)
     for key, values in steps[-1].items():
@@ -238,8 +242,7 @@ def test_what_did_not_change_is_not_read(tmp_path: Path) -> None:
         data.write_bytes(raw)
     columns = columns_of(tmp_path)
     measured = measure_together(works_of(columns), {}, CancelToken())
-    assert measured.done == [{0, 1}] * STEPS
-    assert not measured.spoiled
+    assert measured == [{0, 1}] * STEPS
     deltas = np.array([column.pairs[:, 0] for column in columns])
     wanted = [np.linalg.norm(b["a"] - a["a"]) for a, b in pairwise(steps)]
     assert deltas[1:, 0] == pytest.approx(np.array(wanted, np.float64), rel=1e-5)
@@ -253,7 +256,7 @@ def test_a_save_that_is_left_out_ends_it(tmp_path: Path) -> None:
     saved(tmp_path, steps)
     works = works_of(columns_of(tmp_path))
     measured = measure_together([works[0], works[1], works[3]], {}, CancelToken())
-    assert measured.done == [{0}, {0}, set()]
+    assert measured == [{0}, {0}, set()]
 
 
 def test_damage_spoils_what_follows(tmp_path: Path) -> None:
@@ -263,9 +266,11 @@ def test_damage_spoils_what_follows(tmp_path: Path) -> None:
     raw = bytearray(data.read_bytes())
     raw[300_000] ^= 1  # in "b"
     data.write_bytes(raw)
-    measured = measure_together(works_of(columns_of(tmp_path)), {}, CancelToken())
-    assert measured.done == [{0, 1}, {0, 1}, {0}, {0}, {0}]
-    assert measured.spoiled == {"b"}
+    held: dict[str, np.ndarray] = {}
+    measured = measure_together(works_of(columns_of(tmp_path)), held, CancelToken())
+    assert measured == [{0, 1}, {0, 1}, {0}, {0}, {0}]
+    assert set(held) == {"a"}
+    np.testing.assert_array_equal(held["a"], steps[-1]["a"])
 
 
 def test_a_file_that_is_rewritten_meanwhile_spoils_all(
@@ -284,8 +289,9 @@ def test_a_file_that_is_rewritten_meanwhile_spoils_all(
         return found
 
     monkeypatch.setattr(type(loops), "follow", lambda _, *arguments: and_rewrite(*arguments))
-    measured = measure_together(works_of(columns), {}, CancelToken())
-    assert measured == Measured([set()] * STEPS, {"a", "b"})
+    held: dict[str, np.ndarray] = {}
+    assert measure_together(works_of(columns), held, CancelToken()) == [set()] * STEPS
+    assert not held
     assert all(np.isnan(column.points).all() for column in columns)
 
 
@@ -294,8 +300,7 @@ def test_a_save_that_is_deleted_is_left_to_who_can_tell(tmp_path: Path) -> None:
     columns = columns_of(tmp_path)
     data_file(tmp_path / "ckpt-3").unlink()
     measured = measure_together(works_of(columns), {}, CancelToken())
-    assert measured.done == [{0}, {0}, {0}, set(), set()]
-    assert not measured.spoiled
+    assert measured == [{0}, {0}, {0}, set(), set()]
 
 
 def test_not_more_files_are_opened_than_systems_allow(
@@ -303,9 +308,9 @@ def test_not_more_files_are_opened_than_systems_allow(
 ) -> None:
     steps = walks(a=np.ones(20_000, np.float32), b=np.ones(20_000, np.float32))
     saved(tmp_path, steps)
-    monkeypatch.setattr(together_module, "MOST_FILES", 2 * STEPS - 1)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (4 * (2 * STEPS - 1), 4096))
     measured = measure_together(works_of(columns_of(tmp_path)), {}, CancelToken())
-    assert measured == Measured([set()] * STEPS)
+    assert measured == [set()] * STEPS
     table = follow(find_run(tmp_path).checkpoints)
     for key in steps[0]:
         assert_right(table, steps, key)
@@ -354,3 +359,97 @@ def test_scalars_of_other_dtypes(tmp_path: Path, together: list[str]) -> None:
     assert not together
     for key in steps[0]:
         assert_right(table, steps, key)
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that nobody has written to is not zero."""
+    monkeypatch.setattr(np, "empty", lambda shape, dtype=float: np.full(shape, 7, dtype))
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_what_cannot_be_read_before_is_not_made_up(tmp_path: Path) -> None:
+    steps = walks(a=RNG.standard_normal((60, 9)).astype(np.float32))
+    save_slices(tmp_path / "ckpt-0", cut("a", steps[0]["a"], [20]))
+    for step, values in enumerate(steps[1:], 1):
+        save(tmp_path / f"ckpt-{step}", values)
+    columns = columns_of(tmp_path)
+    table = follow(find_run(tmp_path).checkpoints)
+    assert_right(table, steps, "a")
+    held: dict[str, np.ndarray] = {}
+    columns[0].points[0] = [540, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert measure_together(works_of(columns)[1:], held, CancelToken()) == [set()] * (STEPS - 1)
+    assert not held
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_what_was_deleted_after_it_was_remembered_is_not_made_up(tmp_path: Path) -> None:
+    steps = walks(a=np.ones(20_000, np.float32))
+    saved(tmp_path, steps)
+    with Cache(tmp_path / "cache.sqlite") as cache:
+        options = {"cache": cache, "settle_seconds": -1.0}
+        entries = find_run(tmp_path).checkpoints
+        follow(entries[:2], **options)
+        data_file(tmp_path / "ckpt-1").unlink()
+        table = follow(entries[:3], **options)
+    updates = table.series(Series.UPDATE, "a")
+    assert np.isfinite(updates[1])
+    assert np.isnan(updates[2])
+    assert np.isfinite(table.series(Series.NORM, "a")).all()
+
+
+def test_a_save_without_variables_is_between(tmp_path: Path) -> None:
+    steps = walks(a=np.ones(20_000, np.float32))
+    for step, values in enumerate(steps):
+        if step == 2:
+            save_file({}, tmp_path / "ckpt-2.safetensors")
+        else:
+            save(tmp_path / f"ckpt-{step}", values)
+    table = follow(find_run(tmp_path).checkpoints)
+    assert not table.errors
+    norms, updates = (table.series(series, "a") for series in (Series.NORM, Series.UPDATE))
+    assert np.isfinite(norms).tolist() == [True, True, False, True, True]
+    assert np.isfinite(updates).tolist() == [False, True, False, False, True]
+
+
+@pytest.mark.parametrize("ratio", [1e-3, 1e-5, 1e-8, 1e-12])
+def test_directions_of_norms_that_are_far_apart(tmp_path: Path, ratio: float) -> None:
+    first = RNG.standard_normal(20_000).astype(np.float32)
+    other = (0.5 * first + RNG.standard_normal(20_000)).astype(np.float32)
+    steps = [{"a": values} for values in (first, (ratio * other).astype(np.float32), other, first)]
+    saved(tmp_path, steps)
+    cosines = follow(find_run(tmp_path).checkpoints).series(Series.COSINE, "a")
+    wanted = [expected(Series.COSINE, b["a"], a["a"]) for a, b in pairwise(steps)]
+    assert cosines[1:] == pytest.approx(np.array(wanted), rel=1e-7)
+
+
+def test_a_share_that_loses_a_file_costs_no_more_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = walks(a=np.ones(20_000, np.float32))
+    saved(tmp_path, steps)
+    entries = find_run(tmp_path).checkpoints
+    stale, status = data_file(tmp_path / "ckpt-3"), os.fstat
+    inode = stale.stat().st_ino
+
+    def lost(descriptor: int) -> os.stat_result:
+        found = status(descriptor)
+        if found.st_ino == inode and stale in read:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return found
+
+    read: list[Path] = []
+    loops = update_kernel.compiled_for(1)
+    follow_on = type(loops).follow
+
+    def noted(*arguments):  # type: ignore[no-untyped-def]
+        read.append(stale)
+        return follow_on(*arguments)
+
+    monkeypatch.setattr(type(loops), "follow", noted)
+    monkeypatch.setattr(os, "fstat", lost)
+    table = follow(entries)
+    assert list(table.errors) == [(3, "a")]
+    assert "Stale file handle" in table.errors[3, "a"].what
+    norms = table.series(Series.NORM, "a")
+    assert np.isnan(norms).tolist() == [False, False, False, True, False]
