@@ -356,7 +356,7 @@ def _measure_beside(
     else:
         for values in blocks:
             place = held[at : at + values.size]
-            if place.size < values.size:
+            if place.size < values.size or place.dtype != values.dtype:
                 raise _wrong_length()
             measuring.add(values, place, replace=True)
             at += values.size
@@ -391,7 +391,7 @@ def _beside(one: Blocks, other: Blocks) -> Iterator[tuple[np.ndarray, np.ndarray
 
 
 def _wrong_length() -> DamagedFileError:
-    return DamagedFileError("its values have another length than its shape says")
+    return DamagedFileError("its values have another length or dtype than it was listed with")
 
 
 def _blocks(checkpoint: Checkpoint, variable: Variable, cancel: CancelToken) -> Blocks:

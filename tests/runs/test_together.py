@@ -178,9 +178,9 @@ def test_what_was_rewritten_since_it_was_listed_is_not_written_beyond(tmp_path: 
         assert held["a"].size == 20_000
         assert not wrong.any()
     task = lanes.LaneTask(0, (), True, cancel, lanes.Held(), keeps_open=False)
-    for size in (100, 20_001):
-        with pytest.raises(DamagedFileError, match="length"):
-            lanes._measure_beside(second, 0, first, 0, np.zeros(size, np.float32), task)
+    for wrong in (np.zeros(100, "f4"), np.zeros(20_001, "f4"), np.zeros(20_000, "f8")):
+        with pytest.raises(DamagedFileError, match="length or dtype"):
+            lanes._measure_beside(second, 0, first, 0, wrong, task)
     first.points[0, 0] = 100  # it was listed from an earlier file of this name
     assert measure_together(works[1:], {}, cancel) == nothing(works[1:])
 
