@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from importlib import import_module
 
@@ -18,7 +18,7 @@ from PySide6.QtCore import QCoreApplication, QObject, QTimer
 
 PLOTS = "pyqtgraph"
 
-_TURN_SECONDS = 0.008
+_TURN_SECONDS = 0.004
 _AHEAD_OF_PLOTS = (
     "PySide6.QtOpenGL",
     "PySide6.QtOpenGLWidgets",
@@ -64,8 +64,10 @@ class Loading(QObject):
         super().__init__(parent)
         self._steps = _steps()
         self._waiting: list[Callable[[], None]] = []
+        self._courtesy: AbstractContextManager[None] = nullcontext()
+        self._goes_on = False
         self._timer = QTimer(self)
-        self._timer.timeout.connect(self._take_steps)
+        self._timer.timeout.connect(self._take_turn)
 
     @property
     def under_way(self) -> bool:
@@ -73,28 +75,41 @@ class Loading(QObject):
         return self._timer.isActive()
 
     def begin(self) -> None:
-        """Go on whenever the event loop has nothing else to do."""
+        """Load all of it, whenever the event loop has nothing else to do."""
+        self._goes_on = True
         self._timer.start(0)
 
-    def when_plots_are_there(self, act: Callable[[], None]) -> None:
-        """Do this now or, where they are not loaded yet, as soon as they are."""
+    def when_plots_are_there(
+        self, act: Callable[[], None], courtesy: AbstractContextManager[None]
+    ) -> None:
+        """Do this now or, where they are not loaded yet, as soon as they are.
+
+        courtesy: background work steps aside for what is done in it.
+        """
         if _loaded(PLOTS):
             act()
             return
+        self._courtesy = courtesy
         self._waiting.append(act)
-        self.begin()
+        self._timer.start(0)
+
+    def _take_turn(self) -> None:
+        with self._courtesy:
+            if self._waiting and _loaded(PLOTS):
+                self._waiting.pop(0)()  # drawing takes long enough for a turn of its own
+            elif self._waiting or self._goes_on:
+                self._take_steps()
+            else:
+                self._timer.stop()
+        if not self._waiting:
+            self._courtesy = nullcontext()
 
     def _take_steps(self) -> None:
         end = time.perf_counter() + _TURN_SECONDS
-        for _ in self._steps:
-            if time.perf_counter() >= end:
-                break
-        else:
-            self._timer.stop()
-        if _loaded(PLOTS):
-            waiting, self._waiting = self._waiting, []
-            for act in waiting:
-                act()
+        for step in self._steps:
+            if step == PLOTS or time.perf_counter() >= end:
+                return
+        self._goes_on = False
 
 
 def _loaded(name: str) -> bool:

@@ -112,7 +112,9 @@ class Running(QObject):
         """Have the numbers of these worked out, and handed to `then`, who draws them."""
 
         def hand_over(lines: list[list[float]]) -> None:
-            loading().when_plots_are_there(lambda: None if self._is_stopped else then(lines))
+            loading().when_plots_are_there(
+                lambda: None if self._is_stopped else then(lines), self._jobs.courtesy
+            )
 
         self._jobs.ask(partial(known.lines, series, tuple(choices)), hand_over)
 
