@@ -12,6 +12,7 @@ from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.checkpoint.text import capitalised
 from ckptviewer.ui.jobs import Report
+from ckptviewer.ui.panels.result_pages import read_back_rows
 from ckptviewer.ui.restore_words import Told, told_by_files, told_by_worker
 
 if TYPE_CHECKING:
@@ -183,8 +184,6 @@ def check(task: Task, cancel: CancelToken) -> Consent:
 
 def shown_of(outcome: Outcome) -> Shown:
     """What the window shows of an outcome."""
-    from ckptviewer.ui.panels.result_pages import read_back_rows
-
     backs = [outcome.read_back[side] for side in ("a", "b") if side in outcome.read_back]
     return Shown(
         restored={

@@ -53,7 +53,7 @@ def test_a_fresh_window_draws_a_run_without_asking_for_qt_in_threads(tmp_path: P
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_MS / 1000,
+        timeout=3 * TIMEOUT_MS / 1000,
         check=False,
     )
     assert (done.stdout, done.returncode) == ("drawn\n", 0), done.stderr
