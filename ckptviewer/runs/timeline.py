@@ -19,8 +19,9 @@ import numpy as np
 from ckptviewer.checkpoint.errors import CkptviewerError
 from ckptviewer.checkpoint.progress import CancelToken, LinkedToken, Progress
 from ckptviewer.checkpoint.variable import Variable
+from ckptviewer.runs.column import Cells, Column, Work
 from ckptviewer.runs.entry import CheckpointEntry
-from ckptviewer.runs.lanes import Cells, Column, Held, LaneTask, Work, perform
+from ckptviewer.runs.lanes import Held, LaneTask, perform
 from ckptviewer.runs.measuring import is_measured
 from ckptviewer.runs.timeline_cache import (
     PAIR_FIELDS,

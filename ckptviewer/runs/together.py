@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ckptviewer.analysis.update_compiled import CompiledUpdates
     from ckptviewer.checkpoint.progress import CancelToken
     from ckptviewer.checkpoint.variable import Variable
-    from ckptviewer.runs.lanes import Column, Work
+    from ckptviewer.runs.column import Column, Work
 
 MOST_ELEMENTS = 4 << 20
 """Larger variables are measured one by one, in blocks: their values are not held."""

@@ -18,6 +18,7 @@ from ckptviewer.analysis.update_compiled import UpdateSums
 from ckptviewer.checkpoint.errors import Cancelled, DamagedFileError
 from ckptviewer.checkpoint.progress import CancelToken
 from ckptviewer.runs import lanes
+from ckptviewer.runs.column import Column, Work
 from ckptviewer.runs.run import find_run
 from ckptviewer.runs.timeline_table import Series, TimelineTable
 from ckptviewer.runs.together import measure_together
@@ -54,7 +55,7 @@ def together(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def nothing(works: Sequence[lanes.Work]) -> list[set[int]]:
+def nothing(works: Sequence[Work]) -> list[set[int]]:
     return [set() for _ in works]
 
 
@@ -163,14 +164,14 @@ def test_a_shape_that_changes_is_no_pair(tmp_path: Path, together: list[str]) ->
 
 def test_what_was_rewritten_since_it_was_listed_is_not_written_beyond(tmp_path: Path) -> None:
     saved(tmp_path, walks(a=np.ones(20_000, np.float32)))
-    first, second = (lanes.Column(entry) for entry in find_run(tmp_path).checkpoints[:2])
+    first, second = (Column(entry) for entry in find_run(tmp_path).checkpoints[:2])
     for column in (first, second):
         listed = column.open_and_list()
         column.points = np.full((len(listed.variables), 9), np.nan)
         column.pairs = np.full((len(listed.variables), 4), np.nan)
     second.before = first
     cancel = CancelToken()
-    works = [lanes.Work(number, column, (0,)) for number, column in enumerate((first, second))]
+    works = [Work(number, column, (0,)) for number, column in enumerate((first, second))]
     assert measure_together(works[:1], {}, cancel) == [{0}]
     for wrong in (np.zeros(100, np.float32), np.zeros(20_000, np.float16)):
         held = {"a": wrong}
@@ -192,11 +193,11 @@ def test_loops_refuse_values_of_another_length() -> None:
         loops.add(np.ones(20_000, np.float32), np.zeros(100, np.float32), UpdateSums())
 
 
-def columns_of(directory: Path) -> list[lanes.Column]:
+def columns_of(directory: Path) -> list[Column]:
     """The columns of a run, listed, with nothing measured."""
-    columns: list[lanes.Column] = []
+    columns: list[Column] = []
     for entry in find_run(directory).checkpoints:
-        column = lanes.Column(entry)
+        column = Column(entry)
         listed = column.open_and_list()
         column.points = np.full((len(listed.variables), 9), np.nan)
         column.pairs = np.full((len(listed.variables), 4), np.nan)
@@ -205,9 +206,9 @@ def columns_of(directory: Path) -> list[lanes.Column]:
     return columns
 
 
-def works_of(columns: Sequence[lanes.Column]) -> list[lanes.Work]:
+def works_of(columns: Sequence[Column]) -> list[Work]:
     rows = tuple(range(len(columns[0].listed.variables)))
-    return [lanes.Work(number, column, rows) for number, column in enumerate(columns)]
+    return [Work(number, column, rows) for number, column in enumerate(columns)]
 
 
 def test_what_is_not_held_is_read_first(tmp_path: Path) -> None:
