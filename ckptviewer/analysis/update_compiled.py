@@ -233,8 +233,9 @@ class CompiledUpdates(Compiled):
         variables = np.array((followed.sizes, followed.befores, followed.ends), np.intp)
         cells = np.array((followed.descriptors, followed.offsets), np.intp)
         found = np.zeros(cells.shape[1], MANY)
-        extremes = found.view(np.int32).reshape(len(found), MANY.itemsize // 4)[:, 4:6]
-        extremes[:] = _NOTHING
+        extremes = [found[name].view(np.int32) for name in ("low", "high")]
+        for each, nothing in zip(extremes, _NOTHING, strict=True):
+            each[:] = nothing
         found["crc"] = 0xFFFFFFFF
         at = np.zeros(3, np.intp)
         given = (
@@ -246,7 +247,8 @@ class CompiledUpdates(Compiled):
             ask()
             at[2] = _ASKED_BYTES
             self._follow(*given)
-        extremes[:] = _ordered(extremes)
+        for each in extremes:
+            each[:] = _ordered(each)
         found["crc"] ^= 0xFFFFFFFF
         return found
 

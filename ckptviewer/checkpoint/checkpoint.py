@@ -127,10 +127,11 @@ class Checkpoint(ABC):
         """
         return None
 
-    def lent(self, file: int) -> AbstractContextManager[int]:
+    def lent(self, file: int, end: int) -> AbstractContextManager[int]:
         """The descriptor of a data file, to be read by position alone while this lasts.
 
-        Raises as `read` does; on leaving, too: then nothing that was read counts.
+        end: how many bytes it must have. Raises as `read` does; on leaving, too: then nothing that
+        was read counts.
         """
         raise ValueError("a checkpoint that tells no places has no data files")
 

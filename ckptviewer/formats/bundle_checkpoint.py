@@ -156,8 +156,8 @@ class BundleCheckpoint(Checkpoint):
 
         return places(self._contents.entries, variables)
 
-    def lent(self, file: int) -> AbstractContextManager[int]:
-        return self._source(file).lent()
+    def lent(self, file: int, end: int) -> AbstractContextManager[int]:
+        return self._source(file).lent(end)
 
     def checksum(self, variable: Variable) -> int | None:
         """The masked crc32c in the index; None for partitioned variables, which have several."""

@@ -139,6 +139,8 @@ def _measure_scalar(column: Column, row: int, held: np.ndarray) -> bool:
     if numpy_dtype(variable.dtype).kind == "c":
         return False
     values = column.checkpoint.read(variable).reshape(-1)
+    if values.shape != held.shape or values.dtype != held.dtype:
+        return False  # it was listed from an earlier file of this name
     value, earlier = float(values[0]), float(held[0])
     if not math.isfinite(value) or not math.isfinite(earlier):
         return False

@@ -7,7 +7,6 @@ from one save after the other, while what is before stays in the processor's cac
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -193,14 +192,14 @@ class _Lane:
             return
         numbers = places.files[rows]
         wanted = wanted & (numbers >= 0) & (places.sizes[rows] == self.sizes * _ITEM_BYTES)
+        ends = places.offsets[rows] + places.sizes[rows]
         for number in set(numbers[wanted].tolist()):
             at = wanted & (numbers == number)
             try:
-                descriptor = files.enter_context(column.checkpoint.lent(number))
+                lent = column.checkpoint.lent(number, ends[at].max().item())
+                descriptor = files.enter_context(lent)
             except CkptviewerError:
                 continue  # who reads the variables one by one can tell which it is
-            ends = places.offsets[rows] + places.sizes[rows]
-            at &= ends <= os.fstat(descriptor).st_size
             self._reads[place, at] = True
             self._places[0, place, at] = descriptor
         self._places[1:, place] = places.offsets[rows], places.crcs[rows]

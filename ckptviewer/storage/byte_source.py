@@ -126,12 +126,13 @@ class LocalFile(ByteSource):
             self._give_back()
 
     @contextmanager
-    def lent(self) -> Iterator[int]:
-        """Its descriptor, to be read by position alone, while no release closes it.
+    def lent(self, end: int) -> Iterator[int]:
+        """Its descriptor, to be read by position up to `end`, while no release closes it.
 
         Best read forwards: the system reads ahead. Raises as reading does; on leaving
         ChangedFileError where what was read counts for nothing.
         """
+        self.require(0, end)
         descriptor = self._acquire()
         try:
             if _CAN_ADVISE:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from crc32c import crc32c
 
-from ckptviewer.checkpoint.errors import ChangedFileError, CkptviewerError
+from ckptviewer.checkpoint.errors import ChangedFileError, CkptviewerError, TruncatedFileError
 from ckptviewer.formats import bundle_checkpoint
 from ckptviewer.formats.resolve import open_checkpoint
 from tests.builders import cut, data_file, merge, save, save_slices
@@ -28,7 +28,7 @@ def found_at(prefix: Path) -> dict[str, bytes]:
         for variable, (file, offset, size, crc) in zip(checkpoint.variables, rows, strict=True):
             if file < 0:
                 continue
-            with checkpoint.lent(file) as descriptor:
+            with checkpoint.lent(file, offset + size) as descriptor:
                 stored = os.pread(descriptor, size, offset)
             assert stored == checkpoint.read(variable).tobytes()
             assert crc == crc32c(stored)
@@ -67,14 +67,24 @@ def test_a_missing_data_file_is_not_lent(tmp_path: Path) -> None:
     with open_checkpoint(prefix) as checkpoint:
         checkpoint.release()
         data_file(prefix).unlink()
-        with pytest.raises(CkptviewerError), checkpoint.lent(0):
+        with pytest.raises(CkptviewerError), checkpoint.lent(0, 400):
+            pytest.fail("it was lent")
+
+
+def test_a_file_that_is_too_short_is_not_lent(tmp_path: Path) -> None:
+    prefix = save(tmp_path / "m", {"a": np.ones(100, np.float32)})
+    with open_checkpoint(prefix) as checkpoint:
+        size = data_file(prefix).stat().st_size
+        with checkpoint.lent(0, size):
+            pass
+        with pytest.raises(TruncatedFileError), checkpoint.lent(0, size + 1):
             pytest.fail("it was lent")
 
 
 def test_what_is_rewritten_while_it_is_lent_counts_for_nothing(tmp_path: Path) -> None:
     prefix = save(tmp_path / "m", {"a": np.ones(100, np.float32)})
     with open_checkpoint(prefix) as checkpoint:
-        loan = checkpoint.lent(0)
+        loan = checkpoint.lent(0, 400)
         os.pread(loan.__enter__(), 400, 0)
         data_file(prefix).write_bytes(b"\0" * 100)
         with pytest.raises(ChangedFileError):
@@ -84,7 +94,7 @@ def test_what_is_rewritten_while_it_is_lent_counts_for_nothing(tmp_path: Path) -
 def test_a_lent_file_stays_open_when_it_is_released(tmp_path: Path) -> None:
     prefix = save(tmp_path / "m", {"a": np.ones(100, np.float32)})
     with open_checkpoint(prefix) as checkpoint:
-        with checkpoint.lent(0) as descriptor:
+        with checkpoint.lent(0, 400) as descriptor:
             checkpoint.release()
             assert len(os.pread(descriptor, 400, 0)) == 400
         with pytest.raises(OSError, match="descriptor"):

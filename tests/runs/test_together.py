@@ -454,3 +454,16 @@ def test_a_share_that_loses_a_file_costs_no_more_than_that(
     assert "Stale file handle" in table.errors[3, "a"].what
     norms = table.series(Series.NORM, "a")
     assert np.isnan(norms).tolist() == [False, False, False, True, False]
+
+
+def test_a_scalar_that_was_rewritten_as_something_else_is_no_scalar(tmp_path: Path) -> None:
+    for step in range(2):
+        save(tmp_path / f"ckpt-{step}", {"step": np.int64(step)})
+    columns = columns_of(tmp_path)
+    for size in (0, 5):
+        save(tmp_path / "ckpt-1", {"step": np.arange(size)})
+        rewritten = Column(find_run(tmp_path).checkpoints[1])
+        rewritten.before, rewritten.listed = columns[0], columns[1].listed
+        held = np.array([0])
+        assert not lanes._measure_scalar(rewritten, 0, held)
+        assert held.tolist() == [0]

@@ -63,7 +63,7 @@ def test_a_file_by_seeking_from_several_threads(
 
     def native(start: int) -> None:
         room = ctypes.create_string_buffer(64)
-        with file.lent() as lent:
+        with file.lent(len(DATA)) as lent:
             for offset in range(start, len(DATA) - 64, 37):
                 function(lent, ctypes.addressof(room), 64, offset)
                 if room.raw[:64] != DATA[offset : offset + 64]:
